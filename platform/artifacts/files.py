@@ -1,0 +1,124 @@
+"""Content-addressed files under one root: a name is the SHA-256 of what it holds.
+
+Bytes are hashed while they are written to a temporary file, which is fsynced and renamed into
+place: a name that is there is whole. Writing what is there already changes nothing. A tree is an
+artifact too: JSON that maps relative paths to (digest, executable).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from ..errors import InvalidInput, NotFound
+
+CHUNK_BYTES: Final = 1 << 20
+
+
+class TreeFile(msgspec.Struct, frozen=True, array_like=True):
+    digest: str
+    executable: bool = False
+
+
+class Files:
+    """Artifacts under `root`, which is made when the first is put. Safe for several processes at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, digest: str) -> Path:
+        """Where the artifact lies; raises NotFound where it is not there."""
+        path = self._place(digest)
+        if not path.is_file():
+            raise NotFound(f"Artifact {digest} is not in {self.root}", remedy="It was collected, or never written.")
+        return path
+
+    def read(self, digest: str) -> bytes:
+        return self.path(digest).read_bytes()
+
+    def put_bytes(self, content: bytes) -> str:
+        """The digest under which `content` now lies."""
+        return self._put(iter((content,)))
+
+    def put_file(self, path: Path) -> str:
+        with path.open("rb") as source:
+            return self._put(_chunks(source))
+
+    def put_stream(self, chunks: Iterable[bytes]) -> str:
+        return self._put(iter(chunks))
+
+    def put_tree(self, folder: Path, names: Iterable[str] | None = None) -> str:
+        """The digest of a tree artifact with the named files of `folder`, or with all of them."""
+        chosen = sorted(names) if names is not None else sorted(_names(folder))
+        tree = {
+            name: TreeFile(self.put_file(folder / name), os.access(folder / name, os.X_OK)) for name in chosen
+        }
+        return self.put_bytes(msgspec.json.encode(tree, order="sorted"))
+
+    def tree(self, digest: str) -> dict[str, TreeFile]:
+        return msgspec.json.decode(self.read(digest), type=dict[str, TreeFile])
+
+    def materialise(self, digest: str, target: Path) -> Path:
+        """The tree as a folder at `target`, made once and whole; what is there already is left alone."""
+        if target.is_dir():
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
+        for name, file in self.tree(digest).items():
+            self._lay(draft, name, file)
+        try:
+            draft.rename(target)
+        except OSError:  # another process was first, with the same content
+            if not target.is_dir():
+                raise
+        return target
+
+    def _lay(self, draft: Path, name: str, file: TreeFile) -> None:
+        place = (draft / name).resolve()
+        if not place.is_relative_to(draft.resolve()):
+            raise InvalidInput(f"The tree names {name!r}, which lies outside its folder", remedy="Pack it again.")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(self.read(file.digest))
+        if file.executable:
+            place.chmod(0o755)
+
+    def _place(self, digest: str) -> Path:
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            raise InvalidInput(f"{digest!r} is no artifact digest", remedy="A digest is 64 hex digits.")
+        return self.root / digest[:2] / digest
+
+    def _put(self, chunks: Iterator[bytes]) -> str:
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sha = hashlib.sha256()
+        handle, draft = tempfile.mkstemp(prefix=".draft-", dir=self.root)
+        try:
+            with os.fdopen(handle, "wb") as sink:
+                for chunk in chunks:
+                    sha.update(chunk)
+                    sink.write(chunk)
+                sink.flush()
+                os.fsync(sink.fileno())
+            place = self._place(sha.hexdigest())
+            place.parent.mkdir(exist_ok=True)
+            os.replace(draft, place)
+        except BaseException:
+            Path(draft).unlink(missing_ok=True)
+            raise
+        return sha.hexdigest()
+
+
+def _chunks(source: BinaryIO) -> Iterator[bytes]:
+    while chunk := source.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _names(folder: Path) -> Iterator[str]:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            yield path.relative_to(folder).as_posix()

@@ -1,0 +1,122 @@
+"""What Registry, GpuPool, Scheduler and TableWriter remember: one struct for each row. Fields are the columns."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from ..wire.types import JSON
+
+
+class FlowRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest code version of a flow. The key is (project, name)."""
+
+    project: str
+    name: str
+    code_version: str
+    manifest: JSON
+    principal: str
+    deployed_us: int
+
+
+class CodeVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployed folder. `bundle` is the digest of its tree artifact, `manifest` what importing it declared."""
+
+    version: str
+    bundle: str
+    manifest: JSON
+    provenance: JSON = None
+    principal: str
+    deployed_us: int
+
+
+class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """The key is (name, version); (run_id, ordinal) is unique, so a repeated request makes no second version."""
+
+    name: str
+    version: int
+    project: str
+    digest: str
+    runtime: str
+    signature: JSON
+    metrics: JSON
+    size_bytes: int
+    run_id: str
+    ordinal: int
+    code_version: str
+    tables: JSON
+    principal: str
+    registered_us: int
+
+
+class DeploymentState(StrEnum):
+    REQUESTED = "REQUESTED"
+    READY = "READY"
+    FAILED = "FAILED"
+    STOPPED = "STOPPED"
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """What should be served under a model's name, and how it stands. The key is the name."""
+
+    name: str
+    project: str
+    version: int
+    digest: str
+    replicas_min: int
+    replicas_max: int
+    state: DeploymentState = DeploymentState.REQUESTED
+    reason: str = ""
+    url: str = ""
+    principal: str
+    requested_us: int
+    ready_us: int | None = None
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    ray_node: str
+    cpus_milli: int
+    memory_bytes: int
+    labels: JSON
+    state: str = "READY"  # READY, DRAINED, LEFT
+    joined_us: int
+    seen_us: int
+
+
+class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    node: str
+    model: str
+    memory_bytes: int
+    state: str = "READY"  # READY, QUARANTINED, LEFT
+    reason: str = ""
+
+
+class QuotaTree(msgspec.Struct, frozen=True, kw_only=True):
+    version: int
+    tree: JSON
+    principal: str
+    applied_us: int
+
+
+class TableHead(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest announced snapshot of a table."""
+
+    name: str
+    snapshot_id: int | None
+    metadata_location: str
+    rows_total: int
+    columns: JSON
+    announced_us: int
+
+
+class CommitKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A commit that was made: asking for the same key again gives the same snapshot. The key is (table, key)."""
+
+    table: str
+    key: str
+    snapshot_id: int
+    rows_added: int
+    committed_us: int

@@ -1,0 +1,149 @@
+"""State that can go back.
+
+A machine keeps what it knows in ledgers. Every change is noted in the machine's one book, so that
+a decision that raised, or a commit that did not land, is undone exactly. The same notes say which
+rows the next transaction writes: a ledger with a table is written, one without lives in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+M = TypeVar("M")
+
+_ABSENT: Final = object()
+
+
+class Book:
+    """The notes of all ledgers of one machine, in the order of the changes."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], None]] = []
+        self._touched: list[tuple[Ledger[Any, Any], Any]] = []
+
+    def mark(self) -> tuple[int, int]:
+        return len(self._undo), len(self._touched)
+
+    def rollback(self, mark: tuple[int, int] = (0, 0)) -> None:
+        """Everything as it was at `mark`; without one, as it was when last settled."""
+        undo, touched = mark
+        while len(self._undo) > undo:
+            self._undo.pop()()
+        del self._touched[touched:]
+
+    def changes(self) -> dict[str, dict[Any, Any]]:
+        """The rows to write by table and key, the last value of each; None is a row to delete."""
+        rows: dict[str, dict[Any, Any]] = {}
+        for ledger, key in self._touched:
+            rows.setdefault(ledger.table, {})[key] = ledger.get(key)
+        return rows
+
+    def settle(self) -> None:
+        """Forget how to go back: what was noted is durable."""
+        self._undo.clear()
+        self._touched.clear()
+
+    def note(self, undo: Callable[[], None]) -> None:
+        self._undo.append(undo)
+
+    def touch(self, ledger: Ledger[Any, Any], key: Any) -> None:
+        self._touched.append((ledger, key))
+
+
+class Ledger(Generic[K, V]):
+    """A table of values by key. `table` names where its rows are written; empty for memory alone."""
+
+    def __init__(self, book: Book, table: str = "") -> None:
+        self.table = table
+        self._book = book
+        self._rows: dict[K, V] = {}
+
+    def get(self, key: K) -> V | None:
+        return self._rows.get(key)
+
+    def __getitem__(self, key: K) -> V:
+        return self._rows[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._rows)
+
+    def values(self) -> list[V]:
+        return list(self._rows.values())
+
+    def load(self, key: K, value: V) -> None:
+        """Put what is durable already: nothing to write, nothing to undo."""
+        self._rows[key] = value
+
+    def put(self, key: K, value: V) -> None:
+        self._remember(key)
+        self._rows[key] = value
+        if self.table:
+            self._book.touch(self, key)
+
+    def remove(self, key: K) -> None:
+        """The row goes, in memory and in the store."""
+        if key in self._rows:
+            self._remember(key)
+            del self._rows[key]
+            if self.table:
+                self._book.touch(self, key)
+
+    def forget(self, key: K) -> None:
+        """Out of memory without a note; the row stays. Only for what was settled."""
+        self._rows.pop(key, None)
+
+    def _remember(self, key: K) -> None:
+        old = self._rows.get(key, _ABSENT)
+        self._book.note(lambda: self._restore(key, old))
+
+    def _restore(self, key: K, old: Any) -> None:
+        if old is _ABSENT:
+            self._rows.pop(key, None)
+        else:
+            self._rows[key] = old
+
+
+class Groups(Generic[K, M]):
+    """Members by group, in the order they joined: an index that goes back with its book."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._groups: dict[K, dict[M, None]] = {}
+
+    def of(self, group: K) -> list[M]:
+        return list(self._groups.get(group, ()))
+
+    def count(self, group: K) -> int:
+        return len(self._groups.get(group, ()))
+
+    def load(self, group: K, member: M) -> None:
+        self._groups.setdefault(group, {})[member] = None
+
+    def add(self, group: K, member: M) -> None:
+        members = self._groups.setdefault(group, {})
+        if member not in members:
+            members[member] = None
+            self._book.note(lambda: self._drop(group, member))
+
+    def discard(self, group: K, member: M) -> None:
+        if member in self._groups.get(group, ()):
+            self._drop(group, member)
+            self._book.note(lambda: self.load(group, member))
+
+    def forget(self, group: K) -> None:
+        self._groups.pop(group, None)
+
+    def _drop(self, group: K, member: M) -> None:
+        members = self._groups[group]
+        members.pop(member, None)
+        if not members:
+            del self._groups[group]

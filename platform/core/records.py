@@ -1,0 +1,251 @@
+"""What the Conductor remembers: one struct for each row it writes. Fields are the columns."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from ..wire.calls import Command, Effect, Outcome, Payload
+from ..wire.types import JSON, Demand, Failure
+
+
+class RunState(StrEnum):
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    CANCELLING = "CANCELLING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    NEEDS_ATTENTION = "NEEDS_ATTENTION"
+
+    @property
+    def ended(self) -> bool:
+        return self in _ENDED_RUNS
+
+
+_ENDED_RUNS = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.NEEDS_ATTENTION})
+
+
+class StepState(StrEnum):
+    BLOCKED = "BLOCKED"  # its inputs are not there yet
+    WAITING = "WAITING"  # ready, waits for its place
+    LEASED = "LEASED"
+    RUNNING = "RUNNING"
+    BACKOFF = "BACKOFF"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    CANCELLED = "CANCELLED"
+    NEEDS_ATTENTION = "NEEDS_ATTENTION"
+
+    @property
+    def ended(self) -> bool:
+        return self in _ENDED_STEPS
+
+
+_ENDED_STEPS = frozenset(
+    {StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED, StepState.NEEDS_ATTENTION}
+)
+
+
+class AttemptState(StrEnum):
+    LEASED = "LEASED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    LOST = "LOST"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def live(self) -> bool:
+        return self in (AttemptState.LEASED, AttemptState.RUNNING)
+
+
+class LeaseState(StrEnum):
+    HELD = "HELD"
+    RELEASING = "RELEASING"
+    FREE = "FREE"
+    QUARANTINED = "QUARANTINED"
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of a flow. `seq` is the number of its last log entry; `host_fence` grows with each host."""
+
+    id: str
+    project: str
+    flow: str
+    code_version: str
+    state: RunState = RunState.PENDING
+    seq: int = 0
+    trigger: str = ""
+    event_source: str = ""
+    event_id: str = ""
+    idempotency_key: str
+    principal: str
+    parameters: JSON = None
+    parent_id: str | None = None
+    root_id: str
+    depth: int = 0
+    host: str | None = None
+    host_fence: int = 0
+    crashes: int = 0
+    cancel_reason: str = ""
+    result: JSON = None
+    failure: Failure | None = None
+    created_us: int
+    started_us: int | None = None
+    ended_us: int | None = None
+
+
+class CommandRow(msgspec.Struct, frozen=True, kw_only=True):
+    run_id: str
+    ordinal: int
+    kind: str
+    name: str
+    key: str
+    digest: str | None = None
+    command: Command
+    outcome: Outcome | None = None
+    issued_us: int
+    ended_us: int | None = None
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of a run. Its id is `run_id/ordinal`. `attempts` counts all, `failures` those that eat `retries`."""
+
+    id: str
+    run_id: str
+    ordinal: int
+    project: str
+    name: str
+    function: str
+    code_version: str
+    state: StepState
+    demand: Demand
+    priority: int = 0
+    retries: int = 0
+    backoff_s: float = 1.0
+    timeout_s: float | None = None
+    max_runtime_s: float | None = None
+    effect: Effect = "retry"
+    arguments: Payload
+    needs: tuple[int, ...] = ()
+    missing: int = 0
+    attempts: int = 0
+    failures: int = 0
+    losses: int = 0
+    held_code: str = ""
+    held_reason: str = ""
+    failure: Failure | None = None
+    created_us: int
+    waiting_us: int | None = None
+    ended_us: int | None = None
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try at a step, under one fence. `worker` is the incarnation it is bound to, None until one registers."""
+
+    fence: int
+    step_id: str
+    run_id: str
+    number: int
+    state: AttemptState
+    node: str
+    devices: tuple[str, ...] = ()
+    demand: Demand
+    worker: str | None = None
+    secret: str = ""
+    leased_us: int
+    started_us: int | None = None
+    ended_us: int | None = None
+    rows: int = 0
+    peak_memory_bytes: int = 0
+    result: Payload | None = None
+    failure: Failure | None = None
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """A device lent to an attempt, or the part `milli` of it. The key is (fence, device)."""
+
+    fence: int
+    device: str
+    node: str
+    milli: int
+    state: LeaseState = LeaseState.HELD
+    run_id: str
+    step_id: str
+    project: str
+    since_us: int
+    released_us: int | None = None
+    freed_us: int | None = None
+
+
+class Timer(msgspec.Struct, frozen=True, kw_only=True):
+    """Something due at `due_us`. `kind`: `sleep` (run, ordinal) or `backoff` (step)."""
+
+    id: str
+    kind: str
+    due_us: int
+    run_id: str
+    ordinal: int
+
+
+class Pin(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run saw of a table or model at first use. The key is (run_id, kind, name)."""
+
+    run_id: str
+    kind: str
+    name: str
+    body: JSON
+    pinned_us: int
+
+
+class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An event or command that was taken in. `outcome` tells what became of it, trigger by trigger."""
+
+    owner: str
+    source: str
+    id: str
+    sha256: str
+    type: str
+    project: str
+    principal: str
+    topic: str = ""
+    partition: int = -1
+    offset: int = -1
+    received_us: int
+    data: JSON = None
+    outcome: JSON = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that could not be taken in, with its raw bytes and the reason. `headers` are (name, base64) pairs."""
+
+    id: str
+    owner: str
+    code: str
+    reason: str
+    topic: str
+    partition: int = -1
+    offset: int = -1
+    event_source: str = ""
+    event_id: str = ""
+    event_type: str = ""
+    trigger: str = ""
+    project: str = ""
+    principal: str = ""
+    raw: bytes = b""
+    headers: JSON = None
+    received_us: int
+
+
+class Offset(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an owner has read an ordered source: `next` is the first not taken. The log is topic `log`."""
+
+    owner: str
+    topic: str
+    partition: int
+    next: int
+    topic_id: str = ""
+    halted: str = ""

@@ -1,0 +1,161 @@
+"""The tables, made from the structs that the owners remember: a field is a column.
+
+Integers are 64-bit, times microseconds UTC, JSON is text. Values that only code reads (payloads,
+outcomes, commands) are msgpack. The log's one head row carries every owner's epoch and commits.
+"""
+
+from __future__ import annotations
+
+import enum
+import typing
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from ..core import inventory, records
+from ..wire import calls
+
+OWNERS: Final = ("conductor", "scheduler", "gpu_pool", "registry", "table_writer")
+METADATA: Final = sa.MetaData()
+
+_PACKED: Final = (calls.Payload, calls.Outcome, calls.Command)
+
+
+class JsonText(sa.types.TypeDecorator[Any]):
+    """A column whose text is JSON. The codec of the row encodes and decodes it, not SQLAlchemy."""
+
+    impl = sa.Text
+    cache_ok = True
+
+
+class Packed(sa.types.TypeDecorator[Any]):
+    """A column whose bytes are msgpack. The codec of the row encodes and decodes it."""
+
+    impl = sa.LargeBinary
+    cache_ok = True
+
+
+def _column(name: str, hint: Any, *, key: bool) -> sa.Column[Any]:
+    options = [option for option in typing.get_args(hint) if option is not type(None)]
+    nullable = len(options) < len(typing.get_args(hint)) if options else hint is Any
+    kind = options[0] if len(options) == 1 and nullable else hint
+    return sa.Column(name, _type_of(kind), primary_key=key, nullable=nullable and not key)
+
+
+def _type_of(kind: Any) -> sa.types.TypeEngine[Any]:
+    if kind is int:
+        return sa.BigInteger()
+    if kind is float:
+        return sa.Float()
+    if kind is bytes:
+        return sa.LargeBinary()
+    if kind in _PACKED:
+        return Packed()
+    plain = kind is str or (isinstance(kind, type) and issubclass(kind, enum.StrEnum))
+    if plain or typing.get_origin(kind) is typing.Literal:
+        return sa.Text()
+    return JsonText()
+
+
+def _table(name: str, struct: type[msgspec.Struct], keys: tuple[str, ...], *rest: sa.SchemaItem) -> sa.Table:
+    hints = typing.get_type_hints(struct)
+    columns = [_column(field, hints[field], key=field in keys) for field in struct.__struct_fields__]
+    return sa.Table(name, METADATA, *columns, *rest, info={"struct": struct, "keys": keys}, sqlite_with_rowid=True)
+
+
+LOG_HEAD: Final = sa.Table(
+    "log_head",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("store_epoch", sa.Text, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("clean", sa.Integer, nullable=False),
+    sa.Column("fence", sa.BigInteger, nullable=False),
+    *(sa.Column(f"{owner}_epoch", sa.BigInteger, nullable=False) for owner in OWNERS),
+    *(sa.Column(f"{owner}_commits", sa.BigInteger, nullable=False) for owner in OWNERS),
+)
+
+LOG: Final = sa.Table(
+    "log",
+    METADATA,
+    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("run_id", sa.Text),
+    sa.Column("seq", sa.BigInteger),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("causation", sa.Text),
+    sa.Column("time_us", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Index("log_by_run", "run_id", "seq", unique=True),
+    sa.Index("log_by_causation", "causation"),
+    sa.Index("log_by_project", "project", "position"),
+)
+
+RUNS: Final = _table(
+    "runs",
+    records.Run,
+    ("id",),
+    sa.UniqueConstraint("idempotency_key", name="run_once"),
+    sa.Index("runs_by_state", "state", "id"),
+    sa.Index("runs_by_flow", "project", "flow", "id"),
+)
+COMMANDS: Final = _table("commands", records.CommandRow, ("run_id", "ordinal"))
+STEPS: Final = _table(
+    "steps",
+    records.Step,
+    ("id",),
+    sa.Index("steps_by_run", "run_id", "ordinal"),
+    sa.Index("steps_by_state", "state"),
+)
+ATTEMPTS: Final = _table(
+    "attempts",
+    records.Attempt,
+    ("fence",),
+    sa.Index("attempts_by_step", "step_id"),
+    sa.Index("attempts_by_state", "state"),
+    sa.Index("attempts_by_run", "run_id"),
+)
+LEASES: Final = _table(
+    "leases",
+    records.Lease,
+    ("fence", "device"),
+    sa.Index("leases_by_state", "state"),
+    sa.Index(
+        "one_live_lease_a_whole_device",
+        "device",
+        unique=True,
+        sqlite_where=sa.text("state <> 'FREE' AND milli = 1000"),
+        postgresql_where=sa.text("state <> 'FREE' AND milli = 1000"),
+    ),
+)
+TIMERS: Final = _table("timers", records.Timer, ("id",), sa.Index("timers_by_due", "due_us"))
+PINS: Final = _table("pins", records.Pin, ("run_id", "kind", "name"))
+INBOX: Final = _table(
+    "inbox",
+    records.InboxRow,
+    ("owner", "source", "id"),
+    sa.Index("inbox_by_time", "received_us"),
+    sa.Index("inbox_by_type", "type", "received_us"),
+)
+DEAD_LETTERS: Final = _table(
+    "dead_letters", records.DeadLetter, ("id",), sa.Index("dead_letters_by_time", "received_us")
+)
+OFFSETS: Final = _table("offsets", records.Offset, ("owner", "topic", "partition"))
+
+FLOWS: Final = _table("flows", inventory.FlowRow, ("project", "name"))
+CODE_VERSIONS: Final = _table("code_versions", inventory.CodeVersion, ("version",))
+MODEL_VERSIONS: Final = _table(
+    "model_versions",
+    inventory.ModelVersion,
+    ("name", "version"),
+    sa.UniqueConstraint("run_id", "ordinal", name="version_once"),
+)
+DEPLOYMENTS: Final = _table("deployments", inventory.Deployment, ("name",))
+NODES: Final = _table("nodes", inventory.Node, ("id",))
+DEVICES: Final = _table("devices", inventory.DeviceRow, ("id",))
+QUOTA_TREES: Final = _table("quota_trees", inventory.QuotaTree, ("version",))
+TABLE_HEADS: Final = _table("table_heads", inventory.TableHead, ("name",))
+COMMIT_KEYS: Final = _table("commit_keys", inventory.CommitKey, ("table", "key"))

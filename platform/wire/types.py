@@ -1,0 +1,406 @@
+"""The one table of what Headwater says: every type of log entry, and the entry itself.
+
+An entry is one fact in the log. Its `position` numbers the whole store without gaps, its `seq` one
+run without gaps. The body's tag is the event's type on Kafka, in server-sent events and in the API.
+Changes only add optional fields; anything else is a new type. Readers ignore what they do not know.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+JSON = Any  # a value that came from JSON and goes back to it; nothing looks inside
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """The part of an entry that its type defines."""
+
+
+class Demand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one rank of a step asks for, in thousandths of a device or core, and bytes."""
+
+    gpus_milli: int = 0
+    gpu_model: str | None = None
+    cpus_milli: int = 1000
+    memory_bytes: int = 0
+    ranks: int = 1
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why something ended badly. `kind`: exception, timeout, lost, cancelled, code_mismatch,
+    bad_parameters, unregistered, engine_error, crash_loop. `frames` holds the user's frames only, as text."""
+
+    kind: str
+    message: str
+    cause_type: str = ""
+    frames: str = ""
+    step: str = ""
+
+
+# Runs: said by the Conductor, key = run id.
+
+
+class RunAccepted(Body, frozen=True, tag="run.accepted"):
+    flow: str
+    code_version: str
+    trigger: str
+    parameters: JSON
+    event_source: str = ""
+    event_id: str = ""
+    parent_id: str | None = None
+    depth: int = 0
+
+
+class RunStarted(Body, frozen=True, tag="run.started"):
+    flow: str
+    host: str
+
+
+class RunSucceeded(Body, frozen=True, tag="run.succeeded"):
+    flow: str
+    duration_us: int
+    result: JSON = None
+
+
+class RunFailed(Body, frozen=True, tag="run.failed"):
+    flow: str
+    duration_us: int
+    failure: Failure
+
+
+class RunCancelling(Body, frozen=True, tag="run.cancelling"):
+    flow: str
+    reason: str = ""
+
+
+class RunCancelled(Body, frozen=True, tag="run.cancelled"):
+    flow: str
+    duration_us: int
+    reason: str = ""
+
+
+class RunNeedsAttention(Body, frozen=True, tag="run.needs_attention"):
+    flow: str
+    failure: Failure
+
+
+class RunModelRegistered(Body, frozen=True, tag="run.model_registered"):
+    name: str
+    version: int
+
+
+class StepWaiting(Body, frozen=True, tag="step.waiting"):
+    """A step whose inputs are there asks for its place."""
+
+    step_id: str
+    name: str
+    ordinal: int
+    priority: int
+    demand: Demand
+    since_us: int
+    max_runtime_s: float | None = None
+
+
+class StepHeld(Body, frozen=True, tag="step.held"):
+    """Why a step cannot go yet, whenever the reason changes."""
+
+    step_id: str
+    name: str
+    code: str
+    reason: str
+
+
+class StepLeased(Body, frozen=True, tag="step.leased"):
+    step_id: str
+    name: str
+    attempt: int
+    fence: int
+    node: str
+    devices: tuple[str, ...]
+    demand: Demand
+
+
+class StepStarted(Body, frozen=True, tag="step.started"):
+    step_id: str
+    name: str
+    attempt: int
+    fence: int
+    worker: str
+
+
+class StepSucceeded(Body, frozen=True, tag="step.succeeded"):
+    step_id: str
+    name: str
+    attempt: int
+    fence: int
+    duration_us: int
+    rows: int = 0
+    size_bytes: int = 0
+    digest: str | None = None
+    devices: tuple[str, ...] = ()
+    seen_empty: bool = False
+
+
+class StepFailed(Body, frozen=True, tag="step.failed"):
+    """An attempt that ended badly; `final` says that no other attempt follows."""
+
+    step_id: str
+    name: str
+    attempt: int
+    fence: int
+    final: bool
+    failure: Failure
+    duration_us: int = 0
+    devices: tuple[str, ...] = ()
+    seen_empty: bool = False
+
+
+class StepEnded(Body, frozen=True, tag="step.ended"):
+    """A step that ends without an attempt of its own to tell of: `skipped` or `cancelled`."""
+
+    step_id: str
+    name: str
+    state: str
+    reason: str
+
+
+class EventPublished(Body, frozen=True, tag="event.published"):
+    """An event that a flow publishes; relayed to `headwater.published`."""
+
+    event_id: str
+    event_type: str
+    data: JSON
+    depth: int = 0
+
+
+# Flows, models, deployments: asked for by the Conductor, said by the Registry.
+
+
+class FlowDeployed(Body, frozen=True, tag="flow.deployed"):
+    flow: str
+    code_version: str
+    manifest: JSON
+
+
+class ModelRequested(Body, frozen=True, tag="model.requested"):
+    name: str
+    ordinal: int
+    digest: str
+    runtime: str
+    signature: JSON
+    metrics: JSON
+    size_bytes: int = 0
+    code_version: str = ""
+    tables: JSON = None
+    serving: JSON = None
+
+
+class ModelRegistered(Body, frozen=True, tag="model.registered"):
+    name: str
+    version: int
+    digest: str
+    run_id: str
+    ordinal: int
+    runtime: str = "onnx"
+    signature: JSON = None
+    metrics: JSON = None
+
+
+class ModelRefused(Body, frozen=True, tag="model.refused"):
+    name: str
+    run_id: str
+    ordinal: int
+    reason: str
+
+
+class DeploymentRequested(Body, frozen=True, tag="deployment.requested"):
+    name: str
+    version: int
+    digest: str
+    replicas_min: int
+    replicas_max: int
+
+
+class DeploymentReady(Body, frozen=True, tag="deployment.ready"):
+    name: str
+    version: int
+    url: str
+    duration_us: int = 0
+
+
+class DeploymentFailed(Body, frozen=True, tag="deployment.failed"):
+    name: str
+    version: int
+    reason: str
+
+
+# Tables: said by the TableWriter, key = table.
+
+
+class TableCommitted(Body, frozen=True, tag="table.committed"):
+    table: str
+    snapshot_id: int
+    previous_snapshot_id: int | None
+    metadata_location: str
+    operation: str
+    rows_added: int
+    rows_total: int
+    commit_key: str = ""
+
+
+class TableReset(Body, frozen=True, tag="table.reset"):
+    table: str
+    from_snapshot_id: int | None
+    to_snapshot_id: int | None
+    metadata_location: str = ""
+
+
+# Quota and devices: said by the Scheduler and the GpuPool.
+
+
+class QuotaChanged(Body, frozen=True, tag="quota.changed"):
+    version: int
+    tree: JSON
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    id: str
+    model: str
+    memory_bytes: int = 0
+
+
+class NodeJoined(Body, frozen=True, tag="node.joined"):
+    node: str
+    cpus_milli: int
+    memory_bytes: int
+    devices: tuple[Device, ...]
+    labels: dict[str, str] = {}
+    ray_node: str = ""
+
+
+class NodeLeft(Body, frozen=True, tag="node.left"):
+    node: str
+    reason: str
+
+
+class NodeDrained(Body, frozen=True, tag="node.drained"):
+    node: str
+    drained: bool
+
+
+class DevicesFreed(Body, frozen=True, tag="device.freed"):
+    fence: int
+    devices: tuple[str, ...]
+
+
+class DeviceQuarantined(Body, frozen=True, tag="device.quarantined"):
+    device: str
+    reason: str
+
+
+# What comes in: commands and dead letters, said by whoever owns the inbox.
+
+
+class CommandDone(Body, frozen=True, tag="command.done"):
+    command: str
+    result: JSON = None
+
+
+class CommandRefused(Body, frozen=True, tag="command.refused"):
+    command: str
+    code: str
+    reason: str
+
+
+class EventRejected(Body, frozen=True, tag="event.rejected"):
+    """A dead letter was written; the raw bytes are in its row."""
+
+    dead_letter_id: str
+    code: str
+    reason: str
+    topic: str
+    partition: int = -1
+    offset: int = -1
+    event_id: str = ""
+    trigger: str = ""
+
+
+class DataGap(Body, frozen=True, tag="data.gap"):
+    topic: str
+    partition: int
+    from_offset: int
+    to_offset: int
+    reason: str
+
+
+AnyBody = (
+    RunAccepted | RunStarted | RunSucceeded | RunFailed | RunCancelling | RunCancelled | RunNeedsAttention
+    | RunModelRegistered | StepWaiting | StepHeld | StepLeased | StepStarted | StepSucceeded | StepFailed | StepEnded
+    | EventPublished | FlowDeployed | ModelRequested | ModelRegistered | ModelRefused | DeploymentRequested
+    | DeploymentReady | DeploymentFailed | TableCommitted | TableReset | QuotaChanged | NodeJoined | NodeLeft
+    | NodeDrained | DevicesFreed | DeviceQuarantined | CommandDone | CommandRefused | EventRejected | DataGap
+)  # fmt: skip
+
+TERMINAL: Final = frozenset({"run.succeeded", "run.failed", "run.cancelled", "run.needs_attention"})
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry before the store has given it a position."""
+
+    body: AnyBody
+    subject: str
+    project: str
+    principal: str
+    time_us: int
+    run_id: str | None = None
+    seq: int | None = None
+    causation: str | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact in the log."""
+
+    position: int
+    body: AnyBody
+    subject: str
+    project: str
+    principal: str
+    time_us: int
+    run_id: str | None = None
+    seq: int | None = None
+    causation: str | None = None
+
+    @property
+    def type(self) -> str:
+        return type_of(self.body)
+
+
+def type_of(body: Body) -> str:
+    """The dotted name of a body's type, as it stands on Kafka."""
+    tag = body.__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag
+
+
+_BODY: Final = msgspec.json.Decoder(AnyBody)
+_ENTRY: Final = msgspec.json.Decoder(Entry)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def encode_body(body: Body) -> bytes:
+    return _ENCODER.encode(body)
+
+
+def decode_body(raw: str | bytes) -> AnyBody:
+    """The typed body; raises `msgspec.ValidationError` for a type this version does not know."""
+    return _BODY.decode(raw)
+
+
+def encode_entry(entry: Entry) -> bytes:
+    return _ENCODER.encode(entry)
+
+
+def decode_entry(raw: str | bytes) -> Entry:
+    return _ENTRY.decode(raw)
