@@ -1,0 +1,133 @@
+"""Where a gang goes: whole or not at all, where it leaves the least behind.
+
+Best fit: one node for the whole gang where one has the room, the one with the fewest free devices that
+suffice, then the fewest CPUs; a share of a GPU goes to the device already shared that it fills best;
+a step without GPUs goes to a node without GPUs, otherwise to one whose GPUs are taken. A gang that no
+node holds alone is spread over the fewest nodes. Ties go to the smaller id, so that the same picture
+gives the same place.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from ..messages import Demand
+from .inventory import WHOLE, Inventory, Node, Seat
+
+LEAST = -(1 << 62)
+
+
+def place(inventory: Inventory, demand: Demand, models: tuple[str, ...]) -> tuple[Seat, ...] | None:
+    """Seats for every rank on nodes of these models (not looked at without GPUs), or None."""
+    if demand.gpus_milli == 0:
+        models = tuple(sorted(inventory.by_room))
+    candidates = [node for model in models if (node := _one_node(inventory, demand, model)) is not None]
+    if candidates:
+        node = min(candidates, key=lambda node: _leftover(node, demand))
+        return _seats(node, demand, demand.ranks)
+    return _spread(inventory, demand, models) if demand.ranks > 1 else None
+
+
+def largest(inventory: Inventory, demand: Demand) -> int:
+    """How many ranks of the demand the known nodes could hold, all of them empty."""
+    found = inventory.largest_seats.get(demand)
+    if found is None:
+        nodes = (node for node in inventory.nodes.values() if not node.left and _right_model(node, demand))
+        found = inventory.largest_seats[demand] = sum(_ranks_of_empty(node, demand) for node in nodes)
+    return found
+
+
+def ranks_free(node: Node, demand: Demand) -> int:
+    """How many ranks of the demand the node holds now."""
+    ranks = demand.ranks
+    if demand.cpus_milli:
+        ranks = min(ranks, node.cpus_free // demand.cpus_milli)
+    if demand.memory_bytes:
+        ranks = min(ranks, node.memory_free // demand.memory_bytes)
+    if ranks <= 0 or not demand.gpus_milli:
+        return max(0, ranks)
+    if demand.gpus_milli >= WHOLE:
+        return min(ranks, node.whole_free * WHOLE // demand.gpus_milli)
+    shares = (device.free // demand.gpus_milli for device in node.devices.values() if not device.quarantined)
+    return min(ranks, sum(max(0, share) for share in shares))
+
+
+def _one_node(inventory: Inventory, demand: Demand, model: str) -> Node | None:
+    rooms, nodes = inventory.by_room.get(model, []), inventory.nodes
+    if 0 < demand.gpus_milli < WHOLE:
+        if demand.ranks > 1:  # shares of several devices: no index orders them
+            fitting = [node for _, _, node_id in rooms if ranks_free(node := nodes[node_id], demand) >= demand.ranks]
+            return min(fitting, key=lambda node: _leftover(node, demand), default=None)
+        partly = inventory.partly.get(model, [])
+        for _, device_id in partly[bisect_left(partly, (demand.gpus_milli, "")) :]:
+            node = nodes[inventory.devices[device_id].node]
+            if _has_room(node, demand):
+                return node
+    devices = -(-demand.gpus_milli * demand.ranks // WHOLE)
+    for position in range(bisect_left(rooms, (devices, LEAST, "")), len(rooms)):
+        node = nodes[rooms[position][2]]
+        if ranks_free(node, demand) >= demand.ranks:
+            return node
+    return None
+
+
+def _has_room(node: Node, demand: Demand) -> bool:
+    return node.cpus_free >= demand.cpus_milli and node.memory_free >= demand.memory_bytes
+
+
+def _leftover(node: Node, demand: Demand) -> tuple[int, int, int, str]:
+    """What the gang would leave: the less, the better. A shared device comes before a whole one."""
+    shared = 0 < demand.gpus_milli < WHOLE and _tightest(node, demand.gpus_milli) < WHOLE
+    return (0 if shared else 1, node.whole_free, node.cpus_free, node.spec.id)
+
+
+def _tightest(node: Node, milli: int) -> int:
+    fits = (d.free for d in node.devices.values() if not d.quarantined and d.free >= milli)
+    return min(fits, default=WHOLE)
+
+
+def _spread(inventory: Inventory, demand: Demand, models: tuple[str, ...]) -> tuple[Seat, ...] | None:
+    nodes = [inventory.nodes[node_id] for model in models for _, _, node_id in inventory.by_room.get(model, ())]
+    rooms = sorted((-ranks, node.spec.id) for node in nodes if (ranks := ranks_free(node, demand)) > 0)
+    if -sum(ranks for ranks, _ in rooms) < demand.ranks:
+        return None
+    seats: list[Seat] = []
+    for _, node_id in rooms:
+        node, rest = inventory.nodes[node_id], demand.ranks - len(seats)
+        seats.extend(_seats(node, demand, min(rest, ranks_free(node, demand))))
+        if len(seats) == demand.ranks:
+            break
+    return tuple(seats)
+
+
+def _seats(node: Node, demand: Demand, ranks: int) -> tuple[Seat, ...]:
+    devices = [(d.free, d.id) for d in node.devices.values() if not d.quarantined]
+    chosen: list[tuple[str, ...]] = []
+    if demand.gpus_milli >= WHOLE:
+        each = demand.gpus_milli // WHOLE
+        empty = [d.id for d in node.devices.values() if not d.quarantined and not d.holders and d.free >= WHOLE]
+        chosen = [tuple(empty[rank * each : (rank + 1) * each]) for rank in range(ranks)]
+    elif demand.gpus_milli:
+        for free, device_id in sorted(devices):
+            chosen += [(device_id,)] * max(0, free // demand.gpus_milli)
+    else:
+        chosen = [()] * ranks
+    milli = min(demand.gpus_milli, WHOLE)
+    return tuple(Seat(node.spec.id, ids, milli, demand.cpus_milli, demand.memory_bytes) for ids in chosen[:ranks])
+
+
+def _right_model(node: Node, demand: Demand) -> bool:
+    return not demand.gpus_milli or demand.gpu_model in (None, node.spec.gpu_model)
+
+
+def _ranks_of_empty(node: Node, demand: Demand) -> int:
+    ranks = demand.ranks
+    if demand.cpus_milli:
+        ranks = min(ranks, node.spec.cpus_milli // demand.cpus_milli)
+    if demand.memory_bytes:
+        ranks = min(ranks, node.spec.memory_bytes // demand.memory_bytes)
+    if demand.gpus_milli >= WHOLE:
+        return min(ranks, len(node.devices) * WHOLE // demand.gpus_milli)
+    if demand.gpus_milli:
+        return min(ranks, sum(device.milli // demand.gpus_milli for device in node.spec.devices))
+    return ranks

@@ -1,0 +1,226 @@
+"""Nodes and their devices: what is held, by whom, and what is free.
+
+A holder (a step that was granted something, later the fence of its attempt) holds seats, one per rank.
+When it ends its CPUs and memory are free at once; its shares of devices stay until they are seen empty.
+Free is always total minus held, per device, so a picture that runs behind can dip below zero and comes
+right by itself. `hold` and `unhold` are exact inverses. Indexes keep the nodes of each GPU model in the
+order of their free devices, so that a best fit is found from the tight end.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ...errors import InvalidInput
+from ..messages import Demand, NodeSpec
+from ..undo import Undo
+
+Holder = str | int
+WHOLE = 1000
+Item = TypeVar("Item", tuple[int, int, str], tuple[int, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One rank's place: the node, its devices, and how much of each."""
+
+    node: str
+    devices: tuple[str, ...]
+    milli: int
+    cpus_milli: int
+    memory_bytes: int
+
+
+@dataclass(slots=True)
+class Device:
+    id: str
+    node: str
+    total: int
+    free: int
+    quarantined: bool = False
+    holders: dict[Holder, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Node:
+    spec: NodeSpec
+    devices: dict[str, Device]
+    cpus_free: int
+    memory_free: int
+    whole_free: int = 0
+    in_service: bool = True
+    left: bool = False
+
+
+class Inventory:
+    def __init__(self, undo: Undo) -> None:
+        self._undo = undo
+        self.nodes: dict[str, Node] = {}
+        self.devices: dict[str, Device] = {}
+        self.by_room: dict[str, list[tuple[int, int, str]]] = {}  # model → (whole free, CPUs free, node), in service
+        self.partly: dict[str, list[tuple[int, str]]] = {}  # model → (free, device) of devices shared already
+        self.largest_seats: dict[Demand, int] = {}  # a cache of `fit.largest`, dropped when nodes change
+        self.revision = 0  # of the nodes; only grows, through roll-backs too, so that caches can tell
+
+    def hold(self, holder: Holder, seats: tuple[Seat, ...]) -> None:
+        self._undo.note(self._unhold, holder, seats)
+        self._hold(holder, seats)
+
+    def unhold(self, holder: Holder, seats: tuple[Seat, ...]) -> None:
+        """Everything back at once: a grant that came to nothing."""
+        self._undo.note(self._hold, holder, seats)
+        self._unhold(holder, seats)
+
+    def release(self, seats: tuple[Seat, ...]) -> None:
+        """CPUs and memory back; the devices follow with `free`."""
+        rooms = tuple(Seat(seat.node, (), 0, seat.cpus_milli, seat.memory_bytes) for seat in seats)
+        self._undo.note(self._hold, "", rooms)
+        self._unhold("", rooms)
+
+    def free(self, device_id: str, holder: Holder) -> None:
+        """The holder's share of the device back, seen empty."""
+        device = self.devices[device_id]
+        part = Seat(device.node, (device_id,), device.holders[holder], 0, 0)
+        self._undo.note(self._hold, holder, (part,))
+        self._unhold(holder, (part,))
+
+    def quarantine(self, device_id: str, quarantined: bool) -> None:
+        device = self.devices[device_id]
+        if device.quarantined is not quarantined:
+            self._undo.note(self._quarantine, device_id, device.quarantined)
+            self._quarantine(device_id, quarantined)
+
+    def join(self, spec: NodeSpec) -> None:
+        """The node as `spec` has it. A device that is not there any more stays while it is held."""
+        known = self.nodes.get(spec.id)
+        devices = {device.id: self._device(spec.id, device.id, device.milli, known) for device in spec.devices}
+        for device_id, device in known.devices.items() if known is not None else ():
+            if device.holders and device_id not in devices:
+                gone = Device(device_id, spec.id, device.total, device.free, True, dict(device.holders))
+                devices[device_id] = gone
+        cpus_held = 0 if known is None else known.spec.cpus_milli - known.cpus_free
+        memory_held = 0 if known is None else known.spec.memory_bytes - known.memory_free
+        node = Node(spec, devices, spec.cpus_milli - cpus_held, spec.memory_bytes - memory_held)
+        node.in_service = not spec.drained
+        self._replace(spec.id, node)
+
+    def expect(self, seat: Seat) -> None:
+        """Makes room for a lease on a node or device not heard of yet, so that its end is counted right."""
+        known = self.nodes.get(seat.node)
+        missing = [i for i in seat.devices if known is None or i not in known.devices]
+        if known is None:
+            spec = NodeSpec(seat.node, 0, 0)
+            devices = {i: Device(i, seat.node, WHOLE, WHOLE, True) for i in missing}
+            self._replace(seat.node, Node(spec, devices, 0, 0, in_service=False, left=True))
+        elif missing:
+            copy = _copy(known, in_service=known.in_service, left=known.left)
+            copy.devices.update({i: Device(i, seat.node, WHOLE, WHOLE, True) for i in missing})
+            self._replace(seat.node, copy)
+
+    def leave(self, node_id: str) -> None:
+        """Nothing is placed there any more; the node is forgotten once it holds nothing."""
+        node = self.nodes[node_id]
+        held = node.cpus_free < node.spec.cpus_milli or node.memory_free < node.spec.memory_bytes
+        gone = not held and not any(device.holders for device in node.devices.values())
+        self._replace(node_id, None if gone else _copy(node, in_service=False, left=True))
+
+    def drain(self, node_id: str) -> None:
+        self._replace(node_id, _copy(self.nodes[node_id], in_service=False, left=self.nodes[node_id].left))
+
+    def gpu_models(self) -> list[str]:
+        """The models of the GPUs on known nodes."""
+        return sorted({node.spec.gpu_model for node in self.nodes.values() if node.spec.devices and not node.left})
+
+    def _replace(self, node_id: str, node: Node | None) -> None:
+        before = self.nodes.get(node_id)
+        self._undo.note(self._swap, node_id, before)
+        self._swap(node_id, node)
+
+    def _swap(self, node_id: str, node: Node | None) -> None:
+        before = self.nodes.pop(node_id, None)
+        if before is not None:
+            self._unindex(before)
+            for device_id in before.devices:
+                del self.devices[device_id]
+        if node is not None:
+            self.nodes[node_id] = node
+            self.devices.update(node.devices)
+            self._index(node)
+        self.largest_seats.clear()
+        self.revision += 1
+
+    def _device(self, node_id: str, device_id: str, milli: int, known: Node | None) -> Device:
+        elsewhere = self.devices.get(device_id)
+        if elsewhere is not None and elsewhere.node != node_id:
+            raise InvalidInput(
+                f"Node {node_id} brings device {device_id}, which is on node {elsewhere.node}",
+                remedy="Let that node leave first, or give each device an id of its own",
+            )
+        before = known.devices.get(device_id) if known is not None else None
+        if before is None:
+            return Device(device_id, node_id, milli, milli)
+        free = milli - sum(before.holders.values())
+        reported = known is not None and any(device.id == device_id for device in known.spec.devices)
+        return Device(device_id, node_id, milli, free, before.quarantined and reported, dict(before.holders))
+
+    def _hold(self, holder: Holder, seats: tuple[Seat, ...]) -> None:
+        self._change(holder, seats, 1)
+
+    def _unhold(self, holder: Holder, seats: tuple[Seat, ...]) -> None:
+        self._change(holder, seats, -1)
+
+    def _change(self, holder: Holder, seats: tuple[Seat, ...], sign: int) -> None:
+        for seat in seats:
+            node = self.nodes.get(seat.node)
+            if node is None:
+                continue
+            self._unindex(node)
+            node.cpus_free -= sign * seat.cpus_milli
+            node.memory_free -= sign * seat.memory_bytes
+            for device in [node.devices[device_id] for device_id in seat.devices if device_id in node.devices]:
+                held = device.holders.get(holder, 0) + sign * seat.milli
+                device.free -= sign * seat.milli
+                device.holders[holder] = held
+                if not held:
+                    del device.holders[holder]
+            self._index(node)
+
+    def _quarantine(self, device_id: str, quarantined: bool) -> None:
+        device = self.devices[device_id]
+        node = self.nodes[device.node]
+        self._unindex(node)
+        device.quarantined = quarantined
+        self._index(node)
+
+    def _index(self, node: Node) -> None:
+        usable = [device for device in node.devices.values() if not device.quarantined]
+        node.whole_free = sum(1 for device in usable if device.free >= WHOLE and not device.holders)
+        if node.in_service:
+            model = node.spec.gpu_model
+            insort(self.by_room.setdefault(model, []), (node.whole_free, node.cpus_free, node.spec.id))
+            for device in usable:
+                if 0 < device.free < device.total:
+                    insort(self.partly.setdefault(model, []), (device.free, device.id))
+
+    def _unindex(self, node: Node) -> None:
+        if node.in_service:
+            model = node.spec.gpu_model
+            _discard(self.by_room[model], (node.whole_free, node.cpus_free, node.spec.id))
+            for device in node.devices.values():
+                if not device.quarantined and 0 < device.free < device.total:
+                    _discard(self.partly[model], (device.free, device.id))
+
+
+def _copy(node: Node, *, in_service: bool, left: bool) -> Node:
+    devices = {
+        i: Device(d.id, d.node, d.total, d.free, d.quarantined, dict(d.holders)) for i, d in node.devices.items()
+    }
+    copy = Node(node.spec, devices, node.cpus_free, node.memory_free)
+    copy.in_service, copy.left = in_service, left
+    return copy
+
+
+def _discard(ordered: list[Item], item: Item) -> None:
+    del ordered[bisect_left(ordered, item)]

@@ -1,0 +1,122 @@
+"""Why a step waits, in a full sentence: which quota or place is short, by how much, who holds it, who is ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from . import units
+from .admission import Cause, NoPlace, NoProject, OverQuota, each_shown, key_of
+from .holdings import Holding
+from .messages import Eta, StepWaiting, Waiting
+from .placement.inventory import Holder, Inventory, Node
+from .queues import Queues, queue_of, turn_of
+from .usage import Usage
+
+AHEAD_MAX = 10
+NODES_LOOKED_AT = QUEUES_LOOKED_AT = 64
+HOLDERS_NAMED = 3
+
+
+class Reasons:
+    def __init__(self, usage: Usage, inventory: Inventory, queues: Queues, holdings: Mapping[Holder, Holding]) -> None:
+        self._usage, self._inventory, self._queues, self._holdings = usage, inventory, queues, holdings
+
+    def first(self, step: StepWaiting, causes: tuple[Cause, ...]) -> Waiting:
+        """Why the first of a queue waits."""
+        cause = causes[0]
+        ahead = self._rivals(step, cause)
+        names = f" Ahead of it in other queues: {', '.join(ahead)}." if ahead else ""
+        match cause:
+            case OverQuota():
+                return Waiting(step.step_id, "quota", self._over_quota(step, cause) + names, ahead)
+            case NoPlace():
+                sentence, eta = self._no_place(step, cause)
+                return Waiting(step.step_id, "no_place", sentence + names, ahead, eta)
+            case NoProject(project):
+                sentence = f"Step {step.name} waits: the quota tree has no project '{project}' any more."
+                return Waiting(step.step_id, "no_project", sentence)
+
+    def behind(self, step: StepWaiting) -> Waiting:
+        """Why one that is not the first of its queue waits."""
+        count, ahead = self._queues.ahead_of(step, AHEAD_MAX)
+        steps = "1 step" if count == 1 else f"{count} steps"
+        sentence = (
+            f"Step {step.name} waits behind {steps} of project {step.project} that ask for the same "
+            f"({each_shown(step.demand)}); next is {ahead[0]}."
+        )
+        return Waiting(step.step_id, "queue", sentence, tuple(ahead))
+
+    def undecided(self, step: StepWaiting, why: str) -> Waiting:
+        return Waiting(step.step_id, "undecided", f"Step {step.name} is about to be decided again: {why}.")
+
+    def _rivals(self, step: StepWaiting, cause: Cause) -> tuple[str, ...]:
+        """The firsts of a few other queues with the same cause that matter more or came earlier."""
+        keys = self._queues.caused_by(key_of(cause))[:QUEUES_LOOKED_AT]
+        firsts = sorted(turn_of(self._queues.first(key)) for key in keys if key != queue_of(step))
+        return tuple(step_id for *turn, step_id in firsts if (*turn, step_id) < turn_of(step))[:AHEAD_MAX]
+
+    def _over_quota(self, step: StepWaiting, cause: OverQuota) -> str:
+        used, nominal = self._usage.used(step.project, cause.flavour), self._usage.nominal(step.project, cause.flavour)
+        bound = self._usage.tree.nodes[cause.node]
+        says = "its own limit" if bound.name == step.project else f"{bound.kind} {bound.path}"
+        return (
+            f"Step {step.name} waits for quota: it needs {units.shown(cause.flavour, cause.needed)}, and project "
+            f"{step.project} may take {units.shown(cause.flavour, cause.room)} more now (bounded by {says}); it uses "
+            f"{units.shown(cause.flavour, used)} of {units.shown(cause.flavour, nominal)} nominal."
+        )
+
+    def _no_place(self, step: StepWaiting, cause: NoPlace) -> tuple[str, Eta | None]:
+        nodes = self._candidates(cause)
+        in_service = sum(1 for node in nodes if node.in_service)
+        wanted = each_shown(step.demand) + (f" for each of {step.demand.ranks} ranks" if step.demand.ranks > 1 else "")
+        sentence = f"Step {step.name} has quota and waits for a place: it needs {wanted}; "
+        if not nodes:
+            return f"{sentence}no node {'of that GPU model ' if step.demand.gpus_milli else ''}has joined yet.", None
+        out = f", {len(nodes) - in_service} drained or gone" if in_service < len(nodes) else ""
+        sentence += f"of {_count(len(nodes), 'node')} none has the room now ({in_service} in service{out})."
+        holders = self._holders(nodes, on_devices=step.demand.gpus_milli > 0)
+        return sentence + self._held(holders), self._eta(step, holders)
+
+    def _candidates(self, cause: NoPlace) -> list[Node]:
+        nodes = self._inventory.nodes.values()
+        if not cause.demand.gpus_milli:
+            return [node for node in nodes if not node.left]
+        return [node for node in nodes if node.devices and node.spec.gpu_model in cause.models]
+
+    def _holders(self, nodes: list[Node], *, on_devices: bool) -> list[tuple[str, Holding]]:
+        found: list[tuple[str, Holding]] = []
+        for node in nodes[:NODES_LOOKED_AT]:
+            for device in node.devices.values():
+                found += [(device.id, self._holdings[holder]) for holder in device.holders if holder in self._holdings]
+        return found if on_devices else []
+
+    def _held(self, holders: list[tuple[str, Holding]]) -> str:
+        if not holders:
+            return ""
+        named = [f"{device} is {_held_by(holding)}" for device, holding in holders[:HOLDERS_NAMED]]
+        more = f" and {len(holders) - HOLDERS_NAMED} more" if len(holders) > HOLDERS_NAMED else ""
+        return f" {'; '.join(named)}{more}."
+
+    def _eta(self, step: StepWaiting, holders: list[tuple[str, Holding]]) -> Eta | None:
+        """The earliest declared end of one that holds at least as much; none where several must end."""
+        if step.demand.ranks > 1:
+            return None
+        ends = [
+            (end, holding.step.name, device)
+            for device, holding in holders
+            if (end := holding.ends_us()) is not None and holding.step.demand.gpus_milli >= step.demand.gpus_milli
+        ]
+        if not ends:
+            return None
+        end, name, device = min(ends)
+        return Eta(end, f"step {name} on {device} has declared to end by then")
+
+
+def _held_by(holding: Holding) -> str:
+    step = holding.step
+    state = "being emptied after" if holding.released else "held by"
+    return f"{state} step {step.name} of run {step.run_id} (project {step.project})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,164 @@
+"""What the nodes of a tree use, and what a project may still take.
+
+Kueue's arithmetic (pkg/cache/scheduler/resource_node.go), with a group's nominal read as the guarantee of
+all below it. Per node and flavour: `stored` is what can be had in its subtree through it, `kept` the part
+of it that it lends to nobody. Use fills `kept` first; only what goes beyond it is seen by the parent.
+`add` and `remove` are exact inverses of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .tree import Quota, Tree
+
+PARTS = 1_000_000_000
+NONE = Quota(0)
+
+
+class Room(NamedTuple):
+    """How much of a flavour may be taken now, and the tree node whose bound says so."""
+
+    amount: int
+    bound_by: int
+
+
+@dataclass(slots=True)
+class Ledger:
+    """One flavour over all nodes of the tree, by node index. `limit` is -1 without a borrow limit."""
+
+    nominal: list[int]
+    stored: list[int]
+    kept: list[int]
+    limit: list[int]
+    weight: list[int]
+    used: list[int]
+
+
+class Usage:
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        named = tree.named()
+        flavours = [f for f in tree.flavours() if f in named or (f == "gpu" and tree.governs_gpus())]
+        self._ledgers = {flavour: _ledger(tree, flavour) for flavour in flavours}
+        self._paths = {project: _path(tree, index) for project, index in tree.projects.items()}
+        self._depth = max(map(len, self._paths.values()), default=1) - 1
+        self._flavour_of_model = {model: model for model in tree.gpu_models if model in named}
+
+    def flavour_of(self, gpu_model: str) -> str:
+        """The flavour that a GPU of this model is charged to."""
+        return self._flavour_of_model.get(gpu_model, "gpu")
+
+    def flavours(self) -> tuple[str, ...]:
+        """The flavours that quota limits."""
+        return tuple(self._ledgers)
+
+    def governs(self, flavour: str) -> bool:
+        return flavour in self._ledgers
+
+    def path(self, project: str) -> tuple[int, ...]:
+        """The tree nodes from the project up to its cohort; empty for an unknown project."""
+        return self._paths.get(project, ())
+
+    def used(self, project: str, flavour: str) -> int:
+        return self._ledgers[flavour].used[self._paths[project][0]]
+
+    def nominal(self, project: str, flavour: str) -> int:
+        return self._ledgers[flavour].nominal[self._paths[project][0]]
+
+    def room(self, project: str, flavour: str) -> Room:
+        return _room(self._ledgers[flavour], self._paths[project])
+
+    def largest(self, project: str, flavour: str) -> Room:
+        """What the project could take if nobody used anything."""
+        ledger = self._ledgers[flavour]
+        empty = Ledger(ledger.nominal, ledger.stored, ledger.kept, ledger.limit, ledger.weight, [0] * len(ledger.used))
+        return _room(empty, self._paths[project])
+
+    def add(self, project: str, amounts: Mapping[str, int]) -> None:
+        for flavour, amount in amounts.items():
+            ledger, rest = self._ledgers.get(flavour), amount
+            if ledger is None:
+                continue
+            for node in self._paths.get(project, ()):
+                unused = max(0, ledger.kept[node] - ledger.used[node])
+                ledger.used[node] += rest
+                rest -= min(unused, rest)
+                if not rest:
+                    break
+
+    def remove(self, project: str, amounts: Mapping[str, int]) -> None:
+        for flavour, amount in amounts.items():
+            ledger, rest = self._ledgers.get(flavour), amount
+            if ledger is None:
+                continue
+            for node in self._paths.get(project, ()):
+                beyond = ledger.used[node] - ledger.kept[node]
+                ledger.used[node] -= rest
+                rest = min(rest, max(0, beyond))
+                if not rest:
+                    break
+
+    def share(self, node: int, more: Mapping[str, int]) -> int:
+        """The node's weighted dominant share of its cohort, with `more` taken, in billionths of weight 1.
+
+        Only what is borrowed counts: the largest, over flavours, of borrowed / stored in the parent.
+        """
+        parent = self.tree.nodes[node].parent
+        largest = 0
+        for flavour, ledger in self._ledgers.items():
+            borrowed = ledger.used[node] + more.get(flavour, 0) - ledger.nominal[node]
+            if borrowed > 0:
+                lendable = max(1, ledger.stored[parent] if parent >= 0 else ledger.stored[node])
+                largest = max(largest, borrowed * PARTS * 1000 // (lendable * ledger.weight[node]))
+        return largest
+
+    def shares(self, project: str, more: Mapping[str, int]) -> tuple[int, ...]:
+        """By which projects are put in order: the shares of its teams as they are, from the top, then its own
+        as it would be with `more`. Two projects are thus compared where their paths part.
+        """
+        path = self._paths.get(project, ())
+        teams = [self.share(node, {}) for node in path[-2:0:-1]]
+        own = [self.share(path[0], more)] if path else []
+        return (*teams, *own, *([0] * (self._depth - len(teams) - len(own))))
+
+    def snapshot(self) -> dict[str, list[int]]:
+        """All use by flavour and node, for comparing one picture with another."""
+        return {flavour: list(ledger.used) for flavour, ledger in self._ledgers.items()}
+
+
+def _room(ledger: Ledger, path: tuple[int, ...]) -> Room:
+    root = path[-1]
+    amount, bound_by = ledger.stored[root] - ledger.used[root], root
+    for node in path[-2::-1]:
+        kept, used, limit = ledger.kept[node], ledger.used[node], ledger.limit[node]
+        if limit >= 0:
+            most = ledger.stored[node] - kept - max(0, used - kept) + limit
+            if most < amount:
+                amount, bound_by = most, node
+        amount += max(0, kept - used)
+    return Room(amount, bound_by)
+
+
+def _ledger(tree: Tree, flavour: str) -> Ledger:
+    quotas = [node.quotas.get(flavour, NONE) for node in tree.nodes]
+    nominal = [quota.nominal for quota in quotas]
+    stored, kept = list(nominal), [0] * len(nominal)
+    for index in range(len(nominal) - 1, -1, -1):  # children come after their parents
+        lend = quotas[index].lend_limit
+        kept[index] = 0 if lend is None or tree.nodes[index].parent < 0 else max(0, stored[index] - lend)
+        parent = tree.nodes[index].parent
+        if parent >= 0:  # a parent's nominal counts all of its children's: what they keep cannot be had through it
+            stored[parent] -= kept[index] + (nominal[index] - stored[index])
+    limit = [-1 if quota.borrow_limit is None else quota.borrow_limit for quota in quotas]
+    return Ledger(nominal, stored, kept, limit, [quota.weight_milli for quota in quotas], [0] * len(nominal))
+
+
+def _path(tree: Tree, index: int) -> tuple[int, ...]:
+    path: list[int] = []
+    while index >= 0:
+        path.append(index)
+        index = tree.nodes[index].parent
+    return tuple(path)

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import pytest
+
+from headwater.errors import InvalidInput
+from headwater.quota.messages import (
+    STEP_NOT_WAITING,
+    AttemptReleased,
+    Demand,
+    DeviceFreed,
+    DeviceQuarantined,
+    DeviceRestored,
+    Event,
+    Grant,
+    GrantRefused,
+    NodeDrained,
+    NodeJoined,
+    NodeLeft,
+    StepGone,
+    StepWaiting,
+    Ticked,
+    TreeChanged,
+    Waiting,
+)
+from headwater.quota.scheduler import Scheduler
+from headwater.quota.tree import parse_tree
+
+from .scene import a_node, a_scheduler, a_step, granted, lease, the_grant, the_refusal, the_waiting
+
+TWO = {"flights": {"gpu": 1}, "eta": {"gpu": 0}}
+
+
+def run(scheduler: Scheduler, step: StepWaiting, fence: int) -> Grant:
+    grant = the_grant(scheduler, step)
+    assert scheduler.decide(lease(grant, fence, step.demand)) == []
+    return grant
+
+
+def test_a_step_goes_at_once_on_an_idle_platform() -> None:
+    grant = the_grant(a_scheduler(TWO, a_node()), a_step("a"))
+    assert (grant.node, grant.devices, grant.nodes, grant.tree_version) == ("local", (("local/0",),), ("local",), 1)
+
+
+def test_a_second_project_waits_for_the_one_gpu_says_why_and_gets_it_when_free() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 1}, "eta": {"gpu": 1}}, a_node())
+    run(scheduler, a_step("a", "flights"), 1)
+    waiting = the_waiting(scheduler, a_step("b", "eta", since=2))
+    assert waiting.code == "no_place"
+    assert "1 GPU" in waiting.sentence
+    assert "local/0 is held by step fit of run run-a (project flights)" in waiting.sentence
+    assert granted(scheduler.decide(AttemptReleased(1))) == []  # the quota is free, the device not yet
+    assert granted(scheduler.decide(DeviceFreed(("local/0",)))) == ["b"]
+
+
+def test_a_borrower_waits_for_the_quota_that_its_owner_uses() -> None:
+    scheduler = a_scheduler(TWO, a_node(gpus=2))
+    run(scheduler, a_step("a", "flights"), 1)
+    waiting = the_waiting(scheduler, a_step("b", "eta"))
+    assert waiting.code == "quota"
+    assert "project eta may take 0 GPUs more now (bounded by cohort research); it uses 0 GPUs of 0" in waiting.sentence
+    assert granted(scheduler.decide(AttemptReleased(1))) == ["b"]  # on the other device: quota was all it lacked
+
+
+def test_a_project_borrows_what_its_sibling_leaves() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 1}, "eta": {"gpu": 1}}, a_node(gpus=2))
+    assert granted(scheduler.decide(a_step("a"))) == ["a"]
+    assert granted(scheduler.decide(a_step("b"))) == ["b"]
+    by_name = {node.name: node.flavours["gpu"] for node in scheduler.usage()}
+    assert (by_name["flights"].used, by_name["flights"].borrowed, by_name["eta"].lent) == (2000, 1000, 1000)
+
+
+def test_a_lending_limit_holds() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 1}, "eta": {"gpu": {"nominal": 2, "lend_limit": 1}}}, a_node(gpus=3))
+    steps = [scheduler.decide(a_step(name, since=n)) for n, name in enumerate("abc")]
+    assert [granted(effects) for effects in steps] == [["a"], ["b"], []]
+    assert granted(scheduler.decide(a_step("d", "eta"))) == ["d"]
+
+
+def test_a_gang_goes_whole_or_not_at_all() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 4}}, a_node("n0", gpus=2), a_node("n1", gpus=2))
+    run(scheduler, a_step("one"), 1)
+    assert the_waiting(scheduler, a_step("gang", ranks=4)).code == "quota"
+    assert granted(scheduler.decide(a_step("three", since=1, ranks=3))) == ["three"]
+
+
+def test_a_gang_that_no_node_holds_alone_is_spread() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 4}}, a_node("n0", gpus=2), a_node("n1", gpus=2))
+    grant = the_grant(scheduler, a_step("gang", ranks=4))
+    assert grant.nodes == ("n0", "n0", "n1", "n1")
+    assert grant.devices == (("n0/0",), ("n0/1",), ("n1/0",), ("n1/1",))
+
+
+def test_a_gang_that_cannot_go_moves_aside() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 2}, "eta": {"gpu": 2}}, a_node("n0", gpus=2), a_node("n1", gpus=2))
+    run(scheduler, a_step("one"), 1)
+    scheduler.decide(a_step("wide", "eta", gpus=4, priority=9))
+    assert granted(scheduler.decide(a_step("small", "eta", since=5))) == ["small"]
+
+
+def test_shares_of_one_gpu_are_packed_on_one_device() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 2}}, a_node(gpus=2))
+    places = [the_grant(scheduler, a_step(name, gpus=0.5)).devices for name in "ab"]
+    assert places == [(("local/0",),), (("local/0",),)]
+    assert the_grant(scheduler, a_step("whole")).devices == (("local/1",),)
+
+
+def test_steps_without_gpus_share_a_node_that_has_none() -> None:
+    scheduler = a_scheduler({"flights": {"cpu": 8}}, a_node("g", cpus=4), a_node("c", gpus=0, cpus=4))
+    nodes = [the_grant(scheduler, a_step(name, gpus=0, cpus_milli=1000)).node for name in "abcde"]
+    assert nodes == ["c", "c", "c", "c", "g"]
+
+
+def test_cpus_come_back_when_the_attempt_is_released() -> None:
+    scheduler = a_scheduler({"flights": {"cpu": 8}}, a_node("c", gpus=0, cpus=1))
+    run(scheduler, a_step("a", gpus=0, cpus_milli=1000), 1)
+    assert the_waiting(scheduler, a_step("b", gpus=0, cpus_milli=1000)).code == "no_place"
+    assert granted(scheduler.decide(AttemptReleased(1))) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        (a_step("a", gpus=5), "never allows more than 4 GPUs"),
+        (a_step("a", gpus=3), "asks for 3 GPUs on one node. The largest that would fit is 2 L4 GPUs"),
+        (a_step("a", gpus=1, ranks=3), "asks for 3 ranks; all nodes, empty, would hold 2 of them"),
+        (a_step("a", ranks=0), "a gang of 0 ranks"),
+        (a_step("a", gpus=1.5), "ask for whole GPUs, or for a share below 1"),
+        (a_step("a", gpus=-1), "negative"),
+        (a_step("a", "flihgts"), "Project 'flihgts' has no quota. Did you mean 'flights'?"),
+        (StepWaiting("a", "r", "flights", "fit", Demand(1000, "H200"), 0), "No node has H200; GPU models here: L4"),
+    ],
+)
+def test_what_can_never_go_is_refused_with_the_largest_that_would(step: StepWaiting, says: str) -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 4}}, a_node(gpus=2))
+    assert says in the_refusal(scheduler, step).sentence
+    assert scheduler.explain("a") is None
+
+
+def test_a_step_that_comes_before_the_first_node_waits_for_it() -> None:
+    scheduler = a_scheduler(TWO)
+    assert "no node of that GPU model has joined yet" in the_waiting(scheduler, a_step("a")).sentence
+    assert granted(scheduler.decide(NodeJoined(a_node()))) == ["a"]
+
+
+def test_the_project_with_the_lower_share_goes_first_then_priority_then_time() -> None:
+    scheduler = a_scheduler({"idle": {"gpu": 4}, "one": {"gpu": 0}, "two": {"gpu": 0}}, a_node(gpus=4))
+    for fence, name in enumerate("abcd"):
+        run(scheduler, a_step(name, "one"), fence)
+    scheduler.decide(a_step("again", "one", since=1, priority=9))
+    scheduler.decide(a_step("late", "two", since=3))
+    scheduler.decide(a_step("urgent", "two", since=4, priority=1))
+    order = []
+    for fence in range(3):
+        scheduler.decide(AttemptReleased(fence))
+        order += granted(scheduler.decide(DeviceFreed((f"local/{fence}",))))
+    assert order == ["urgent", "late", "again"]
+
+
+def test_a_refused_grant_is_decided_again_with_the_next_event() -> None:
+    scheduler = a_scheduler(TWO, a_node())
+    the_grant(scheduler, a_step("a"))
+    assert scheduler.decide(GrantRefused("a", "device not free")) == []
+    assert granted(scheduler.decide(Ticked(5))) == ["a"]
+    assert scheduler.decide(GrantRefused("a", STEP_NOT_WAITING)) == []
+    assert scheduler.decide(Ticked(6)) == []
+
+
+def test_a_reason_is_said_once() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 4}}, a_node())
+    run(scheduler, a_step("a"), 1)
+    the_waiting(scheduler, a_step("b", since=1))
+    behind = the_waiting(scheduler, a_step("c", since=2))
+    assert (behind.code, behind.ahead) == ("queue", ("b",))
+    assert scheduler.decide(Ticked(1)) == []
+    assert scheduler.decide(a_step("b", since=1)) == []
+    assert the_waiting(scheduler, StepGone("b")).step_id == "c"  # the first now, and told the real reason
+
+
+def test_an_eta_names_its_basis() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 4}}, a_node())
+    step = StepWaiting("a", "r", "flights", "fit", Demand(1000), 0, max_runtime_s=60)
+    grant = the_grant(scheduler, step)
+    scheduler.decide(lease(grant, 1, step.demand, now_us=5))
+    eta = the_waiting(scheduler, a_step("b", since=1)).eta
+    assert eta is not None
+    assert eta.at_us == 60_000_005
+    assert "step fit on local/0 has declared to end" in eta.basis
+
+
+def test_a_cancelled_grant_gives_back_what_it_held() -> None:
+    scheduler = a_scheduler(TWO, a_node())
+    the_grant(scheduler, a_step("a"))
+    scheduler.decide(a_step("b", since=1))
+    assert granted(scheduler.decide(StepGone("a"))) == ["b"]
+
+
+def test_a_quarantined_device_is_not_granted_until_it_is_restored() -> None:
+    scheduler = a_scheduler(TWO, a_node())
+    scheduler.decide(DeviceQuarantined(("local/0",)))
+    assert the_waiting(scheduler, a_step("a")).code == "no_place"
+    assert granted(scheduler.decide(DeviceRestored(("local/0",)))) == ["a"]
+
+
+def test_nothing_new_goes_to_a_node_that_is_drained_or_gone() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 4}}, a_node("n0"), a_node("n1"))
+    scheduler.decide(NodeDrained("n0"))
+    assert the_grant(scheduler, a_step("a")).node == "n1"
+    scheduler.decide(NodeLeft("n1"))
+    assert the_waiting(scheduler, a_step("b")).code == "no_place"
+    assert granted(scheduler.decide(NodeJoined(a_node("n0")))) == ["b"]
+
+
+def test_a_lease_unknown_until_now_is_counted_and_freed() -> None:
+    scheduler = a_scheduler(TWO)
+    grant = Grant("old", "flights", "local", (("local/0",),), 1, ("local",))
+    scheduler.decide(lease(grant, 7, Demand(1000)))
+    scheduler.decide(NodeJoined(a_node()))
+    scheduler.decide(a_step("a"))
+    scheduler.decide(AttemptReleased(7))
+    assert granted(scheduler.decide(DeviceFreed(("local/0",), 7))) == ["a"]
+
+
+def test_a_larger_tree_lets_go_what_waited_for_quota() -> None:
+    scheduler = a_scheduler(TWO, a_node(gpus=2))
+    run(scheduler, a_step("a"), 1)
+    scheduler.decide(a_step("b", since=1))
+    tree = parse_tree({"cohort": {"research": {"projects": {"flights": {"gpu": 2}}}}})
+    (grant,) = scheduler.decide(TreeChanged(tree, 2))
+    assert isinstance(grant, Grant)
+    assert grant.tree_version == 2
+
+
+def test_a_project_taken_out_of_the_tree_is_told() -> None:
+    scheduler = a_scheduler(TWO, a_node())
+    run(scheduler, a_step("a"), 1)
+    scheduler.decide(a_step("b", since=1))
+    (said,) = scheduler.decide(TreeChanged(parse_tree({}), 2))
+    assert isinstance(said, Waiting)
+    assert said.code == "no_project"
+    scheduler.decide(AttemptReleased(1))
+    assert scheduler.decide(DeviceFreed(("local/0",))) == []
+
+
+def test_a_restart_goes_on_where_it_was() -> None:
+    before = a_scheduler({"flights": {"gpu": 1}}, a_node())
+    step = a_step("a")
+    taken = lease(the_grant(before, step), 1, step.demand)
+    tree = parse_tree({"cohort": {"research": {"projects": {"flights": {"gpu": 1}}}}})
+    history: list[Event] = [taken, AttemptReleased(1)]
+    after = Scheduler.load(tree, 3, nodes=[a_node()], history=history, waiting=[a_step("b"), a_step("c", since=1)])
+    assert the_waiting(after, Ticked(1)).step_id == "b"
+    assert granted(after.decide(DeviceFreed(("local/0",)))) == ["b"]
+    assert after.outstanding() == [after.explain("b")]
+
+
+def test_an_event_that_raises_changes_nothing() -> None:
+    scheduler = a_scheduler(TWO, a_node("n0"))
+    scheduler.mark()
+    thief = NodeJoined(a_node("n1"))
+    stolen = NodeJoined(type(thief.node)("n1", 1, 1, "L4", a_node("n0").devices))
+    with pytest.raises(InvalidInput, match="device n0/0, which is on node n0"):
+        scheduler.decide(stolen)
+    assert the_grant(scheduler, a_step("a")).node == "n0"

@@ -1,0 +1,246 @@
+"""Any sequence of events keeps the promises of the Scheduler."""
+
+from __future__ import annotations
+
+import copy
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from headwater.quota.admission import Placed
+from headwater.quota.messages import (
+    AttemptReleased,
+    Demand,
+    DeviceFreed,
+    DeviceQuarantined,
+    DeviceRestored,
+    DeviceSpec,
+    Effect,
+    Event,
+    Grant,
+    GrantRefused,
+    NodeDrained,
+    NodeJoined,
+    NodeLeft,
+    NodeSpec,
+    StepGone,
+    StepWaiting,
+    Ticked,
+    TreeChanged,
+)
+from headwater.quota.scheduler import Scheduler
+from headwater.quota.tree import Tree, parse_tree
+
+from .scene import lease
+
+PROJECTS = ("x", "y", "z")
+TREES = [
+    parse_tree({"gpu_models": ["A100"], "cohort": {"all": written}})
+    for written in (
+        {
+            "teams": {"t": {"gpu": 3, "projects": {"x": {"gpu": {"nominal": 1, "lend_limit": 0.5}}, "y": {"gpu": 1}}}},
+            "projects": {"z": {"gpu": 2, "A100": 2, "cpu": 8}},
+        },
+        {"projects": {"x": {"gpu": 1}, "y": {"gpu": {"nominal": 1, "borrow_limit": 1}}, "z": {"gpu": 1}}},
+        {"projects": {"x": {"cpu": 6, "gpu": 8}, "y": {"cpu": {"nominal": 2, "borrow_limit": 0}}}},
+    )
+]
+DEMANDS = st.builds(
+    Demand,
+    gpus_milli=st.sampled_from([0, 0, 300, 500, 1000, 2000]),
+    gpu_model=st.sampled_from([None, None, "L4", "A100"]),
+    cpus_milli=st.sampled_from([0, 500, 1000]),
+    memory_bytes=st.sampled_from([0, 100]),
+    ranks=st.sampled_from([1, 1, 1, 2, 3]),
+)
+
+
+def picture(scheduler: Scheduler) -> object:
+    """All that decides, for comparison."""
+    inventory, queues = scheduler._inventory, scheduler._queues
+    nodes = {
+        name: (node.spec, node.devices, node.cpus_free, node.memory_free, node.whole_free, node.in_service, node.left)
+        for name, node in inventory.nodes.items()
+    }
+    devices = sorted(inventory.devices)
+    rooms = {model: list(rooms) for model, rooms in inventory.by_room.items() if rooms}
+    partly = {model: list(rooms) for model, rooms in inventory.partly.items() if rooms}
+    waiting = {key: (list(queue.turns), queue.causes) for key, queue in queues.queues.items()}
+    causes = {key: dict(held) for key, held in queues.by_cause.items()}
+    used = scheduler._usage.snapshot()
+    told, later, held = dict(scheduler._told), dict(scheduler._later), dict(scheduler._holdings)
+    return apart(
+        (
+            nodes,
+            devices,
+            rooms,
+            partly,
+            waiting,
+            causes,
+            used,
+            told,
+            later,
+            held,
+            dict(queues.steps),
+            scheduler._version,
+        )
+    )
+
+
+def apart(value: object) -> object:
+    """A copy that later changes do not reach."""
+
+    return copy.deepcopy(value)
+
+
+class Platform(RuleBasedStateMachine):
+    """One Scheduler, its twin that is fed the same log with a rolled-back attempt before each event."""
+
+    @initialize(tree=st.sampled_from(TREES))
+    def start(self, tree: Tree) -> None:
+        self.one, self.twin = Scheduler(tree, 1), Scheduler(tree, 1)
+        self.tree_changed = False
+        self.count = 0
+        self.grants: dict[str, Grant] = {}
+        self.demands: dict[str, Demand] = {}
+        self.live: dict[int, tuple[str, ...]] = {}
+        self.emptying: dict[int, tuple[str, ...]] = {}
+        self.settled = True
+
+    def feed(self, event: Event) -> list[Effect]:
+        self.twin.mark()
+        before = picture(self.twin)
+        tried = self.twin.decide(event)
+        self.twin.rollback()
+        assert picture(self.twin) == before
+        effects = self.one.decide(event)
+        assert tried == effects == self.twin.decide(event)
+        assert picture(self.one) == picture(self.twin)
+        for effect in effects:
+            if isinstance(effect, Grant):
+                self.grants[effect.step_id] = effect
+                self.check_whole(effect)
+        self.settled = not self.one._later
+        return effects
+
+    def check_whole(self, grant: Grant) -> None:
+        demand = self.demands[grant.step_id]
+        assert len(grant.devices) == len(grant.nodes) == demand.ranks
+        for node_id, devices in zip(grant.nodes, grant.devices, strict=True):
+            node = self.one._inventory.nodes[node_id]
+            assert node.in_service
+            assert len(devices) == len(set(devices)) == -(-demand.gpus_milli // 1000)
+            assert all(not node.devices[device].quarantined for device in devices)
+            if demand.gpu_model and demand.gpus_milli:
+                assert node.spec.gpu_model == demand.gpu_model
+        project = grant.project
+        if not self.tree_changed:
+            for flavour in self.one._usage.flavours():
+                assert self.one._usage.room(project, flavour).amount >= 0
+
+    @rule(project=st.sampled_from(PROJECTS), demand=DEMANDS, priority=st.integers(0, 2))
+    def wait(self, project: str, demand: Demand, priority: int) -> None:
+        step_id = f"s{self.count}"
+        self.count += 1
+        self.demands[step_id] = demand
+        self.feed(StepWaiting(step_id, "r", project, "fit", demand, self.count, priority))
+
+    @rule(which=st.integers(0, 50))
+    def cancel(self, which: int) -> None:
+        self.grants.pop(f"s{which}", None)
+        self.feed(StepGone(f"s{which}"))
+
+    @precondition(lambda self: self.grants)
+    @rule(which=st.integers(0, 50))
+    def accept(self, which: int) -> None:
+        grant = self.grants.pop(sorted(self.grants)[which % len(self.grants)])
+        self.count += 1
+        assert self.feed(lease(grant, self.count, self.demands[grant.step_id])) == []
+        self.live[self.count] = tuple(device for devices in grant.devices for device in devices)
+
+    @precondition(lambda self: self.grants)
+    @rule(which=st.integers(0, 50), reason=st.sampled_from(["device not free", "step_not_waiting"]))
+    def refuse(self, which: int, reason: str) -> None:
+        step_id = sorted(self.grants)[which % len(self.grants)]
+        del self.grants[step_id]
+        self.feed(GrantRefused(step_id, reason))
+
+    @precondition(lambda self: self.live)
+    @rule(which=st.integers(0, 50))
+    def release(self, which: int) -> None:
+        fence = sorted(self.live)[which % len(self.live)]
+        self.emptying[fence] = self.live.pop(fence)
+        self.feed(AttemptReleased(fence))
+
+    @precondition(lambda self: self.emptying)
+    @rule(which=st.integers(0, 50))
+    def see_empty(self, which: int) -> None:
+        fence = sorted(self.emptying)[which % len(self.emptying)]
+        self.feed(DeviceFreed(self.emptying.pop(fence), fence))
+
+    @rule(
+        name=st.sampled_from("abc"),
+        gpus=st.integers(0, 3),
+        model=st.sampled_from(["L4", "A100"]),
+        cpus=st.integers(0, 4),
+    )
+    def join(self, name: str, gpus: int, model: str, cpus: int) -> None:
+        known = self.one._inventory.nodes.get(name)
+        model = known.spec.gpu_model if known and known.spec.gpu_model else model
+        devices = tuple(DeviceSpec(f"{name}/{n}") for n in range(gpus))
+        self.feed(NodeJoined(NodeSpec(name, cpus * 1000, 1000, model if gpus else "", devices)))
+
+    @rule(name=st.sampled_from("abc"), event=st.sampled_from([NodeLeft, NodeDrained]))
+    def lose(self, name: str, event: type[NodeLeft] | type[NodeDrained]) -> None:
+        self.feed(event(name))
+
+    @rule(name=st.sampled_from("abc"), n=st.integers(0, 2), event=st.sampled_from([DeviceQuarantined, DeviceRestored]))
+    def suspect(self, name: str, n: int, event: type[DeviceQuarantined] | type[DeviceRestored]) -> None:
+        self.feed(event((f"{name}/{n}",)))
+
+    @rule(tree=st.sampled_from(TREES))
+    def change_tree(self, tree: Tree) -> None:
+        self.tree_changed = True
+        self.count += 1
+        self.feed(TreeChanged(tree, self.count))
+
+    @rule()
+    def tick(self) -> None:
+        self.feed(Ticked(self.count))
+        assert self.settled
+
+    @invariant()
+    def held_and_free_are_the_total_of_every_device(self) -> None:
+        for device in self.one._inventory.devices.values():
+            assert device.free + sum(device.holders.values()) == device.total
+            assert device.free >= 0
+
+    @invariant()
+    def nothing_waits_that_fits_and_may_go(self) -> None:
+        if not self.settled:
+            return
+        for project, demand in self.one._queues.queues:
+            assert not isinstance(self.one._admission.check(project, demand, set()), Placed)
+
+    @invariant()
+    def use_is_what_is_granted_or_live(self) -> None:
+        expected: dict[tuple[str, str], int] = {}
+        for holding in self.one._holdings.values():
+            if not holding.released:
+                for flavour, amount in holding.amounts.items():
+                    key = (holding.step.project, flavour)
+                    expected[key] = expected.get(key, 0) + amount
+        for node in self.one.usage():
+            if node.kind == "project":
+                for flavour, usage in node.flavours.items():
+                    assert usage.used == expected.get((node.name, flavour), 0)
+
+    @invariant()
+    def every_waiting_step_can_say_why(self) -> None:
+        for step_id in list(self.one._queues.steps)[:5]:
+            assert self.one.explain(step_id) is not None
+
+
+Platform.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestAnySequenceOfEventsKeepsThePromises = Platform.TestCase
