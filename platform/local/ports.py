@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import socket
 
 from ..errors import Conflict
 
 LOOPBACK = "127.0.0.1"
+LOWEST, HIGHEST = 10_000, 32_000
+BLOCK_TRIES = 50
 
 
 def free_ports(count: int) -> list[int]:
@@ -39,3 +42,11 @@ def claim(port: int, *, whose: str, setting: str) -> int:
         remedy = f"End what listens there (`ss -ltnp 'sport = :{port}'` names it), or choose another with {setting}"
         raise Conflict(f"port {port} for {whose} is taken", remedy=remedy)
     return port
+
+
+def free_block(count: int) -> int:
+    """The first of `count` ports in a row that are all free, below those the kernel gives out by itself."""
+    for first in random.SystemRandom().sample(range(LOWEST, HIGHEST - count), BLOCK_TRIES):
+        if all(is_free(port) for port in range(first, first + count)):
+            return first
+    raise Conflict(f"no {count} free ports in a row between {LOWEST} and {HIGHEST}", remedy="End what listens there")
