@@ -130,22 +130,24 @@ def fit(columns: Mapping[str, Array], signature: Signature) -> dict[str, Array]:
     return fitted
 
 
-def encode_request(columns: Mapping[str, Array], *, outputs: Sequence[str] = (), id: str | None = None) -> bytes:
+def encode_request(
+    columns: Mapping[str, Array], *, outputs: Sequence[str] = (), request_id: str | None = None
+) -> bytes:
     """A request body with the columns as they are."""
     document: dict[str, Any] = {"inputs": [_encoded(name, array) for name, array in columns.items()]}
     if outputs:
         document["outputs"] = [{"name": name} for name in outputs]
-    if id is not None:
-        document["id"] = id
+    if request_id is not None:
+        document["id"] = request_id
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def encode_response(model: str, version: str, outputs: Mapping[str, Array], *, id: str | None = None) -> bytes:
+def encode_response(model: str, version: str, outputs: Mapping[str, Array], *, request_id: str | None = None) -> bytes:
     """A response body. NaN becomes null, since JSON has no NaN."""
     tensors = [_encoded(name, array) for name, array in outputs.items()]
     document: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": tensors}
-    if id is not None:
-        document["id"] = id
+    if request_id is not None:
+        document["id"] = request_id
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -181,8 +183,7 @@ _BODY = 'Send JSON like {"inputs": [{"name": "x", "datatype": "FP64", "shape": [
 
 def _array(tensor: _RawTensor, *, expected: str) -> Array:
     if tensor.datatype != expected:
-        known = "" if tensor.datatype in DTYPES else f" {did_you_mean(tensor.datatype, DTYPES)}"
-        raise InvalidInput(f"Input '{tensor.name}' has datatype {tensor.datatype!r}; the model takes {expected}.{known}")
+        raise InvalidInput(f"Input '{tensor.name}' has datatype '{tensor.datatype}'; the model takes {expected}")
     if isinstance(tensor.data, msgspec.UnsetType):
         raise InvalidInput(f"Input '{tensor.name}' has no data", remedy="Send its values as JSON in 'data'.")
     if any(size < 0 for size in tensor.shape):
