@@ -4,8 +4,9 @@ Ray reads its environment when it is imported, so the process that starts it can
 decided it. `ray start` would do, but takes many times as long: this uses the private class beneath
 it, without dashboard, metrics agent and autoscaler's monitor, and falls back to the command where
 that class has changed. The raylet waits for files in which its agents write their ports; they are
-written here beforehand, so that it does not wait for their imports. Afterwards nothing of Ray is needed here: the process replaces itself by a small one
-that waits for its children, so that none becomes a zombie.
+written here beforehand, so that it does not wait for their imports. Afterwards nothing of Ray is
+needed here: the process replaces itself by a small one that waits for its children, so that none
+becomes a zombie.
 """
 
 from __future__ import annotations

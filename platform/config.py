@@ -1,0 +1,297 @@
+"""Everything that can be set, and where each value came from.
+
+The packaged `configs/local.toml` names every key and gives its default, so that the file is the
+reference and a key that it lacks is an error here. Later sources win: a file (`--config`), the
+environment (`HEADWATER_HTTP__PORT=9000`), the command's flags. A key that nobody knows is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from .errors import InvalidInput, did_you_mean
+
+PACKAGED = Path(__file__).parent / "configs"
+PREFIX = "HEADWATER_"
+NOT_SETTINGS = {"HEADWATER_URL", "HEADWATER_TOKEN", "HEADWATER_CONFIG", "HEADWATER_HAPROXY", "HEADWATER_RAY_TREE"}
+FREE_FORM = "quota"  # its keys are names that users give; the quota engine checks them
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Http(Section):
+    host: str
+    port: Port
+
+
+class Serve(Section):
+    host: str
+    port: Port
+    request_timeout_s: Seconds
+    min_replicas: Count
+    max_replicas: Count
+
+
+class Kafka(Section):
+    bootstrap: str
+    port: Port
+    ready_within_s: Seconds
+    stop_within_s: Seconds
+
+
+class Ray(Section):
+    address: str
+    port: Port
+    cpus: Count
+    object_store_bytes: Count
+    ready_within_s: Seconds
+    stop_within_s: Seconds
+
+
+class Store(Section):
+    url: str
+    lock_within_s: Seconds
+
+
+class Data(Section):
+    catalog_uri: str
+    warehouse: str
+    prefetch_bytes: Count
+    decode_threads: Count
+
+
+class Leases(Section):
+    lease_lifetime_s: Seconds
+    claim_within_s: Seconds
+    stop_grace_s: Seconds
+    worker_idle_s: Seconds
+    worker_orphan_s: Seconds
+    workers_per_node: Count
+
+
+class Runs(Section):
+    evict_after_s: Seconds
+    stuck_after_s: Seconds
+    host_runs: Count
+    result_inline_bytes: Count
+    batch_work_s: Seconds
+    report_within_s: Seconds
+    lost_limit: Count
+    preempted_limit: Count
+    crash_limit: Count
+    depth_limit: Count
+    step_timeout_s: Seconds
+    sub_run_limit: Count
+
+
+class Events(Section):
+    max_bytes: Count
+    max_depth: Count
+    inbox_retention_s: Seconds
+    topic_retention_s: Seconds
+    publish_within_s: Seconds
+    command_within_s: Seconds
+    join_window_s: Seconds
+    relay_batch: Count
+    follow_tick_s: Seconds
+    healthy_after_records: Count
+
+
+class Owners(Section):
+    silent_after_s: Seconds
+    lease_s: Seconds
+    start_within_s: Seconds
+    restart_limit: Count
+    restart_window_s: Seconds
+    restart_backoff_s: Seconds
+    stop_within_s: Seconds
+
+
+class Web(Section):
+    subscriber_buffer: Count
+    heartbeat_s: Seconds
+    page_size: Count
+
+
+class Views(Section):
+    window_s: Seconds
+    keep_s: Seconds
+
+
+class Tables(Section):
+    announce_poll_s: Seconds
+    commit_within_s: Seconds
+    commit_retries: Count
+
+
+class Settings(Section):
+    """One frozen value that is handed down; configs/local.toml says what each key means."""
+
+    home: Path
+    node: str
+    gpus: Count
+    http: Http
+    serve: Serve
+    kafka: Kafka
+    ray: Ray
+    store: Store
+    data: Data
+    leases: Leases
+    runs: Runs
+    events: Events
+    owners: Owners
+    web: Web
+    views: Views
+    tables: Tables
+    quota: dict[str, Any]
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def origins(self) -> Mapping[str, str]:
+        """Dotted key → where its value came from: `default`, a file's path, `environment …` or `flag …`."""
+        return MappingProxyType(self._origins)
+
+    def flat(self) -> dict[str, object]:
+        """Dotted key → value, for showing."""
+        return dict(_leaves(self.model_dump(mode="json")))
+
+    def quota_seed(self) -> dict[str, Any]:
+        """The `[quota]` section with `gpus` as the guarantee of a single cohort that leaves its own out."""
+        cohorts: dict[str, dict[str, Any]] = self.quota.get("cohort", {})
+        if len(cohorts) != 1:
+            return self.quota
+        ((name, body),) = cohorts.items()
+        below = sum(_gpus(project) for project in body.get("projects", {}).values())
+        if "gpu" in body or "teams" in body or below > self.gpus:
+            return self.quota
+        return {**self.quota, "cohort": {name: {"gpu": self.gpus, **body}}}
+
+
+def _gpus(project: Mapping[str, Any]) -> float:
+    quota = project.get("gpu", 0)
+    nominal = quota.get("nominal", 0) if isinstance(quota, Mapping) else quota
+    return float(nominal) if isinstance(nominal, int | float) else 0.0
+
+
+def load(
+    file: Path | None = None,
+    *,
+    flags: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings of this process. `flags` are dotted keys; those that are None were not given.
+
+    Raises InvalidInput naming the key, the value and its origin.
+    """
+    environment = os.environ if environment is None else environment
+    defaults = read_packaged("local")
+    origins = {key: "default" for key, _ in _leaves(defaults)}
+    values: dict[str, Any] = defaults
+    file = file or (Path(environment["HEADWATER_CONFIG"]) if environment.get("HEADWATER_CONFIG") else None)
+    if file is not None:
+        values = _merged(values, _read(file), origins, origin=str(file))
+    for name, key, text in _from_environment(environment):
+        values = _merged(values, _nested(key, _value(text)), origins, origin=f"environment {name}")
+    for key, value in (flags or {}).items():
+        if value is not None:
+            values = _merged(values, _nested(key, value), origins, origin=f"flag --{key.split('.')[-1]}")
+    return _validated(values, origins)
+
+
+def read_packaged(name: str) -> dict[str, Any]:
+    """A file of `configs/` as it was written: `local` or `cluster`."""
+    return tomllib.loads((PACKAGED / f"{name}.toml").read_text())
+
+
+def _validated(values: dict[str, Any], origins: dict[str, str]) -> Settings:
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        what = f"{key} = {first['input']!r} ({origins.get(key, 'default')}) does not fit: {first['msg']}"
+        raise InvalidInput(what, remedy="configs/local.toml says what each key means") from None
+    settings._origins.update(origins)
+    return settings
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except FileNotFoundError:
+        raise InvalidInput(f"there is no configuration file {file}", remedy="Check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file} is not TOML: {error}", remedy="Mend that line") from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    for name, text in sorted(environment.items()):
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS:
+            yield name, name.removeprefix(PREFIX).lower().replace("__", "."), text
+
+
+def _value(text: str) -> object:
+    """`text` as TOML would read it; what is no TOML value is a plain string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _nested(key: str, value: object) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    assert isinstance(value, dict)
+    return value
+
+
+def _merged(
+    below: dict[str, Any], above: Mapping[str, Any], origins: dict[str, str], *, origin: str, path: str = ""
+) -> dict[str, Any]:
+    """`below` with the values of `above` put over it; refuses a key that `below` does not have."""
+    result = dict(below)
+    for name, value in above.items():
+        key = f"{path}{name}"
+        if key == FREE_FORM:
+            _replace_free_form(result, value, origins, origin)
+        elif name not in below:
+            raise InvalidInput(f"{origin} sets {key}, which is not a setting", remedy=did_you_mean(name, below))
+        elif isinstance(below[name], dict):
+            result[name] = _merged(below[name], _section(key, value, origin), origins, origin=origin, path=f"{key}.")
+        else:
+            result[name], origins[key] = value, origin
+    return result
+
+
+def _section(key: str, value: object, origin: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{origin} sets {key} to {value!r}, but it is a section", remedy=f"Write [{key}]")
+    return value
+
+
+def _replace_free_form(result: dict[str, Any], value: object, origins: dict[str, str], origin: str) -> None:
+    """A tree is given whole: two trees laid over each other would be nobody's."""
+    for key in [each for each in origins if each.startswith(f"{FREE_FORM}.")]:
+        del origins[key]
+    result[FREE_FORM] = _section(FREE_FORM, value, origin)
+    origins.update({f"{FREE_FORM}.{key}": origin for key, _ in _leaves(result[FREE_FORM])})
+
+
+def _leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
