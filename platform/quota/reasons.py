@@ -8,12 +8,12 @@ from . import units
 from .admission import Cause, NoPlace, NoProject, OverQuota, each_shown, key_of
 from .holdings import Holding
 from .messages import Eta, StepWaiting, Waiting
-from .placement.inventory import Holder, Inventory, Node
+from .placement.inventory import Holder, Inventory
 from .queues import Queues, queue_of, turn_of
 from .usage import Usage
 
 AHEAD_MAX = 10
-NODES_LOOKED_AT = QUEUES_LOOKED_AT = 64
+NODES_LOOKED_AT, QUEUES_LOOKED_AT = 4, 16
 HOLDERS_NAMED = 3
 
 
@@ -51,7 +51,7 @@ class Reasons:
 
     def _rivals(self, step: StepWaiting, cause: Cause) -> tuple[str, ...]:
         """The firsts of a few other queues with the same cause that matter more or came earlier."""
-        keys = self._queues.caused_by(key_of(cause))[:QUEUES_LOOKED_AT]
+        keys = self._queues.caused_by(key_of(cause), QUEUES_LOOKED_AT)
         firsts = sorted(turn_of(self._queues.first(key)) for key in keys if key != queue_of(step))
         return tuple(step_id for *turn, step_id in firsts if (*turn, step_id) < turn_of(step))[:AHEAD_MAX]
 
@@ -66,35 +66,33 @@ class Reasons:
         )
 
     def _no_place(self, step: StepWaiting, cause: NoPlace) -> tuple[str, Eta | None]:
-        nodes = self._candidates(cause)
-        in_service = sum(1 for node in nodes if node.in_service)
+        names = self._in_service(cause)
         wanted = each_shown(step.demand) + (f" for each of {step.demand.ranks} ranks" if step.demand.ranks > 1 else "")
         sentence = f"Step {step.name} has quota and waits for a place: it needs {wanted}; "
-        if not nodes:
-            return f"{sentence}no node {'of that GPU model ' if step.demand.gpus_milli else ''}has joined yet.", None
-        out = f", {len(nodes) - in_service} drained or gone" if in_service < len(nodes) else ""
-        sentence += f"of {_count(len(nodes), 'node')} none has the room now ({in_service} in service{out})."
-        holders = self._holders(nodes, on_devices=step.demand.gpus_milli > 0)
+        if not names:
+            return f"{sentence}no node {'of that GPU model ' if step.demand.gpus_milli else ''}is in service.", None
+        sentence += f"of {_count(len(names), 'node')} in service none has the room now."
+        holders = self._holders(names) if step.demand.gpus_milli else []
         return sentence + self._held(holders), self._eta(step, holders)
 
-    def _candidates(self, cause: NoPlace) -> list[Node]:
-        nodes = self._inventory.nodes.values()
-        if not cause.demand.gpus_milli:
-            return [node for node in nodes if not node.left]
-        return [node for node in nodes if node.devices and node.spec.gpu_model in cause.models]
+    def _in_service(self, cause: NoPlace) -> list[str]:
+        rooms = self._inventory.by_room
+        models = cause.models if cause.demand.gpus_milli else tuple(rooms)
+        return [room[2] for model in models for room in rooms.get(model, ())]
 
-    def _holders(self, nodes: list[Node], *, on_devices: bool) -> list[tuple[str, Holding]]:
+    def _holders(self, names: list[str]) -> list[tuple[str, Holding]]:
+        """A few that hold devices, those of the nodes with the least room first."""
         found: list[tuple[str, Holding]] = []
-        for node in nodes[:NODES_LOOKED_AT]:
-            for device in node.devices.values():
-                found += [(device.id, self._holdings[holder]) for holder in device.holders if holder in self._holdings]
-        return found if on_devices else []
+        for name in names[:NODES_LOOKED_AT]:
+            for device in self._inventory.nodes[name].devices.values():
+                found += [(device.id, self._holdings[holder]) for holder in device.holders]
+        return found
 
     def _held(self, holders: list[tuple[str, Holding]]) -> str:
         if not holders:
             return ""
         named = [f"{device} is {_held_by(holding)}" for device, holding in holders[:HOLDERS_NAMED]]
-        more = f" and {len(holders) - HOLDERS_NAMED} more" if len(holders) > HOLDERS_NAMED else ""
+        more = "; others too" if len(holders) > HOLDERS_NAMED else ""
         return f" {'; '.join(named)}{more}."
 
     def _eta(self, step: StepWaiting, holders: list[tuple[str, Holding]]) -> Eta | None:

@@ -39,7 +39,7 @@ from .messages import (
 )
 from .placement import fit
 from .placement.inventory import Holder, Inventory
-from .queues import QueueKey, Queues, Turn, queue_of
+from .queues import Entry, Place, QueueKey, Queues, Turn, queue_of
 from .reasons import Reasons
 from .report import NodeUsage, report
 from .tree import Tree
@@ -57,6 +57,8 @@ class Scheduler:
         self._holdings: dict[Holder, Holding] = {}  # by step id while pending, by fence afterwards
         self._told: dict[str, object] = {}  # step → the reason that was said last
         self._later: dict[QueueKey, None] = {}  # to be looked at with the next event
+        self._later_opened: dict[Place, None] = {}
+        self._opened: dict[Place, None] = {}  # places that came free in this event
         self._use(Usage(tree), version)
 
     @classmethod
@@ -96,6 +98,7 @@ class Scheduler:
             return effects + self._settle(woken)
         except BaseException:
             self._undo.back_to(depth)
+            self._opened = {}
             raise
 
     def outstanding(self) -> list[Effect]:
@@ -155,6 +158,9 @@ class Scheduler:
         woken = dict.fromkeys(self._later)
         for key in woken:
             self._undo.pop(self._later, key)
+        for place in list(self._later_opened):
+            self._undo.pop(self._later_opened, place)
+            self._opened[place] = None
         return woken
 
     def _waiting(self, step: StepWaiting, woken: dict[QueueKey, None]) -> list[Effect]:
@@ -185,18 +191,21 @@ class Scheduler:
         if leased.fence in self._holdings:
             return
         pending, waiting = self._holdings.get(leased.step_id), self._queues.steps.get(leased.step_id)
-        freed: dict[QueueKey, None] = {}
-        if pending is not None:
-            self._drop(leased.step_id, freed)
-        elif waiting is not None:
-            self._forget(waiting, woken)
         step = pending.step if pending is not None else waiting or _step_of(leased)
         holding = holding_of(leased, step, self._inventory, self._usage, self._version)
+        if pending is not None and (pending.seats, pending.amounts) == (holding.seats, holding.amounts):
+            self._undo.pop(self._holdings, leased.step_id)
+            self._inventory.unhold(leased.step_id, pending.seats)
+            self._inventory.hold(leased.fence, holding.seats)
+            self._undo.put(self._holdings, leased.fence, holding)
+            return
+        if pending is not None:
+            self._drop(leased.step_id, woken)
+        elif waiting is not None:
+            self._forget(waiting, woken)
         for seat in holding.seats:
             self._inventory.expect(seat)
         self._hold(leased.fence, holding)
-        if pending is None or pending.seats != holding.seats:
-            woken.update(freed)
 
     def _released(self, fence: int, woken: dict[QueueKey, None]) -> None:
         holding = self._holdings.get(fence)
@@ -209,7 +218,7 @@ class Scheduler:
         else:
             self._undo.pop(self._holdings, fence)
         self._wake_quota(holding, woken)
-        self._wake_places(woken)
+        self._wake_places()
 
     def _freed(self, device_ids: tuple[str, ...], fence: int | None, woken: dict[QueueKey, None]) -> None:
         devices = self._inventory.devices
@@ -220,7 +229,7 @@ class Scheduler:
                     held = (i for seat in self._holdings[holder].seats for i in seat.devices)
                     if not any(i in devices and holder in devices[i].holders for i in held):
                         self._undo.pop(self._holdings, holder)
-        self._wake_places(woken)
+        self._wake_places()
 
     def _quarantine(self, device_ids: tuple[str, ...], quarantined: bool, woken: dict[QueueKey, None]) -> None:
         for device_id in device_ids:
@@ -250,6 +259,9 @@ class Scheduler:
             freed[queue_of(holding.step)] = None
         for key in freed:
             self._undo.put(self._later, key, None)
+        for place in self._opened:
+            self._undo.put(self._later_opened, place, None)
+        self._opened.clear()
 
     def _change_tree(self, tree: Tree, version: int, woken: dict[QueueKey, None]) -> None:
         self._undo.note(self._use, self._usage, self._version)
@@ -264,29 +276,59 @@ class Scheduler:
         woken.update(dict.fromkeys(self._queues.queues))
 
     def _settle(self, woken: dict[QueueKey, None]) -> list[Effect]:
-        """Grants what may go of the woken queues, in order, until each is empty or has a cause."""
+        """Grants what may go, in order, until every queue looked at is empty or has a cause.
+
+        Looked at are the woken queues, and those that lack a place which has come free, as long as it is.
+        """
         effects: list[Effect] = []
         full: set[CauseKey] = set()
         projects: dict[str, list[tuple[Turn, Demand]]] = {}
-        for project, demand in woken:
-            queue = self._queues.queues.get((project, demand))
-            if queue is not None:
-                projects.setdefault(project, []).append((queue.turns[0], demand))
-        for turns in projects.values():
-            turns.sort(key=_turn)
-        order = [(self._shares(project, turns[0][1]), turns[0][0], project) for project, turns in projects.items()]
-        heapq.heapify(order)
-        while order:
-            shares, turn, project = heapq.heappop(order)
-            turns = projects[project]
-            now = self._shares(project, turns[0][1])
-            if now > shares:  # others of its team were granted something meanwhile
-                heapq.heappush(order, (now, turn, project))
-                continue
-            effects += self._try(project, turns, full)
+        order: list[tuple[tuple[int, ...], Turn, str, Entry | None]] = []
+        opened, self._opened = self._opened, {}
+        cursors = dict[str, Place]()
+
+        def advance(place: Place, after: Entry | None) -> None:
+            entry = self._queues.next_for(place, after)
+            if entry is not None and place not in full:
+                cursors[name := f"/{len(cursors)}"] = place
+                heapq.heappush(order, (entry[0], entry[1], name, entry))
+
+        def enter(project: str) -> None:
+            turns = projects[project] = self._candidates(project, woken, opened)
             if turns:
-                heapq.heappush(order, (self._shares(project, turns[0][1]), turns[0][0], project))
+                heapq.heappush(order, (self._shares(project, turns[0][1]), turns[0][0], project, None))
+
+        for project in dict.fromkeys(project for project, _ in woken):
+            enter(project)
+        for place in opened:
+            advance(place, None)
+        while order:
+            shares, _, name, entry = heapq.heappop(order)
+            if entry is not None:
+                if entry[2][0] not in projects and cursors[name] not in full:
+                    enter(entry[2][0])
+                advance(cursors[name], entry)
+                continue
+            turns = projects[name]
+            now = self._shares(name, turns[0][1])
+            if now > shares:  # others of its team were granted something meanwhile
+                heapq.heappush(order, (now, turns[0][0], name, None))
+                continue
+            effects += self._try(name, turns, full)
+            if turns:
+                heapq.heappush(order, (self._shares(name, turns[0][1]), turns[0][0], name, None))
         return effects
+
+    def _candidates(
+        self, project: str, woken: dict[QueueKey, None], opened: dict[Place, None]
+    ) -> list[tuple[Turn, Demand]]:
+        """The project's queues to look at, the first turn first."""
+        found = []
+        for key in self._queues.of_project(project):
+            queue = self._queues.queues[key]
+            if key in woken or any(admission.key_of(cause) in opened for cause in queue.causes):
+                found.append((queue.turns[0], key[1]))
+        return sorted(found, key=_turn)
 
     def _try(self, project: str, turns: list[tuple[Turn, Demand]], full: set[CauseKey]) -> list[Effect]:
         """Grants the project's first, or notes why not; `turns` is then what is left to look at."""
@@ -295,7 +337,7 @@ class Scheduler:
         step = self._queues.first(key)
         found = self._admission.check(project, demand, full)
         if not isinstance(found, Placed):
-            self._queues.block(key, found)
+            self._queues.block(key, found, self._shares(project, demand))
             return self._tell(step, tuple(map(admission.key_of, found)), lambda step: self._reasons.first(step, found))
         self._forget(step, {})
         option = found.option
@@ -334,23 +376,49 @@ class Scheduler:
         self._inventory.unhold(step_id, holding.seats)
         self._charge(holding, -1)
         self._wake_quota(holding, woken)
-        self._wake_places(woken)
+        self._wake_places()
 
     def _charge(self, holding: Holding, sign: int) -> None:
         add, remove = self._usage.add, self._usage.remove
         change, inverse = (add, remove) if sign > 0 else (remove, add)
-        change(holding.step.project, holding.amounts)
-        self._undo.note(inverse, holding.step.project, holding.amounts)
+        project = holding.step.project
+        teams = [self._usage.share(node, {}) for node in self._usage.path(project)[1:-1]]
+        change(project, holding.amounts)
+        self._undo.note(inverse, project, holding.amounts)
+        self._reorder(project, teams)
 
     def _wake_quota(self, holding: Holding, woken: dict[QueueKey, None]) -> None:
+        """Wakes what lacked this quota, save what is still short by the same bound."""
         for node in self._usage.path(holding.step.project):
             for flavour in holding.amounts:
-                woken.update(dict.fromkeys(self._queues.caused_by((flavour, node))))
+                for key in self._queues.caused_by((flavour, node)):
+                    room = self._usage.room(key[0], flavour)
+                    if room.bound_by != node or room.amount >= self._needed(key, flavour):
+                        woken[key] = None
 
-    def _wake_places(self, woken: dict[QueueKey, None]) -> None:
+    def _needed(self, key: QueueKey, flavour: str) -> int:
+        causes = self._queues.queues[key].causes
+        return min(c.needed for c in causes if isinstance(c, admission.OverQuota) and c.flavour == flavour)
+
+    def _wake_places(self) -> None:
+        """Opens, for this event, the places that queues lack and that are there now."""
         for demand, models in self._queues.places():
             if fit.place(self._inventory, demand, models) is not None:
-                woken.update(dict.fromkeys(self._queues.caused_by((demand, models))))
+                self._opened[demand, models] = None
+
+    def _reorder(self, project: str, teams: list[int]) -> None:
+        """Puts blocked queues where the project's changed use, or its teams', now has them."""
+        path = self._usage.path(project)
+        changed = {node for node, share in zip(path[1:-1], teams, strict=True) if self._usage.share(node, {}) != share}
+        if changed:
+            names = [name for name in self._queues.projects() if changed.intersection(self._usage.path(name))]
+        else:
+            names = [project]
+        for name in names:
+            for key in self._queues.of_project(name):
+                causes = self._queues.queues[key].causes
+                if any(isinstance(cause, admission.NoPlace) for cause in causes):
+                    self._queues.block(key, causes, self._shares(*key))
 
     def _use(self, usage: Usage, version: int) -> None:
         self._usage, self._version = usage, version

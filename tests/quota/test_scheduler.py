@@ -138,7 +138,7 @@ def test_what_can_never_go_is_refused_with_the_largest_that_would(step: StepWait
 
 def test_a_step_that_comes_before_the_first_node_waits_for_it() -> None:
     scheduler = a_scheduler(TWO)
-    assert "no node of that GPU model has joined yet" in the_waiting(scheduler, a_step("a")).sentence
+    assert "no node of that GPU model is in service" in the_waiting(scheduler, a_step("a")).sentence
     assert granted(scheduler.decide(NodeJoined(a_node()))) == ["a"]
 
 
