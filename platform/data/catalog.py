@@ -98,8 +98,10 @@ def open_snapshot(snapshot: Snapshot) -> StaticTable:
 
 
 def as_of(metadata: TableMetadata, snapshot_id: int | None) -> TableMetadata:
-    """The metadata with the schema that was current when the snapshot was written."""
-    snapshot = None if snapshot_id is None else metadata.snapshot_by_id(snapshot_id)
+    """The metadata with the schema an older snapshot was written with; the current one has the current schema."""
+    if snapshot_id is None or snapshot_id == metadata.current_snapshot_id:
+        return metadata
+    snapshot = metadata.snapshot_by_id(snapshot_id)
     if snapshot is None or snapshot.schema_id is None or snapshot.schema_id == metadata.current_schema_id:
         return metadata
     return metadata.model_copy(update={"current_schema_id": snapshot.schema_id})
