@@ -314,7 +314,10 @@ class Scheduler:
             if now > shares:  # others of its team were granted something meanwhile
                 heapq.heappush(order, (now, turns[0][0], name, None))
                 continue
-            effects += self._try(name, turns, full)
+            if self._still_blocked((name, turns[0][1]), woken, opened.keys() - full):
+                turns.pop(0)
+            else:
+                effects += self._try(name, turns, full)
             if turns:
                 heapq.heappush(order, (self._shares(name, turns[0][1]), turns[0][0], name, None))
         return effects
@@ -329,6 +332,11 @@ class Scheduler:
             if key in woken or any(admission.key_of(cause) in opened for cause in queue.causes):
                 found.append((queue.turns[0], key[1]))
         return sorted(found, key=_turn)
+
+    def _still_blocked(self, key: QueueKey, woken: dict[QueueKey, None], opened: set[Place]) -> bool:
+        """Whether nothing that the queue lacked has come free, or what had is taken again."""
+        causes = self._queues.queues[key].causes
+        return key not in woken and bool(causes) and not any(admission.key_of(cause) in opened for cause in causes)
 
     def _try(self, project: str, turns: list[tuple[Turn, Demand]], full: set[CauseKey]) -> list[Effect]:
         """Grants the project's first, or notes why not; `turns` is then what is left to look at."""
