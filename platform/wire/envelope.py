@@ -49,7 +49,7 @@ STRUCTURED: Final = "application/cloudevents"
 STRUCTURED_JSON: Final = "application/cloudevents+json"
 BATCH_JSON: Final = "application/cloudevents-batch+json"
 
-Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 Attribute: TypeAlias = str | int | bool
 KafkaHeaders: TypeAlias = Sequence[tuple[str, bytes | None]]
 HttpHeaders: TypeAlias = Sequence[tuple[str, str]]
@@ -179,7 +179,8 @@ def _http_headers(headers: HttpHeaders) -> _Headers:
 def _header_name(raw: str) -> str:
     if not _is_encodable(raw):
         raise _Refused(
-            Reason.INVALID_ENCODING, f"The header name {_shown(raw)} is not UTF-8. Name headers in ASCII, such as 'ce_id'."
+            Reason.INVALID_ENCODING,
+            f"The header name {_shown(raw)} is not UTF-8. Name headers in ASCII, such as 'ce_id'.",
         )
     return raw.lower()
 
@@ -233,7 +234,8 @@ def _parse_batch(body: bytes, headers: _Headers) -> list[Event | Rejected]:
     documents, _ = _json(body)
     if not isinstance(documents, list) or len(documents) > BATCH_MAX:
         raise _Refused(
-            Reason.INVALID_ENVELOPE, f"A batch is a JSON array of at most {BATCH_MAX:,} events. Split it or send one event."
+            Reason.INVALID_ENVELOPE,
+            f"A batch is a JSON array of at most {BATCH_MAX:,} events. Split it or send one event.",
         )
     return [_member(document) for document in documents]
 
@@ -263,7 +265,8 @@ def _structured_data(document: dict[str, Json], attributes: dict[str, Attribute]
     if encoded is not None:
         if data is not None or not isinstance(encoded, str):
             raise _Refused(
-                Reason.INVALID_ENVELOPE, "'data_base64' must be a string and the only data. Send 'data' or 'data_base64'."
+                Reason.INVALID_ENVELOPE,
+                "'data_base64' must be a string and the only data. Send 'data' or 'data_base64'.",
             )
         return _base64(encoded)
     declared = attributes.get("datacontenttype")
@@ -341,7 +344,8 @@ def _checked_attributes(found: Mapping[str, Json]) -> dict[str, Attribute]:
             )
     if len(present) > EXTENSIONS_MAX + len(ATTRIBUTE_MAX_CHARS):
         raise _Refused(
-            Reason.INVALID_ENVELOPE, f"{len(present)} attributes are too many. Put what is over {EXTENSIONS_MAX} into data."
+            Reason.INVALID_ENVELOPE,
+            f"{len(present)} attributes are too many. Put what is over {EXTENSIONS_MAX} into data.",
         )
     checked = {name: _checked(name, item) for name, item in present.items()}
     if checked["specversion"] != "1.0":
@@ -354,11 +358,14 @@ def _checked_attributes(found: Mapping[str, Json]) -> dict[str, Attribute]:
 def _checked(name: str, item: Json) -> Attribute:
     if not _NAME.fullmatch(name):
         raise _Refused(
-            Reason.INVALID_ENVELOPE, f"The attribute name {_shown(name)} is not allowed. Use lower-case letters and digits."
+            Reason.INVALID_ENVELOPE,
+            f"The attribute name {_shown(name)} is not allowed. Use lower-case letters and digits.",
         )
     if name not in ATTRIBUTE_MAX_CHARS and isinstance(item, bool | int):
         if not -(1 << 31) <= item < 1 << 31:
-            raise _Refused(Reason.INVALID_ENVELOPE, f"The attribute '{name}' is {item}: over 32 bits. Send it as a string.")
+            raise _Refused(
+                Reason.INVALID_ENVELOPE, f"The attribute '{name}' is {item}: over 32 bits. Send it as a string."
+            )
         return item
     limit = ATTRIBUTE_MAX_CHARS.get(name, EXTENSION_MAX_CHARS)
     if not isinstance(item, str):
@@ -406,7 +413,7 @@ def _require_size(value: bytes) -> None:
     if len(value) > SIZE_MAX_BYTES:
         raise _Refused(
             Reason.TOO_LARGE,
-            f"The event has {len(value):,} bytes. Send at most {SIZE_MAX_BYTES:,}; larger data belongs in a table or file.",
+            f"The event has {len(value):,} bytes. Send at most {SIZE_MAX_BYTES:,}; put larger data into a table.",
         )
 
 
@@ -466,7 +473,8 @@ def _require_utf8_charset(content_type: str | None) -> None:
         name, _, charset = parameter.partition("=")
         if name.strip().lower() == "charset" and charset.strip(' "').lower() not in ("utf-8", "utf8", "us-ascii"):
             raise _Refused(
-                Reason.UNSUPPORTED_CONTENT_TYPE, f"The charset in {_shown(content_type)} is not read. Send JSON as UTF-8."
+                Reason.UNSUPPORTED_CONTENT_TYPE,
+                f"The charset in {_shown(content_type)} is not read. Send JSON as UTF-8.",
             )
 
 
@@ -487,7 +495,14 @@ def _is_encodable(text: str) -> bool:
 
 
 def _kind(item: object) -> str:
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array", dict: "an object"}
+    names = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "an array",
+        dict: "an object",
+    }
     return names.get(type(item), "null")
 
 

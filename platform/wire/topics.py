@@ -53,7 +53,9 @@ RUNS: Final = Topic(
     name="headwater.runs", direction=Direction.OUTBOUND, owner="conductor", key="subject (run id)", partitions=4
 )
 MODELS: Final = Topic(name="headwater.models", direction=Direction.OUTBOUND, owner="registry", key="subject (model)")
-TABLES: Final = Topic(name="headwater.tables", direction=Direction.OUTBOUND, owner="table_writer", key="subject (table)")
+TABLES: Final = Topic(
+    name="headwater.tables", direction=Direction.OUTBOUND, owner="table_writer", key="subject (table)"
+)
 QUOTA: Final = Topic(name="headwater.quota", direction=Direction.OUTBOUND, owner="scheduler", key="subject (project)")
 GPUS: Final = Topic(name="headwater.gpus", direction=Direction.OUTBOUND, owner="gpu_pool", key="subject (node/device)")
 PUBLISHED: Final = Topic(
