@@ -283,43 +283,43 @@ class Scheduler:
         effects: list[Effect] = []
         full: set[CauseKey] = set()
         projects: dict[str, list[tuple[Turn, Demand]]] = {}
-        order: list[tuple[tuple[int, ...], Turn, str, Entry | None]] = []
+        order: list[tuple[tuple[int, ...], Turn, int, str]] = []  # the last two: a cursor's number, or 0 and a project
         opened, self._opened = self._opened, {}
-        cursors = dict[str, Place]()
+        cursors: list[tuple[Place, Entry] | None] = [None]
 
         def advance(place: Place, after: Entry | None) -> None:
             entry = self._queues.next_for(place, after)
             if entry is not None and place not in full:
-                cursors[name := f"/{len(cursors)}"] = place
-                heapq.heappush(order, (entry[0], entry[1], name, entry))
+                heapq.heappush(order, (entry[0], entry[1], len(cursors), entry[2][0]))
+                cursors.append((place, entry))
 
         def enter(project: str) -> None:
             turns = projects[project] = self._candidates(project, woken, opened)
             if turns:
-                heapq.heappush(order, (self._shares(project, turns[0][1]), turns[0][0], project, None))
+                heapq.heappush(order, (self._shares(project, turns[0][1]), turns[0][0], 0, project))
 
         for project in dict.fromkeys(project for project, _ in woken):
             enter(project)
         for place in opened:
             advance(place, None)
         while order:
-            shares, _, name, entry = heapq.heappop(order)
-            if entry is not None:
-                if entry[2][0] not in projects and cursors[name] not in full:
-                    enter(entry[2][0])
-                advance(cursors[name], entry)
+            shares, _, number, name = heapq.heappop(order)
+            if (cursor := cursors[number]) is not None:
+                if name not in projects and cursor[0] not in full:
+                    enter(name)
+                advance(*cursor)
                 continue
             turns = projects[name]
             now = self._shares(name, turns[0][1])
             if now > shares:  # others of its team were granted something meanwhile
-                heapq.heappush(order, (now, turns[0][0], name, None))
+                heapq.heappush(order, (now, turns[0][0], 0, name))
                 continue
             if self._still_blocked((name, turns[0][1]), woken, opened.keys() - full):
                 turns.pop(0)
             else:
                 effects += self._try(name, turns, full)
             if turns:
-                heapq.heappush(order, (self._shares(name, turns[0][1]), turns[0][0], name, None))
+                heapq.heappush(order, (self._shares(name, turns[0][1]), turns[0][0], 0, name))
         return effects
 
     def _candidates(
