@@ -336,7 +336,8 @@ class Scheduler:
     def _still_blocked(self, key: QueueKey, woken: dict[QueueKey, None], opened: set[Place]) -> bool:
         """Whether nothing that the queue lacked has come free, or what had is taken again."""
         causes = self._queues.queues[key].causes
-        return key not in woken and bool(causes) and not any(admission.key_of(cause) in opened for cause in causes)
+        told = self._told.get(self._queues.first(key).step_id) not in (None, "queue")
+        return told and key not in woken and not any(admission.key_of(cause) in opened for cause in causes)
 
     def _try(self, project: str, turns: list[tuple[Turn, Demand]], full: set[CauseKey]) -> list[Effect]:
         """Grants the project's first, or notes why not; `turns` is then what is left to look at."""

@@ -261,3 +261,14 @@ def test_an_event_that_raises_changes_nothing() -> None:
     with pytest.raises(InvalidInput, match="device n0/0, which is on node n0"):
         scheduler.decide(stolen)
     assert the_grant(scheduler, a_step("a")).node == "n0"
+
+
+def test_the_next_of_a_queue_is_told_the_real_reason_once_it_is_first() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 4}}, a_node())
+    run(scheduler, a_step("a"), 1)
+    scheduler.decide(a_step("b", since=1))
+    scheduler.decide(a_step("c", since=2))
+    scheduler.decide(AttemptReleased(1))
+    effects = scheduler.decide(DeviceFreed(("local/0",)))
+    assert granted(effects) == ["b"]
+    assert [(said.step_id, said.code) for said in effects if isinstance(said, Waiting)] == [("c", "no_place")]
