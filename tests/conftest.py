@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from headwater.local.broker import Broker
     from headwater.local.ray_head import RayHead
+
+DEADLINE = pytest.StashKey[float]()
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +46,34 @@ def ray_head() -> Iterator[RayHead]:
     yield one
     one.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", action="store_true", help="run the slow faults, and only them")
+    parser.addoption("--budget", type=float, default=20.0, help="minutes for the slow faults")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keeps the slow faults apart; they run in an order that each day begins elsewhere."""
+    slow = [item for item in items if item.get_closest_marker("faults")]
+    quick = [item for item in items if item not in slow]
+    chosen, left = (slow, quick) if config.getoption("--faults") else (quick, slow)
+    if config.getoption("--faults") and chosen:
+        first = datetime.date.today().toordinal() % len(chosen)
+        chosen = chosen[first:] + chosen[:first]
+    config.hook.pytest_deselected(items=left)
+    items[:] = chosen
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[DEADLINE] = time.monotonic() + 60.0 * config.getoption("--budget")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("faults") and time.monotonic() > item.config.stash[DEADLINE]:
+        pytest.skip(f"the budget left out {item.nodeid}")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if session.config.getoption("--faults") and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK
