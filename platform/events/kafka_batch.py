@@ -10,10 +10,10 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from aiokafka.errors import CorruptRecordException  # type: ignore[import-untyped]
-from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy  # type: ignore[import-untyped]
-from aiokafka.record.memory_records import MemoryRecords  # type: ignore[import-untyped]
-from aiokafka.record.util import decode_varint  # type: ignore[import-untyped]
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import decode_varint
 
 from .bus import Headers
 

@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType  # type: ignore[import-untyped]
-from aiokafka.errors import KafkaError, for_code  # type: ignore[import-untyped]
-from aiokafka.protocol.commit import OffsetCommitRequest  # type: ignore[import-untyped]
-from aiokafka.protocol.offset import OffsetRequest  # type: ignore[import-untyped]
+from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.commit import OffsetCommitRequest
+from aiokafka.protocol.offset import OffsetRequest
 
 from ..errors import Unavailable
 from .bus import Partition

@@ -11,8 +11,8 @@ from io import BytesIO
 from typing import Any, ClassVar
 
 import msgspec
-from aiokafka.protocol.api import Request, RequestStruct, Response  # type: ignore[import-untyped]
-from aiokafka.protocol.types import (  # type: ignore[import-untyped]
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
     AbstractType,
     Boolean,
     CompactArray,

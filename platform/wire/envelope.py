@@ -16,59 +16,27 @@ everything else is binary mode, with attributes in `ce_` (Kafka) or `ce-` (HTTP)
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
-import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 import orjson
 
-SIZE_MAX_BYTES: Final = 1 << 20
-DEPTH_MAX: Final = 64
+from .attributes import ATTRIBUTE_MAX_CHARS, REQUIRED, Attribute, checked_attributes, rfc3339, time_us_of
+from .json_text import Json, decode_base64, is_encodable, parse_json, require_size, require_text
+from .rejection import Reason, Refused, Rejected, kind, shown
+
+__all__ = ["Event", "Json", "Reason", "Rejected", "encode_structured", "parse", "parse_http"]
+
 BATCH_MAX: Final = 1_000
-EXTENSIONS_MAX: Final = 64
-EXTENSION_MAX_CHARS: Final = 4_096
-ATTRIBUTE_MAX_CHARS: Final[Mapping[str, int]] = {
-    "id": 256,
-    "source": 1_024,
-    "type": 256,
-    "specversion": 16,
-    "subject": 1_024,
-    "time": 64,
-    "project": 128,
-    "dataschema": 1_024,
-    "datacontenttype": 256,
-}
-REQUIRED: Final = ("id", "source", "type", "specversion")
 STRUCTURED: Final = "application/cloudevents"
 STRUCTURED_JSON: Final = "application/cloudevents+json"
 BATCH_JSON: Final = "application/cloudevents-batch+json"
 
-Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
-Attribute: TypeAlias = str | int | bool
 KafkaHeaders: TypeAlias = Sequence[tuple[str, bytes | None]]
 HttpHeaders: TypeAlias = Sequence[tuple[str, str]]
-
-
-class Reason(StrEnum):
-    TOO_LARGE = "too_large"
-    TOO_DEEP = "too_deep"
-    INVALID_ENCODING = "invalid_encoding"
-    INVALID_JSON = "invalid_json"
-    UNSUPPORTED_CONTENT_TYPE = "unsupported_content_type"
-    INVALID_ENVELOPE = "invalid_envelope"
-
-
-class Rejected(msgspec.Struct, frozen=True):
-    """Why a message was not believed: a code for programs, a sentence with value and remedy for people."""
-
-    reason: Reason
-    sentence: str
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,10 +68,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 def parse(value: bytes | None, headers: KafkaHeaders, *, key: bytes | None = None) -> Event | Rejected:
     """The event in one Kafka record, or why it is none. Never raises."""
     try:
-        _require_text(key, "the record's key")
+        require_text(key, "the record's key")
         read = _kafka_headers(headers)
         return _parse_one(value or b"", read)
-    except _Refused as refused:
+    except Refused as refused:
         return refused.rejected
 
 
@@ -114,7 +82,7 @@ def parse_http(body: bytes, headers: HttpHeaders) -> list[Event | Rejected]:
         if _media_type(read.content_type) == BATCH_JSON:
             return _parse_batch(body, read)
         return [_parse_one(body, read)]
-    except _Refused as refused:
+    except Refused as refused:
         return [refused.rejected]
 
 
@@ -124,20 +92,13 @@ def encode_structured(event: Event) -> tuple[bytes, list[tuple[str, bytes]]]:
     optional = {name: getattr(event, name) for name in ("subject", "project", "dataschema", "datacontenttype")}
     document.update({name: text for name, text in optional.items() if text is not None})
     if event.time_us is not None:
-        document["time"] = _rfc3339(event.time_us)
+        document["time"] = rfc3339(event.time_us)
     document.update(event.extensions)
     if isinstance(event.data, bytes):
         document["data_base64"] = base64.b64encode(event.data).decode("ascii")
     elif event.data is not None:
         document["data"] = event.data
     return orjson.dumps(document), [("content-type", f"{STRUCTURED_JSON}; charset=UTF-8".encode())]
-
-
-class _Refused(Exception):
-    """Carries a `Rejected` out of the depth of one parse; never leaves this module."""
-
-    def __init__(self, reason: Reason, sentence: str) -> None:
-        self.rejected = Rejected(reason, sentence)
 
 
 class _Headers(msgspec.Struct, frozen=True):
@@ -158,10 +119,10 @@ def _kafka_headers(headers: KafkaHeaders) -> _Headers:
         if not _is_ours(name, "ce_"):
             continue
         if raw is None:
-            raise _Refused(
+            raise Refused(
                 Reason.INVALID_ENVELOPE, f"The header '{name}' is null. Give it a value or leave the header out."
             )
-        _add_header(found, name, _require_text(raw, f"the header '{name}'"))
+        _add_header(found, name, require_text(raw, f"the header '{name}'"))
     return _Headers(found.pop("content-type", None), _bare(found), "ce_")
 
 
@@ -171,16 +132,16 @@ def _http_headers(headers: HttpHeaders) -> _Headers:
         name = _header_name(raw_name)
         if not _is_ours(name, "ce-"):
             continue
-        text = raw if name == "content-type" else _require_text(_unquoted(raw), f"the header '{name}'")
+        text = raw if name == "content-type" else require_text(_unquoted(raw), f"the header '{name}'")
         _add_header(found, name, text)
     return _Headers(found.pop("content-type", None), _bare(found), "ce-")
 
 
 def _header_name(raw: str) -> str:
-    if not _is_encodable(raw):
-        raise _Refused(
+    if not is_encodable(raw):
+        raise Refused(
             Reason.INVALID_ENCODING,
-            f"The header name {_shown(raw)} is not UTF-8. Name headers in ASCII, such as 'ce_id'.",
+            f"The header name {shown(raw)} is not UTF-8. Name headers in ASCII, such as 'ce_id'.",
         )
     return raw.lower()
 
@@ -191,9 +152,9 @@ def _is_ours(name: str, prefix: str) -> bool:
 
 def _add_header(found: dict[str, str], name: str, text: str) -> None:
     if name in found:
-        raise _Refused(
+        raise Refused(
             Reason.INVALID_ENVELOPE,
-            f"The header '{name}' is given twice ({_shown(found[name])} and {_shown(text)}). Send it once.",
+            f"The header '{name}' is given twice ({shown(found[name])} and {shown(text)}). Send it once.",
         )
     found[name] = text
 
@@ -210,7 +171,7 @@ def _unquoted(raw: str) -> bytes:
 
 
 def _parse_one(value: bytes, headers: _Headers) -> Event:
-    _require_size(value)
+    require_size(value)
     media_type = _media_type(headers.content_type)
     if media_type.startswith(STRUCTURED):
         return _structured(value, media_type, headers.content_type)
@@ -219,21 +180,21 @@ def _parse_one(value: bytes, headers: _Headers) -> Event:
 
 def _structured(value: bytes, media_type: str, content_type: str | None) -> Event:
     if media_type not in (STRUCTURED, STRUCTURED_JSON):
-        raise _Refused(
+        raise Refused(
             Reason.UNSUPPORTED_CONTENT_TYPE,
-            f"The content type {_shown(content_type)} is not read here. Send one event as '{STRUCTURED_JSON}'"
+            f"The content type {shown(content_type)} is not read here. Send one event as '{STRUCTURED_JSON}'"
             " or in binary mode.",
         )
-    document, members = _json(value)
+    document, members = parse_json(value)
     return _event_of(document, members)
 
 
 def _parse_batch(body: bytes, headers: _Headers) -> list[Event | Rejected]:
-    _require_size(body)
+    require_size(body)
     _require_utf8_charset(headers.content_type)
-    documents, _ = _json(body)
+    documents, _ = parse_json(body)
     if not isinstance(documents, list) or len(documents) > BATCH_MAX:
-        raise _Refused(
+        raise Refused(
             Reason.INVALID_ENVELOPE,
             f"A batch is a JSON array of at most {BATCH_MAX:,} events. Split it or send one event.",
         )
@@ -243,20 +204,20 @@ def _parse_batch(body: bytes, headers: _Headers) -> list[Event | Rejected]:
 def _member(document: Json) -> Event | Rejected:
     try:
         return _event_of(document, None)
-    except _Refused as refused:
+    except Refused as refused:
         return refused.rejected
 
 
 def _event_of(document: Json, members: int | None) -> Event:
     if not isinstance(document, dict):
-        raise _Refused(
+        raise Refused(
             Reason.INVALID_ENVELOPE,
-            f"The event is {_kind(document)} where a JSON object is due. Send an object with {', '.join(REQUIRED)}.",
+            f"The event is {kind(document)} where a JSON object is due. Send an object with {', '.join(REQUIRED)}.",
         )
     if members is not None and members != len(document):
-        raise _Refused(Reason.INVALID_ENVELOPE, "The event gives an attribute twice. Send each member once.")
+        raise Refused(Reason.INVALID_ENVELOPE, "The event gives an attribute twice. Send each member once.")
     attributes = {name: item for name, item in document.items() if name not in ("data", "data_base64")}
-    checked = _checked_attributes(attributes)
+    checked = checked_attributes(attributes)
     return _event(checked, _structured_data(document, checked))
 
 
@@ -264,11 +225,11 @@ def _structured_data(document: dict[str, Json], attributes: dict[str, Attribute]
     data, encoded = document.get("data"), document.get("data_base64")
     if encoded is not None:
         if data is not None or not isinstance(encoded, str):
-            raise _Refused(
+            raise Refused(
                 Reason.INVALID_ENVELOPE,
                 "'data_base64' must be a string and the only data. Send 'data' or 'data_base64'.",
             )
-        return _base64(encoded)
+        return decode_base64(encoded)
     declared = attributes.get("datacontenttype")
     if isinstance(data, str) and declared is not None and not _is_json(_media_type(str(declared))):
         return data.encode("utf-8")
@@ -279,32 +240,32 @@ def _binary(value: bytes, media_type: str, headers: _Headers) -> Event:
     if not headers.attributes:
         raise _no_event(headers)
     if "datacontenttype" in headers.attributes:
-        raise _Refused(
+        raise Refused(
             Reason.INVALID_ENVELOPE,
             f"The header '{headers.prefix}datacontenttype' has no place in binary mode. Use the header 'content-type'.",
         )
     attributes: dict[str, Json] = dict(headers.attributes)
     if headers.content_type is not None:
         attributes["datacontenttype"] = headers.content_type
-    checked = _checked_attributes(attributes)
+    checked = checked_attributes(attributes)
     if not value:
         return _event(checked, None)
     if media_type and not _is_json(media_type):
         return _event(checked, value)
     _require_utf8_charset(headers.content_type)
-    return _event(checked, _json(value)[0])
+    return _event(checked, parse_json(value)[0])
 
 
-def _no_event(headers: _Headers) -> _Refused:
+def _no_event(headers: _Headers) -> Refused:
     if headers.content_type is None:
-        return _Refused(
+        return Refused(
             Reason.INVALID_ENVELOPE,
             f"The message is no CloudEvent: it has no content type and no header '{headers.prefix}id'."
             f" Send '{STRUCTURED_JSON}' or the headers {', '.join(headers.prefix + name for name in REQUIRED)}.",
         )
-    return _Refused(
+    return Refused(
         Reason.UNSUPPORTED_CONTENT_TYPE,
-        f"The content type {_shown(headers.content_type)} without '{headers.prefix}' headers is no CloudEvent."
+        f"The content type {shown(headers.content_type)} without '{headers.prefix}' headers is no CloudEvent."
         f" Send '{STRUCTURED_JSON}' or add the headers {', '.join(headers.prefix + name for name in REQUIRED)}.",
     )
 
@@ -320,141 +281,13 @@ def _event(attributes: dict[str, Attribute], data: Json | bytes) -> Event:
         source=str(attributes["source"]),
         type=str(attributes["type"]),
         subject=text("subject"),
-        time_us=None if time is None else _time_us(time),
+        time_us=None if time is None else time_us_of(time),
         project=text("project"),
         dataschema=text("dataschema"),
         datacontenttype=text("datacontenttype"),
         extensions={name: item for name, item in attributes.items() if name not in ATTRIBUTE_MAX_CHARS},
         data=data,
     )
-
-
-# Attributes
-
-_NAME = re.compile(r"[a-z0-9]{1,64}")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-
-
-def _checked_attributes(found: Mapping[str, Json]) -> dict[str, Attribute]:
-    present = {name: item for name, item in found.items() if item is not None}
-    for name in REQUIRED:
-        if name not in present:
-            raise _Refused(
-                Reason.INVALID_ENVELOPE, f"The attribute '{name}' is missing. Every event has {', '.join(REQUIRED)}."
-            )
-    if len(present) > EXTENSIONS_MAX + len(ATTRIBUTE_MAX_CHARS):
-        raise _Refused(
-            Reason.INVALID_ENVELOPE,
-            f"{len(present)} attributes are too many. Put what is over {EXTENSIONS_MAX} into data.",
-        )
-    checked = {name: _checked(name, item) for name, item in present.items()}
-    if checked["specversion"] != "1.0":
-        raise _Refused(
-            Reason.INVALID_ENVELOPE, f"The specversion is {_shown(checked['specversion'])}. Send CloudEvents '1.0'."
-        )
-    return checked
-
-
-def _checked(name: str, item: Json) -> Attribute:
-    if not _NAME.fullmatch(name):
-        raise _Refused(
-            Reason.INVALID_ENVELOPE,
-            f"The attribute name {_shown(name)} is not allowed. Use lower-case letters and digits.",
-        )
-    if name not in ATTRIBUTE_MAX_CHARS and isinstance(item, bool | int):
-        if not -(1 << 31) <= item < 1 << 31:
-            raise _Refused(
-                Reason.INVALID_ENVELOPE, f"The attribute '{name}' is {item}: over 32 bits. Send it as a string."
-            )
-        return item
-    limit = ATTRIBUTE_MAX_CHARS.get(name, EXTENSION_MAX_CHARS)
-    if not isinstance(item, str):
-        raise _Refused(Reason.INVALID_ENVELOPE, f"The attribute '{name}' is {_kind(item)}. Send it as a string.")
-    if not item or len(item) > limit:
-        raise _Refused(
-            Reason.INVALID_ENVELOPE,
-            f"The attribute '{name}' has {len(item):,} characters. Send from 1 to {limit:,}.",
-        )
-    if _CONTROL.search(item):
-        raise _Refused(
-            Reason.INVALID_ENVELOPE, f"The attribute '{name}' is {_shown(item)}: control characters. Take them out."
-        )
-    return item
-
-
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,12}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _time_us(text: str) -> int:
-    match = _RFC3339.fullmatch(text)
-    try:
-        if match is None:
-            raise ValueError
-        day, clock, fraction, zone = match.groups()
-        zone = "+00:00" if zone in "Zz" else zone
-        moment = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}{zone}")
-        return (moment - _EPOCH) // timedelta(microseconds=1)
-    except (ValueError, OverflowError):
-        raise _Refused(
-            Reason.INVALID_ENVELOPE,
-            f"The attribute 'time' is {_shown(text)}. Send RFC 3339, such as '2026-01-31T08:00:00Z'.",
-        ) from None
-
-
-def _rfc3339(time_us: int) -> str:
-    return (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-# Bodies
-
-
-def _require_size(value: bytes) -> None:
-    if len(value) > SIZE_MAX_BYTES:
-        raise _Refused(
-            Reason.TOO_LARGE,
-            f"The event has {len(value):,} bytes. Send at most {SIZE_MAX_BYTES:,}; put larger data into a table.",
-        )
-
-
-def _json(value: bytes) -> tuple[Json, int]:
-    """The parsed value, and how many members its outermost object was written with."""
-    depth, members = _shape(value)
-    if depth > DEPTH_MAX:
-        raise _Refused(Reason.TOO_DEEP, f"The JSON is nested deeper than {DEPTH_MAX}. Send it flatter.")
-    _require_text(value, "the body")
-    try:
-        parsed: Json = orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        raise _Refused(Reason.INVALID_JSON, f"The body is not JSON: {error}. Send valid JSON.") from None
-    return parsed, members
-
-
-_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # an unclosed string runs to the end: linear, always
-_NOT_STRUCTURE = bytes(set(range(256)) - set(b"[]{}:"))
-
-
-def _shape(value: bytes) -> tuple[int, int]:
-    """How deep the JSON nests (counting stops past the bound), and the colons at depth one."""
-    depth = deepest = members = 0
-    for char in _STRINGS.sub(b"", value).translate(None, _NOT_STRUCTURE):
-        if char in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-            if depth > DEPTH_MAX:
-                break
-        elif char in b"]}":
-            depth -= 1
-        elif depth == 1:
-            members += 1
-    return deepest, members
-
-
-def _base64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise _Refused(Reason.INVALID_ENVELOPE, "'data_base64' is not base64. Encode it by RFC 4648.") from None
 
 
 # Content types and text
@@ -472,41 +305,7 @@ def _require_utf8_charset(content_type: str | None) -> None:
     for parameter in (content_type or "").split(";")[1:]:
         name, _, charset = parameter.partition("=")
         if name.strip().lower() == "charset" and charset.strip(' "').lower() not in ("utf-8", "utf8", "us-ascii"):
-            raise _Refused(
+            raise Refused(
                 Reason.UNSUPPORTED_CONTENT_TYPE,
-                f"The charset in {_shown(content_type)} is not read. Send JSON as UTF-8.",
+                f"The charset in {shown(content_type)} is not read. Send JSON as UTF-8.",
             )
-
-
-def _require_text(raw: bytes | None, what: str) -> str:
-    try:
-        return (raw or b"").decode("utf-8")
-    except UnicodeDecodeError as error:
-        sentence = f"{what[0].upper()}{what[1:]} is not UTF-8 at byte {error.start}. Encode it as UTF-8."
-        raise _Refused(Reason.INVALID_ENCODING, sentence) from None
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _kind(item: object) -> str:
-    names = {
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        str: "a string",
-        list: "an array",
-        dict: "an object",
-    }
-    return names.get(type(item), "null")
-
-
-def _shown(item: object) -> str:
-    """The value as a reader may see it: quoted, without control characters, and short."""
-    text = ascii(item)
-    return text if len(text) <= 80 else f"{text[:77]}..."
