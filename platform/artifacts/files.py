@@ -56,9 +56,7 @@ class Files:
     def put_tree(self, folder: Path, names: Iterable[str] | None = None) -> str:
         """The digest of a tree artifact with the named files of `folder`, or with all of them."""
         chosen = sorted(names) if names is not None else sorted(_names(folder))
-        tree = {
-            name: TreeFile(self.put_file(folder / name), os.access(folder / name, os.X_OK)) for name in chosen
-        }
+        tree = {name: TreeFile(self.put_file(folder / name), os.access(folder / name, os.X_OK)) for name in chosen}
         return self.put_bytes(msgspec.json.encode(tree, order="sorted"))
 
     def tree(self, digest: str) -> dict[str, TreeFile]:

@@ -1,0 +1,63 @@
+"""Where user code stands: in a flow, in a step, or in neither. Set by whoever calls user code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..wire.calls import PinnedModel
+    from .replay import Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a step has come. `total` is None where nobody knows."""
+
+    done: float
+    total: float | None = None
+    unit: str = ""
+    note: str = ""
+
+
+def _unheard(mark: Mark) -> None:
+    """Progress outside the platform goes nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The attempt, or the flow, in which this code runs. In plain Python: a run named `local`."""
+
+    run_id: str = "local"
+    project: str = ""
+    step: str = ""
+    step_id: str = ""
+    attempt: int = 1
+    fence: int = 0
+    tell: Callable[[Mark], None] = field(default=_unheard, repr=False)
+
+    @property
+    def idempotency_key(self) -> str:
+        """`run/step`: the same for every attempt at this step, to hand to systems outside."""
+        return self.step_id or self.run_id
+
+    @property
+    def logger(self) -> logging.Logger:
+        return logging.getLogger(self.step or "flow")
+
+    def progress(self, done: float, total: float | None = None, *, unit: str = "", note: str = "") -> None:
+        """Says how far this step is; at most the latest word of each fifth of a second is passed on."""
+        self.tell(Mark(done, total, unit, note))
+
+
+execution: ContextVar[Execution | None] = ContextVar("execution", default=None)
+position: ContextVar[Current | None] = ContextVar("position", default=None)
+model_pins: ContextVar[Callable[[str], PinnedModel] | None] = ContextVar("model_pins", default=None)
+
+
+def current() -> Current:
+    """Where this code runs."""
+    return position.get() or Current()

@@ -1,0 +1,95 @@
+"""Flows: plain functions whose steps run elsewhere and whose progress is kept.
+
+`@flow(project=...)` makes one. Called directly it runs in this process, without a platform; `.run(...)` submits it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeVar
+
+from ..errors import InvalidInput
+from ..wire.manifest import TriggerSpec
+from .context import execution
+from .parameters import Parameters, check_signature
+
+if TYPE_CHECKING:
+    from .client import Run
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
+
+
+class Flow(Generic[P, R]):
+    """A flow. `on` lists what starts it."""
+
+    def __init__(self, function: Callable[P, R], *, project: str, name: str, on: Sequence[TriggerSpec]) -> None:
+        self.function, self.project, self.name, self.on = function, project, name, tuple(on)
+        self.parameters = Parameters(name, function)
+        functools.update_wrapper(self, function, updated=())
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.project}/{self.name}"
+
+    @property
+    def reference(self) -> str:
+        """`module:qualname`, by which a host finds the flow in the code bundle."""
+        return f"{self.function.__module__}:{self.function.__qualname__}"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """What the function returns, with its steps run here and now; inside a flow it is a part of that flow."""
+        if execution.get() is not None:
+            return self.function(*args, **kwargs)
+        from .inline import run_inline
+
+        value: R = run_inline(self, self.parameters.bound(args, kwargs))
+        return value
+
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> Run:
+        """The run, submitted to the platform that `Client()` finds. Its parameters are checked before they leave."""
+        from .client import Client
+
+        values = self.parameters.bound(args, kwargs)
+        return Client().run(self.full_name, self.parameters.as_json(values))
+
+    def __reduce__(self) -> str:
+        return self.function.__qualname__
+
+    def __repr__(self) -> str:
+        return f"<flow {self.full_name}>"
+
+
+def flow(
+    *, project: str, name: str | None = None, on: TriggerSpec | Sequence[TriggerSpec] = ()
+) -> Callable[[Callable[P, R]], Flow[P, R]]:
+    """Makes a function a flow of `project`; its name is the function's unless given."""
+    triggers = (on,) if isinstance(on, TriggerSpec) else tuple(on)
+
+    def made(function: Callable[P, R]) -> Flow[P, R]:
+        named = name or function.__name__
+        for what, word in (("project", project), ("name", named)):
+            if not isinstance(word, str) or not _NAME.fullmatch(word):
+                remedy = "Use letters, digits, and _ . @ - after the first"
+                raise InvalidInput(f"@flow {function.__qualname__}: {what} is {word!r}", remedy=remedy)
+        _check_triggers(named, triggers)
+        check_signature(named, function)
+        return Flow(function, project=project, name=named, on=triggers)
+
+    return made
+
+
+def _check_triggers(flow: str, triggers: tuple[object, ...]) -> None:
+    seen: set[str] = set()
+    for trigger in triggers:
+        if not isinstance(trigger, TriggerSpec):
+            what = f"@flow {flow}: on holds {trigger!r}, which is no trigger"
+            raise InvalidInput(what, remedy='Write on.event("type"), on.commit("table"), ...')
+        if trigger.name in seen:
+            what = f"@flow {flow}: two triggers are named {trigger.name!r}"
+            raise InvalidInput(what, remedy="Give one of them name=")
+        seen.add(trigger.name)

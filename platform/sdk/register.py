@@ -1,0 +1,81 @@
+"""Models by name: registering a version from a flow, and using the version that a run sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ..errors import InvalidInput, NotFound
+from ..wire.calls import RegisterCall
+from .context import model_pins
+from .digest import digest
+from .future import Future
+from .replay import Wish, current_execution
+
+if TYPE_CHECKING:
+    from .model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Between how many replicas a served model keeps; none while nobody asks, where the least is 0."""
+
+    min_replicas: int = 1
+    max_replicas: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_replicas <= self.max_replicas or self.max_replicas < 1:
+            what = f"Serving({self.min_replicas}, {self.max_replicas}) is no range of replicas"
+            raise InvalidInput(what, remedy="Write 0 <= min_replicas <= max_replicas, and at least one at most")
+
+
+class ModelVersion(msgspec.Struct, frozen=True):
+    name: str
+    version: int
+
+
+def register(name: str, model: Model | Future[Model], serve: bool | Serving | None = True) -> ModelVersion:
+    """The new version of model `name`, made exactly once per call of the run. Only in a flow.
+
+    `serve=True` puts it behind HTTP with one replica; a `Serving` says how many; None registers it only.
+    """
+    running = current_execution("register()")
+    from .model import Model
+
+    value = model.result() if isinstance(model, Future) else model
+    if not isinstance(value, Model):
+        what = f"register({name!r}): {type(value).__qualname__} is no Model"
+        raise InvalidInput(what, remedy="Return Model.save(...) from the step that trains it")
+    call = RegisterCall(
+        name=name,
+        digest=value.digest,
+        runtime=value.runtime,
+        signature=msgspec.to_builtins(value.signature),
+        metrics=value.metrics,
+        size_bytes=value.size_bytes,
+        serving=_serving(serve),
+    )
+    answer = running.result(running.issue(Wish("register", call, digest=digest([name, value.digest]))))
+    return msgspec.convert(answer, ModelVersion)
+
+
+def model(name: str) -> Model:
+    """The model's newest version as this run sees it: the same one however long the run takes."""
+    pin = model_pins.get()
+    if pin is None:
+        raise NotFound(f"There is no model {name!r} here", remedy="Call model() in a flow or step of a run")
+    from ..wire.v2 import Signature
+    from .model import Model
+
+    seen = pin(name)
+    signature = msgspec.convert(seen.signature, Signature)
+    return Model(seen.digest, seen.runtime, signature, dict(seen.metrics or {}), 0)
+
+
+def _serving(serve: bool | Serving | None) -> dict[str, int] | None:
+    if serve is None or serve is False:
+        return None
+    chosen = Serving() if serve is True else serve
+    return {"replicas_min": chosen.min_replicas, "replicas_max": chosen.max_replicas}

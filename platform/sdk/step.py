@@ -1,0 +1,181 @@
+"""Steps: functions that run as attempts on leased places when a flow calls them, and plainly otherwise."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
+
+from ..errors import InvalidInput, did_you_mean
+from ..quota.units import amount
+from ..wire.calls import StepCall
+from ..wire.types import Demand
+from .context import execution
+from .digest import digest
+from .duration import Duration, seconds
+from .replay import Execution, Wish
+from .serialise import dumps
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEFAULT_BACKOFF_S: Final = 1.0
+
+
+class Settings(TypedDict, total=False):
+    """What `@step(...)` and `.options(...)` take."""
+
+    name: str
+    gpus: float | str
+    gpu_model: str | None
+    cpus: float | str
+    memory: int | str
+    retries: int
+    backoff: Duration
+    timeout: Duration | None
+    max_runtime: Duration | None
+    priority: int
+    effect: Literal["retry", "once"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a step asks for, in the units of the record."""
+
+    name: str
+    demand: Demand = field(default_factory=Demand)
+    retries: int = 0
+    backoff_s: float = DEFAULT_BACKOFF_S
+    timeout_s: float | None = None
+    max_runtime_s: float | None = None
+    priority: int = 0
+    effect: Literal["retry", "once"] = "retry"
+
+
+class Step(Generic[P, R]):
+    """A step. Called in a flow it gives a `Future` of what the function returns; elsewhere it is the function."""
+
+    def __init__(self, function: Callable[P, R], options: Options) -> None:
+        self.function, self.asks = function, options
+        self._signature = inspect.signature(function)
+        functools.update_wrapper(self, function, updated=())
+
+    @property
+    def name(self) -> str:
+        return self.asks.name
+
+    @property
+    def reference(self) -> str:
+        """`module:qualname`, by which a worker finds the step in the code bundle."""
+        return f"{self.function.__module__}:{self.function.__qualname__}"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        running = execution.get()
+        if running is None:
+            return self.function(*args, **kwargs)
+        return running.call(self._wish(running, self._signature.bind(*args, **kwargs)))
+
+    def options(self, **settings: Unpack[Settings]) -> Step[P, R]:
+        """The same step with other demands, for this call."""
+        return Step(self.function, _read(settings, self.asks))
+
+    def __reduce__(self) -> str:
+        return self.function.__qualname__
+
+    def __repr__(self) -> str:
+        return f"<step {self.name}>"
+
+    def _wish(self, running: Execution, bound: inspect.BoundArguments) -> Wish:
+        place = f"Argument of step {self.name}: "
+        try:
+            dumped = dumps((bound.args, bound.kwargs), place=place, execution=running)
+        except InvalidInput:
+            for name, value in bound.arguments.items():  # once more, one by one: the message names the argument
+                dumps(value, place=place + name, execution=running)
+            raise
+        asks = self.asks
+        call = StepCall(
+            function=self.reference,
+            arguments=running.keep(dumped.content),
+            needs=dumped.needs,
+            demand=asks.demand,
+            priority=asks.priority,
+            retries=asks.retries,
+            backoff_s=asks.backoff_s,
+            timeout_s=asks.timeout_s,
+            max_runtime_s=asks.max_runtime_s,
+            effect=asks.effect,
+        )
+        return Wish(self.name, call, digest=digest(dict(bound.arguments)), function=self.function)
+
+
+@overload
+def step(function: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def step(**settings: Unpack[Settings]) -> Callable[[Callable[P, R]], Step[P, R]]: ...
+def step(function: Callable[P, R] | None = None, /, **settings: Unpack[Settings]) -> Any:
+    """Makes a function a step: `@step`, or `@step(gpus=1, memory="8GiB", retries=2, timeout="30m")`.
+
+    `effect="once"` promises that user code starts at most once; such a step takes no `retries`.
+    """
+
+    def made(function: Callable[P, R]) -> Step[P, R]:
+        if inspect.iscoroutinefunction(function):
+            raise InvalidInput(f"Step {function.__qualname__} is an async function", remedy="Write a plain def")
+        return Step(function, _read(settings, Options(name=function.__name__)))
+
+    return made if function is None else made(function)
+
+
+def _read(settings: Settings, start: Options) -> Options:
+    where = f"@step {start.name}"
+    for name in settings:
+        if name not in Settings.__annotations__:
+            what = f"{where}: there is no option {name!r}"
+            raise InvalidInput(what, remedy=did_you_mean(name, Settings.__annotations__))
+    options = replace(start, demand=_demand(settings, start.demand, where), **_plain(settings, where))
+    _check(options, where)
+    return options
+
+
+def _check(options: Options, where: str) -> None:
+    if options.retries < 0:
+        raise InvalidInput(f"{where}: retries is {options.retries}", remedy="Write 0 or more")
+    if options.effect not in ("retry", "once"):
+        remedy = did_you_mean(str(options.effect), ("retry", "once"))
+        raise InvalidInput(f"{where}: effect is {options.effect!r}", remedy=remedy)
+    if options.effect == "once" and options.retries:
+        what = f"{where}: effect is 'once' and retries is {options.retries}"
+        raise InvalidInput(what, remedy="What may start only once cannot be retried: leave one of them out")
+
+
+def _plain(settings: Settings, where: str) -> dict[str, Any]:
+    given: Mapping[str, Any] = settings
+    plain = {name: given[name] for name in ("name", "retries", "priority", "effect") if name in given}
+    for name in ("backoff", "timeout", "max_runtime"):
+        if name in given:
+            written = given[name]
+            plain[f"{name}_s"] = None if written is None else seconds(written, where=f"{where}: {name}")
+    return plain
+
+
+def _demand(settings: Settings, start: Demand, where: str) -> Demand:
+    given: Mapping[str, Any] = settings
+    read = {
+        field_name: amount(flavour, given[name], where=f"{where}: {name}")
+        for name, flavour, field_name in (
+            ("gpus", "gpu", "gpus_milli"),
+            ("cpus", "cpu", "cpus_milli"),
+            ("memory", "memory", "memory_bytes"),
+        )
+        if name in given
+    }
+    return Demand(
+        gpus_milli=read.get("gpus_milli", start.gpus_milli),
+        gpu_model=given.get("gpu_model", start.gpu_model),
+        cpus_milli=read.get("cpus_milli", start.cpus_milli),
+        memory_bytes=read.get("memory_bytes", start.memory_bytes),
+        ranks=start.ranks,
+    )

@@ -1,0 +1,244 @@
+import threading
+from typing import Any
+
+import msgspec
+import pytest
+
+from headwater.sdk import StepFailed, first, flow, now, step
+from headwater.sdk.conduct import conclude, within
+from headwater.sdk.context import Current
+from headwater.sdk.replay import Execution, Wish
+from headwater.sdk.serialise import dumps
+from headwater.wire.calls import Command, Outcome, Payload, Recorded
+from headwater.wire.types import Failure
+
+
+@step
+def double(x: Any) -> Any:
+    return x
+
+
+@step
+def other(x: Any) -> Any:
+    return x
+
+
+class Recorder:
+    """An engine that keeps what was sent; the test answers."""
+
+    def __init__(self) -> None:
+        self.sent: list[Command] = []
+        self.asked = threading.Semaphore(0)
+
+    def send(self, command: Command, wish: Wish) -> None:
+        self.sent.append(command)
+        self.asked.release()
+
+    def keep(self, content: bytes) -> Payload:
+        return Payload(inline=content)
+
+    def content(self, payload: Payload) -> bytes:
+        return payload.inline or b""
+
+
+def good(value: object) -> Outcome:
+    return Outcome(payload=Payload(inline=dumps(value, place="x").content))
+
+
+def bad(message: str) -> Outcome:
+    return Outcome(failure=Failure(kind="exception", message=message, step="double"))
+
+
+def played(body: Any, record: list[Recorded]) -> tuple[Outcome | None, Recorder]:
+    """How a run with this record ends that needs no further answer."""
+    recorder = Recorder()
+    return ended(body, Execution("r", recorder, record)), recorder
+
+
+def ended(body: Any, running: Execution) -> Outcome | None:
+    made = flow(project="p", name="made")(body)
+
+    def no_pins(name: str) -> Any:
+        raise AssertionError(name)
+
+    with within(running, Current("r"), no_pins):
+        found = conclude(lambda: made, {}, running)
+    return found[0] if found else None
+
+
+def record_of(body: Any, answers: list[Outcome]) -> list[Recorded]:
+    """What a first execution asked for, each command answered as it came."""
+    recorder = Recorder()
+    running = Execution("r", recorder)
+    thread = threading.Thread(target=ended, args=(body, running))
+    thread.start()
+    for ordinal, answer in enumerate(answers):
+        assert recorder.asked.acquire(timeout=10)
+        running.deliver(ordinal, answer)
+    thread.join(10)
+    return [Recorded(command=command, outcome=answers[command.ordinal]) for command in recorder.sent]
+
+
+def value_of(outcome: Outcome | None) -> Any:
+    import pickle
+
+    assert outcome is not None
+    assert outcome.payload is not None
+    assert outcome.payload.inline is not None
+    return pickle.loads(outcome.payload.inline)
+
+
+def two() -> Any:
+    return double(1).result() + double(2).result()
+
+
+def test_commands_have_ordinals_and_the_keys_of_their_names() -> None:
+    record = record_of(two, [good(1), good(2)])
+    assert [(one.command.ordinal, one.command.key) for one in record] == [(0, "double#1"), (1, "double#2")]
+
+
+def test_a_recorded_run_is_played_back_without_asking_again() -> None:
+    outcome, recorder = played(two, record_of(two, [good(1), good(2)]))
+    assert value_of(outcome) == 3
+    assert recorder.sent == []
+
+
+def test_a_run_goes_on_where_its_record_ends() -> None:
+    record = record_of(two, [good(1), good(2)])[:1]
+    recorder = Recorder()
+    running = Execution("r", recorder, record)
+    ends: list[Outcome | None] = []
+    thread = threading.Thread(target=lambda: ends.append(ended(two, running)))
+    thread.start()
+    assert recorder.asked.acquire(timeout=10)
+    running.deliver(1, good(5))
+    thread.join(10)
+    assert [command.ordinal for command in recorder.sent] == [1]
+    assert value_of(ends[0]) == 6
+
+
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [
+        (lambda: other(1).result() + double(2).result(), "step other#1"),
+        (lambda: double(7).result() + double(2).result(), "step double#1"),
+        (lambda: now(), "now now#1"),
+        (lambda: double(1).result(), "the end of the function"),
+    ],
+)
+def test_code_that_does_something_else_than_its_record_is_a_mismatch_showing_both(changed: Any, shown: str) -> None:
+    outcome, _ = played(changed, record_of(two, [good(1), good(2)]))
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "code_mismatch"
+    assert "step double#" in outcome.failure.message
+    assert shown in outcome.failure.message
+
+
+def test_a_mismatch_that_user_code_swallows_still_fails_the_run() -> None:
+    def swallows() -> str:
+        try:
+            other(1)
+        except BaseException:
+            return "fine"
+        return ""
+
+    outcome, _ = played(swallows, record_of(two, [good(1), good(2)]))
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "code_mismatch"
+
+
+def test_first_gives_in_replay_what_it_gave_before() -> None:
+    def body() -> Any:
+        a, b = double("a"), double("b")
+        return first(a, b).result()
+
+    recorder = Recorder()
+    running = Execution("r", recorder)
+    ends: list[Outcome | None] = []
+    thread = threading.Thread(target=lambda: ends.append(ended(body, running)))
+    thread.start()
+    assert recorder.asked.acquire(timeout=10)
+    assert recorder.asked.acquire(timeout=10)
+    running.deliver(1, good("b"))
+    assert recorder.asked.acquire(timeout=10)
+    running.deliver(2, Outcome())
+    running.deliver(0, good("a"))
+    thread.join(10)
+    record = [Recorded(command=one, outcome=running._outcomes[one.ordinal]) for one in recorder.sent]
+    assert value_of(ends[0]) == "b"
+    assert value_of(played(body, record)[0]) == "b"
+
+
+def test_a_result_that_came_too_late_came_too_late_in_replay_as_well() -> None:
+    def body() -> Any:
+        slow = double(1)
+        try:
+            return slow.result(timeout=0.001)
+        except Exception as error:
+            return type(error).__name__
+
+    recorder = Recorder()
+    running = Execution("r", recorder)
+    ends: list[Outcome | None] = []
+    thread = threading.Thread(target=lambda: ends.append(ended(body, running)))
+    thread.start()
+    assert recorder.asked.acquire(timeout=10)
+    assert recorder.asked.acquire(timeout=10)
+    running.deliver(0, good(1))
+    running.deliver(1, Outcome())
+    thread.join(10)
+    assert value_of(ends[0]) == "ResultTimeout"
+    record = [Recorded(command=one, outcome=running._outcomes[one.ordinal]) for one in recorder.sent]
+    assert value_of(played(body, record)[0]) == "ResultTimeout"
+
+
+def test_a_failure_that_nobody_asked_about_fails_the_run_after_all_has_ended() -> None:
+    def body() -> int:
+        double(1)
+        return 3
+
+    outcome, _ = played(body, record_of(body, [bad("unheard")]))
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.message == "unheard"
+
+
+def test_asking_a_skipped_step_has_asked_the_one_that_failed() -> None:
+    def body() -> str:
+        try:
+            double(double(1)).result()
+        except StepFailed as error:
+            return error.message
+        return ""
+
+    assert value_of(played(body, record_of(body, [bad("root"), bad("root")]))[0]) == "root"
+
+
+def test_json_outcomes_are_values_too() -> None:
+    def body() -> Any:
+        return now().year
+
+    answer = Outcome(payload=Payload(codec="json", inline=msgspec.json.encode(0)))
+    assert value_of(played(body, record_of(body, [answer]))[0]) == 1970
+
+
+def test_a_closed_execution_says_nothing_more_however_its_function_ends() -> None:
+    recorder = Recorder()
+    running = Execution("r", recorder)
+
+    def body() -> int:
+        try:
+            return double(1).result()
+        finally:
+            double(2)
+
+    ends: list[Outcome | None] = []
+    thread = threading.Thread(target=lambda: ends.append(ended(body, running)))
+    thread.start()
+    assert recorder.asked.acquire(timeout=10)
+    running.close("cancelled")
+    thread.join(10)
+    assert ends == [None]
+    assert len(recorder.sent) == 1
