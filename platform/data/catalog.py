@@ -7,6 +7,7 @@ snapshot names, so the catalog is never in their way.
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,8 +35,26 @@ def embedded(lake: Path) -> CatalogSettings:
     folder = lake.absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / "warehouse").mkdir(exist_ok=True)
-    uri, warehouse = f"sqlite:///{folder / 'catalog.db'}", f"file://{folder / 'warehouse'}"
-    return CatalogSettings("headwater", {"type": "sql", "uri": uri, "warehouse": warehouse})
+    settings = _settings(folder, folder / "catalog.db")
+    if not (folder / "catalog.db").exists():
+        _make(folder)
+    return settings
+
+
+def _settings(folder: Path, database: Path) -> CatalogSettings:
+    properties = {"type": "sql", "uri": f"sqlite:///{database}", "warehouse": f"file://{folder / 'warehouse'}"}
+    return CatalogSettings("headwater", properties)
+
+
+def _make(folder: Path) -> None:
+    """The catalog's file, made aside and put in place whole: pyiceberg's own making fails where two do it at once."""
+    with (folder / "catalog.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / "catalog.db").exists():
+            return
+        with opened(_settings(folder, folder / "catalog.db.new")):
+            (folder / "catalog.db.new").chmod(0o600)
+        (folder / "catalog.db.new").replace(folder / "catalog.db")
 
 
 @contextmanager

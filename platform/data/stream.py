@@ -12,8 +12,9 @@ threads end.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -35,11 +36,12 @@ def stream(plan: Plan, delivery: Delivery | None = None, position: Position | No
     return Stream(plan, delivery, first)
 
 
-def quietly(plan: Plan, delivery: Delivery) -> Iterator[pa.RecordBatch]:
+def quietly(plan: Plan, delivery: Delivery) -> Generator[pa.RecordBatch]:
     """The same batches from the start, without telling anyone's progress."""
     first = start(plan, delivery)
-    for batch, _ in _cut(_rows(plan, delivery, first), delivery.batch_rows, first):
-        yield batch
+    with closing(_rows(plan, delivery, first)) as rows:
+        for batch, _ in _cut(rows, delivery.batch_rows, first):
+            yield batch
 
 
 class Stream:
@@ -73,13 +75,12 @@ class Stream:
 
     def _batches(self, progress: Progress | None) -> Iterator[pa.RecordBatch]:
         total = self.rows_total if self._plan.exact else None
-        for batch, position in _cut(
-            _rows(self._plan, self._delivery, self._first), self._delivery.batch_rows, self._first
-        ):
-            self.position = position
-            if progress is not None:
-                progress(position.rows, total)
-            yield batch
+        with closing(_rows(self._plan, self._delivery, self._first)) as rows:
+            for batch, position in _cut(rows, self._delivery.batch_rows, self._first):
+                self.position = position
+                if progress is not None:
+                    progress(position.rows, total)
+                yield batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class _Block:
         return self.skipped + sum(int(batch.num_rows) for batch in self.batches)
 
 
-def _rows(plan: Plan, delivery: Delivery, first: Position) -> Iterator[_Block]:
+def _rows(plan: Plan, delivery: Delivery, first: Position) -> Generator[_Block]:
     """The blocks from the position on, decoded and, with a seed, shuffled."""
     todo = blocks(plan, delivery)[first.block :]
     units = decoded(plan.source, chain.from_iterable(todo), delivery)
@@ -132,6 +133,7 @@ class DecodedUnits:
         split, unit = self._queue.popleft()
         batches = unit.result()
         self._ahead_bytes -= split.size_bytes
+        self._fill()
         return batches
 
     def close(self) -> None:

@@ -8,14 +8,15 @@ step) pins for good, so that both sides see the same rows.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..data.lake import Batches, active_lake, current_reader
-from ..data.query import Query
+from ..data.query import Query, Reader
 from ..data.snapshot import Snapshot
-from ..errors import InvalidInput, NotFound
+from ..errors import Conflict, InvalidInput, NotFound
+from ..governance.access import Action, authorize
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,11 +107,10 @@ class Table:
         """The first rows."""
         import pyarrow as pa
 
-        plan, held = self._plan(), list[pa.RecordBatch]()
-        for batch in _batches(plan, max(rows, 1)) if rows > 0 else ():
-            held.append(batch)
-            break
-        return pa.Table.from_batches(held, schema=plan.schema)
+        plan = self._plan()
+        with contextlib.closing(_batches(plan, max(rows, 1))) as batches:
+            first = next(batches, None) if rows > 0 else None
+        return pa.Table.from_batches([] if first is None else [first], schema=plan.schema)
 
     def to_arrow(self) -> pa.Table:
         """All rows, in memory."""
@@ -125,7 +125,9 @@ class Table:
         The same key again changes nothing. Within a step the key is made from the step, so that a
         repeated attempt appends once. An iterable is read batch by batch and never held.
         """
-        return active_lake().append(self.name, _as_batches(rows, self.name), key)
+        batches = _as_batches(rows, self.name)
+        _may_append(self.name, tuple(batches.schema.names))
+        return active_lake().append(self.name, batches, key)
 
     def __reduce__(self) -> tuple[Callable[..., Table], tuple[object, ...]]:
         table = self
@@ -145,11 +147,19 @@ def _table(name: str, asked: Query, at_id: int | None, snapshot: Snapshot | None
     return Table(name, asked=asked, at_id=at_id, snapshot=snapshot)
 
 
-def _batches(plan: Plan, batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _batches(plan: Plan, batch_rows: int) -> Generator[pa.RecordBatch]:
     from ..data.plan import Delivery
     from ..data.stream import quietly
 
     return quietly(plan, Delivery(batch_rows=batch_rows))
+
+
+def _may_append(name: str, columns: tuple[str, ...]) -> None:
+    reader = current_reader.get() or Reader()
+    decision = authorize(reader.principal, Action.APPEND, name, columns, reader.purpose)
+    if not decision.allowed:
+        what = f"{reader.principal} may not append to {name}"
+        raise Conflict(what, remedy=decision.reason or "Ask the table's owner")
 
 
 def _as_batches(rows: pa.Table | Batches | Iterable[pa.RecordBatch], name: str) -> Batches:

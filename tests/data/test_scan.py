@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
-from pyiceberg.types import LongType, NestedField, StringType, StructType
+from pyiceberg.types import IntegerType, LongType, NestedField, StringType, StructType
 
 from headwater.data import catalog as catalogs
 from headwater.data.commit import Append, append_batches
@@ -117,6 +117,47 @@ def test_evolved_tables_read_as_pyiceberg_reads_them(
     assert_same_rows(read(plan(pinned(catalog), Query(where=where))), by_pyiceberg(table, where))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_tables_made_at_random_read_as_pyiceberg_reads_them(
+    catalog: Catalog, seed: int, delete_rows: Callable[..., None], delete_rows_by_vector: Callable[..., None]
+) -> None:
+    rng = np.random.default_rng(seed)
+    table = a_table(catalog, int(rng.integers(1, 300)))
+    for step in range(6):
+        files = sorted((task.file for task in table.scan().plan_files()), key=lambda file: file.file_path)
+        file = files[int(rng.integers(len(files)))]
+        dead = rng.choice(file.record_count, int(rng.integers(1, file.record_count + 1)), replace=False)
+        match rng.integers(4):
+            case 0:
+                delete_rows(table, file.file_path, dead.tolist())
+            case 1:
+                delete_rows_by_vector(table, file.file_path, dead.tolist())
+            case 2:
+                table.append(rows_fitting(table, 10 + step))
+            case _:
+                evolve_at_random(table, rng, step)
+    where = str(rng.choice([*FILTERS[:2], "id > 1000100", "id >= 2000020 and small is not null"]))
+    assert_same_rows(read(plan(pinned(catalog), Query(where=where))), by_pyiceberg(table, where))
+
+
+def evolve_at_random(table: Table, rng: np.random.Generator, step: int) -> None:
+    names = [field.name for field in table.schema().fields if field.name not in ("id", "small")]
+    with table.update_schema() as schema:
+        schema.rename_column(str(rng.choice(names)), f"renamed_{step}")
+        schema.add_column(f"added_{step}", LongType())
+        if rng.random() < 0.5:
+            schema.move_first("id")
+        if rng.random() < 0.5 and isinstance(table.schema().find_type("small"), IntegerType):
+            schema.update_column("small", LongType())
+
+
+def rows_fitting(table: Table, seed: int) -> pa.Table:
+    """Rows for the table as it is now: known columns by their first names' types, others null."""
+    known, target = rows_of(seed, 40), table.schema().as_arrow()
+    columns = [known[f.name].cast(f.type) if f.name in known.column_names else pa.nulls(40, f.type) for f in target]
+    return pa.table(columns, schema=target)
+
+
 def test_every_file_of_a_plain_table_is_decoded_by_us(catalog: Catalog) -> None:
     a_table(catalog)
     source = plan(pinned(catalog)).source
@@ -135,6 +176,23 @@ def test_files_that_need_more_than_a_cast_are_read_by_pyiceberg(catalog: Catalog
     assert isinstance(found.source, LocalSource)
     assert [isinstance(file, ForeignFile) for file in found.source.files.values()] == [False, False, True]
     assert_same_rows(read(found), by_pyiceberg(table, "carrier = 'AA'"))
+
+
+@pytest.mark.parametrize("where", ["", "carrier = 'AA'", "carrier = 'UA' and small > 0", "carrier is null"])
+def test_partitioned_tables_of_other_engines_are_read(catalog: Catalog, where: str) -> None:
+    table = a_table(catalog, 50)
+    with table.update_spec() as spec:
+        spec.add_identity("carrier")
+    table.append(rows_fitting(table, 4))
+    assert_same_rows(read(plan(pinned(catalog), Query(where=where))), by_pyiceberg(table, where))
+
+
+def test_a_filter_reaches_into_a_struct(catalog: Catalog) -> None:
+    table = a_table(catalog, 10)
+    with table.update_schema() as schema:
+        schema.add_column("place", StructType(NestedField(1, "city", StringType(), required=False)))
+    table.append(rows_of(4, 5).append_column("place", pa.array([{"city": "x"}] * 5)).cast(table.schema().as_arrow()))
+    assert read(plan(pinned(catalog), Query(columns=("id",), where="place.city = 'x'"))).num_rows == 5
 
 
 def test_columns_come_in_the_order_asked_for(catalog: Catalog) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -197,6 +198,12 @@ def test_a_position_of_another_stream_is_refused(change: dict[str, object], says
     with pytest.raises(InvalidInput) as caught:
         stream(plan, Delivery(), foreign)
     assert says in str(caught.value)
+
+
+def test_a_position_survives_a_checkpoint() -> None:
+    opened = stream(a_plan([4, 4]), Delivery(batch_rows=3, seed=1))
+    next(iter(opened))
+    assert msgspec.json.decode(msgspec.json.encode(opened.position), type=Position) == opened.position
 
 
 def test_a_delivery_that_makes_no_sense_is_refused() -> None:
