@@ -1,0 +1,281 @@
+"""What the API reads: listings by keyset pages and details, each in one short read transaction.
+
+Blocking and read-only; safe for several threads. `after` of a listing is the `next` of the page
+before: the key of its last row, as a JSON array. Runs and dead letters come newest first, all else
+by key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from ..core.records import LeaseState, RunState, StepState
+from ..errors import InvalidInput, did_you_mean
+from ..wire import api
+from ..wire.types import Entry
+from . import views
+from .event_types import event_types
+from .reader import entry_of
+from .rows import codecs
+from .schema import (
+    ATTEMPTS,
+    DEAD_LETTERS,
+    DEPLOYMENTS,
+    FLOWS,
+    LEASES,
+    LOG,
+    LOG_HEAD,
+    MODEL_VERSIONS,
+    OFFSETS,
+    QUOTA_TREES,
+    RUNS,
+    STEPS,
+    TABLE_HEADS,
+)
+
+T = TypeVar("T")
+Where = Sequence[sa.ColumnElement[bool]]
+
+RELAY: Final = "relay"
+STEPS_MAX: Final = 1_000
+WAITING_MAX: Final = 1_000
+_LIVE: Final[dict[sa.Table, tuple[str, ...]]] = {
+    RUNS: tuple(state for state in RunState if not state.ended),
+    STEPS: tuple(state for state in StepState if not state.ended),
+    LEASES: tuple(state for state in LeaseState if state is not LeaseState.FREE),
+}
+_RUN_SUMMARY: Final = tuple(RUNS.c[field] for field in api.RunSummary.__struct_fields__)
+_LETTER_SUMMARY: Final = tuple(DEAD_LETTERS.c[field] for field in api.DeadLetterSummary.__struct_fields__)
+
+
+class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs to list; what is None does not narrow. `since_us` counts from the run's creation."""
+
+    project: str | None = None
+    flow: str | None = None
+    state: str | None = None
+    since_us: int | None = None
+
+    def where(self) -> list[sa.ColumnElement[bool]]:
+        if self.state is not None and self.state not in RunState.__members__:
+            raise InvalidInput(f"{self.state!r} is no state of a run", remedy=did_you_mean(self.state, RunState))
+        exact = {"project": self.project, "flow": self.flow, "state": self.state}
+        found = [RUNS.c[name] == text for name, text in exact.items() if text is not None]
+        return found if self.since_us is None else [*found, RUNS.c.created_us >= self.since_us]
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of the log: one run's, one project's, or all of it."""
+
+    run_id: str | None = None
+    project: str | None = None
+
+    def where(self) -> list[sa.ColumnElement[bool]]:
+        if self.run_id is not None:
+            return [LOG.c.run_id == self.run_id]
+        return [] if self.project is None else [LOG.c.project == self.project]
+
+
+class Head(msgspec.Struct, frozen=True):
+    store_epoch: str
+    position: int
+
+
+class LogPage(msgspec.Struct, frozen=True):
+    """`through` is the position up to which the scope was read: entries of unknown types are passed over."""
+
+    entries: list[Entry]
+    through: int
+
+
+class LogMark(msgspec.Struct, frozen=True):
+    position: int
+    type: str
+
+
+class Queries:
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._codecs = codecs()
+
+    def head(self) -> Head:
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(LOG_HEAD.c.store_epoch, LOG_HEAD.c.position)).one()
+        return Head(row.store_epoch, row.position)
+
+    def relayed(self) -> int:
+        """The position up to which the log was published to Kafka."""
+        mark = sa.select(OFFSETS.c.next).where(OFFSETS.c.topic == RELAY).limit(1)
+        row = self._first(mark)
+        return 0 if row is None else int(row.next)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many runs and steps are in each state that has not ended, and how many dead letters there are."""
+        with self._engine.connect() as connection, connection.begin():
+            counted = {table.name: _by_state(connection, table, states) for table, states in _LIVE.items()}
+            letters = connection.execute(sa.select(sa.func.count()).select_from(DEAD_LETTERS)).scalar_one()
+            return {**counted, "dead_letters": {"": int(letters)}}
+
+    # The log
+
+    def log(self, scope: Scope, *, after: int, upto: int, limit: int = api.PAGE_MAX) -> LogPage:
+        """The entries of `scope` with after < position <= upto, in order, at most `limit`."""
+        bounds = (LOG.c.position > after, LOG.c.position <= upto)
+        statement = sa.select(LOG).where(*bounds, *scope.where()).order_by(LOG.c.position).limit(limit)
+        rows = self._all(statement)
+        through = rows[-1].position if len(rows) == limit else max(after, upto)
+        return LogPage([entry for row in rows if (entry := entry_of(row)) is not None], through)
+
+    def last_of_run(self, run_id: str) -> LogMark | None:
+        newest = sa.select(LOG.c.position, LOG.c.type).where(LOG.c.run_id == run_id).order_by(LOG.c.seq.desc()).limit(1)
+        last = self._first(newest)
+        return None if last is None else LogMark(last.position, last.type)
+
+    def command(self, command_id: str) -> api.CommandView:
+        """What became of a command: the log's entry with its id as causation, or that there is none yet."""
+        answers = sa.select(LOG).where(LOG.c.causation == command_id).order_by(LOG.c.position)
+        entries = [entry for row in self._all(answers.limit(100)) if (entry := entry_of(row)) is not None]
+        return views.command_view(command_id, entries)
+
+    # Runs
+
+    def runs(self, chosen: RunFilter, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
+        where = chosen.where()
+        if after is not None:
+            where.append(RUNS.c.id < _key(after, RUNS)[0])
+        statement = sa.select(*_RUN_SUMMARY).where(*where).order_by(RUNS.c.id.desc()).limit(limit + 1)
+        return _page(self._all(statement), limit, lambda row: api.RunSummary(**row._mapping), lambda row: (row.id,))
+
+    def run_project(self, run_id: str) -> str | None:
+        row = self._first(sa.select(RUNS.c.project).where(RUNS.c.id == run_id))
+        return None if row is None else str(row.project)
+
+    def run(self, run_id: str) -> api.RunDetail | None:
+        """The run with its steps, their attempts and the models it registered, as of one moment."""
+        with self._engine.connect() as connection, connection.begin():
+            head = connection.execute(sa.select(LOG_HEAD)).one()
+            found = self._structs(connection, RUNS, RUNS.c.id == run_id)
+            if not found:
+                return None
+            steps = self._structs(connection, STEPS, STEPS.c.run_id == run_id, limit=STEPS_MAX, order=STEPS.c.ordinal)
+            last = steps[-1].ordinal if steps else -1
+            total = connection.execute(sa.select(sa.func.count()).where(STEPS.c.run_id == run_id)).scalar_one()
+            tried = sa.select(STEPS.c.id).where(STEPS.c.run_id == run_id, STEPS.c.ordinal <= last)
+            attempts = self._structs(connection, ATTEMPTS, ATTEMPTS.c.step_id.in_(tried), order=ATTEMPTS.c.fence)
+            models = self._structs(connection, MODEL_VERSIONS, MODEL_VERSIONS.c.run_id == run_id)
+        cursor = f"{head.store_epoch}:{head.position}"
+        detail = views.run_detail(found[0], steps, attempts)
+        refs = tuple(api.ModelRef(name=model.name, version=model.version) for model in models)
+        return msgspec.structs.replace(detail, steps_total=total, models=refs, cursor=cursor)
+
+    # Flows, models, deployments, tables
+
+    def flows(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
+        return self._listing(FLOWS, views.flow_view, after=after, limit=limit)
+
+    def models(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
+        return self._listing(MODEL_VERSIONS, views.model_view, after=after, limit=limit)
+
+    def deployments(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
+        return self._listing(DEPLOYMENTS, views.deployment_view, after=after, limit=limit)
+
+    def tables(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
+        return self._listing(TABLE_HEADS, views.table_view, after=after, limit=limit)
+
+    def table(self, name: str) -> api.TableView | None:
+        with self._engine.connect() as connection:
+            found = self._structs(connection, TABLE_HEADS, TABLE_HEADS.c.name == name)
+        return views.table_view(found[0]) if found else None
+
+    def event_types(self) -> list[api.EventType]:
+        return event_types(self._engine)
+
+    # Quota
+
+    def quota(self) -> api.QuotaView | None:
+        """The newest tree, what each project holds, and why steps wait; None before the first tree."""
+        with self._engine.connect() as connection, connection.begin():
+            trees = self._structs(connection, QUOTA_TREES, order=QUOTA_TREES.c.version.desc(), limit=1)
+            leases = self._structs(connection, LEASES, LEASES.c.state == LeaseState.HELD)
+            waiting = self._structs(connection, STEPS, STEPS.c.state == StepState.WAITING, limit=WAITING_MAX)
+        return views.quota_view(trees[0], leases, waiting) if trees else None
+
+    # Dead letters
+
+    def dead_letters(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
+        """Newest first, by their ids, which are made from the time."""
+        where = [] if after is None else [DEAD_LETTERS.c.id < _key(after, DEAD_LETTERS)[0]]
+        statement = sa.select(*_LETTER_SUMMARY).where(*where).order_by(DEAD_LETTERS.c.id.desc()).limit(limit + 1)
+        return _page(
+            self._all(statement), limit, lambda row: api.DeadLetterSummary(**row._mapping), lambda row: (row.id,)
+        )
+
+    def dead_letter(self, letter_id: str) -> api.DeadLetterDetail | None:
+        with self._engine.connect() as connection:
+            found = self._structs(connection, DEAD_LETTERS, DEAD_LETTERS.c.id == letter_id)
+        return views.dead_letter_detail(found[0]) if found else None
+
+    # Below
+
+    def _listing(self, table: sa.Table, view: Callable[[Any], T], *, after: str | None, limit: int) -> api.Page[T]:
+        keys = list(table.primary_key.columns)
+        where = [] if after is None else [sa.tuple_(*keys) > sa.tuple_(*map(sa.literal, _key(after, table)))]
+        with self._engine.connect() as connection:
+            found = self._structs(connection, table, *where, limit=limit + 1)
+        names = [column.name for column in keys]
+        return _page(found, limit, view, lambda row: tuple(getattr(row, name) for name in names))
+
+    def _structs(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        *where: sa.ColumnElement[bool],
+        order: sa.ColumnElement[Any] | None = None,
+        limit: int | None = None,
+    ) -> list[Any]:
+        by = table.primary_key.columns if order is None else (order,)
+        statement = sa.select(table).where(*where).order_by(*by).limit(limit)
+        codec = self._codecs[table.name]
+        return [codec.struct_of(row) for row in connection.execute(statement)]
+
+    def _all(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        with self._engine.connect() as connection:
+            return connection.execute(statement).all()
+
+    def _first(self, statement: sa.Select[Any]) -> sa.Row[Any] | None:
+        with self._engine.connect() as connection:
+            return connection.execute(statement).first()
+
+
+def _by_state(connection: sa.Connection, table: sa.Table, states: tuple[str, ...]) -> dict[str, int]:
+    state = table.c.state
+    counted = sa.select(state, sa.func.count()).where(state.in_(states)).group_by(state)
+    found = {name: int(count) for name, count in connection.execute(counted).tuples()}
+    return {name: found.get(name, 0) for name in states}
+
+
+def _page(
+    rows: Sequence[Any], limit: int, view: Callable[[Any], T], key_of: Callable[[Any], tuple[Any, ...]]
+) -> api.Page[T]:
+    """One row more than `limit` was asked for, so that a last page says that it is the last."""
+    shown = rows[:limit]
+    more = len(rows) > limit
+    return api.Page(items=[view(row) for row in shown], next=_token(key_of(shown[-1])) if more else None)
+
+
+def _token(key: tuple[Any, ...]) -> str:
+    return msgspec.json.encode(key).decode()
+
+
+def _key(after: str, table: sa.Table) -> tuple[Any, ...]:
+    columns = table.primary_key.columns
+    types = tuple(column.type.python_type for column in columns)
+    try:
+        return msgspec.json.decode(after, type=tuple[types])  # type: ignore[valid-type]
+    except msgspec.DecodeError:
+        what = f"after={after[:80]!r} is no place in this listing"
+        raise InvalidInput(what, remedy="Send `next` unchanged.") from None

@@ -1,0 +1,94 @@
+"""Rows as the API shows them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..core import inventory, records
+from ..wire import api
+from ..wire.manifest import FlowSpec
+from ..wire.types import CommandDone, CommandRefused, Entry
+
+A = TypeVar("A", bound=api.Answer)
+
+
+def _copied(kind: type[A], row: msgspec.Struct, **rest: Any) -> A:
+    """A view whose fields are those of the row by the same names, but for `rest`."""
+    fields = {name: getattr(row, name) for name in kind.__struct_fields__ if name not in rest and hasattr(row, name)}
+    return kind(**fields, **rest)
+
+
+def run_detail(run: records.Run, steps: Sequence[records.Step], attempts: Sequence[records.Attempt]) -> api.RunDetail:
+    tries: dict[str, list[api.AttemptView]] = {}
+    for attempt in attempts:
+        artifact = attempt.result.digest if attempt.result is not None else None
+        tries.setdefault(attempt.step_id, []).append(_copied(api.AttemptView, attempt, artifact=artifact))
+    shown = [_copied(api.StepView, step, attempts=tuple(tries.get(step.id, ()))) for step in steps]
+    return _copied(api.RunDetail, run, steps=tuple(shown))
+
+
+def flow_view(flow: inventory.FlowRow) -> api.FlowView:
+    spec = msgspec.convert(flow.manifest, FlowSpec)
+    triggers = tuple(_copied(api.TriggerView, trigger) for trigger in spec.triggers)
+    return _copied(api.FlowView, flow, doc=spec.doc, parameters=spec.parameters, triggers=triggers)
+
+
+def model_view(model: inventory.ModelVersion) -> api.ModelView:
+    return _copied(api.ModelView, model)
+
+
+def deployment_view(deployment: inventory.Deployment) -> api.DeploymentView:
+    return _copied(api.DeploymentView, deployment)
+
+
+def table_view(head: inventory.TableHead) -> api.TableView:
+    return _copied(api.TableView, head)
+
+
+def dead_letter_detail(letter: records.DeadLetter) -> api.DeadLetterDetail:
+    return _copied(api.DeadLetterDetail, letter)
+
+
+def quota_view(
+    tree: inventory.QuotaTree, leases: Sequence[records.Lease], waiting: Sequence[records.Step]
+) -> api.QuotaView:
+    """The tree, what each project holds under it, and the steps that wait, the longest first."""
+    projects = sorted({lease.project for lease in leases})
+    held = tuple(_held(project, [lease for lease in leases if lease.project == project]) for project in projects)
+    in_turn = sorted(waiting, key=lambda step: (step.waiting_us or 0, step.id))
+    return _copied(api.QuotaView, tree, held=held, waiting=tuple(map(_waiting, in_turn)))
+
+
+def _held(project: str, leases: Sequence[records.Lease]) -> api.Held:
+    return api.Held(
+        project=project,
+        devices=tuple(sorted({lease.device for lease in leases})),
+        gpus_milli=sum(lease.milli for lease in leases),
+        runs=len({lease.run_id for lease in leases}),
+    )
+
+
+def _waiting(step: records.Step) -> api.Waiting:
+    said = {"code": step.held_code, "reason": step.held_reason}
+    return _copied(api.Waiting, step, step_id=step.id, since_us=step.waiting_us, **said)
+
+
+def command_view(command_id: str, entries: Sequence[Entry]) -> api.CommandView:
+    """Done or refused as the log's entry says; any other entry with this causation is progress, not an answer."""
+    for entry in entries:
+        match entry.body:
+            case CommandDone(result=result):
+                return api.CommandView(id=command_id, state="done", result=result, position=entry.position)
+            case CommandRefused(code=code, reason=reason):
+                return api.CommandView(
+                    id=command_id, state="refused", code=code, reason=reason, position=entry.position
+                )
+            case _:
+                continue
+    if entries:  # a command that starts a run is answered by the run's first entry
+        first = entries[0]
+        return api.CommandView(id=command_id, state="done", result={"run_id": first.run_id}, position=first.position)
+    return api.CommandView(id=command_id, state="pending")

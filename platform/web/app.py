@@ -1,0 +1,43 @@
+"""The HTTP API as one ASGI app, made from the parts it stands on."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from . import answers, openapi
+from .bearer import Bearer
+from .metrics import RequestCount
+from .routes import commands, deploys, events, health, inventory, runs, streams, tables
+from .seams import Platform
+
+ROUTERS = (
+    health.router,
+    events.router,
+    runs.router,
+    streams.router,
+    inventory.router,
+    commands.router,
+    deploys.router,
+    tables.router,
+)
+DESCRIPTION = """\
+Publish an event and a flow runs; watch it; call the model it made.
+
+Times are microseconds UTC. Listings are pages: `after=` takes the `next` of the page before. Every failure is
+`{"error": {"code", "message", "remedy"}}`. Every `/v1` call needs `Authorization: Bearer TOKEN`, the content of
+the file `token` in the home folder. Inference (`/v2`) is another address: see `inference_url` in `/v1/status`.
+"""
+
+
+def build(platform: Platform) -> ASGIApp:
+    app = FastAPI(title="Headwater", version=platform.settings.version, description=DESCRIPTION, redoc_url=None)
+    app.state.platform = platform
+    app.state.requests = Counter()
+    answers.install(app)
+    openapi.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return RequestCount(Bearer(app, platform.settings.token), app.state.requests)

@@ -1,0 +1,120 @@
+"""The hub: hears the log from the Conductor, closes holes from the database, and wakes subscribers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ..store.queries import Queries, Scope
+from ..wire.calls import Progress
+from ..wire.types import TERMINAL, Entry
+from .fanout import Follower, Gap, Subscription
+
+PROJECTS_MAX = 10_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """A subscription and the bell that tells its stream of something new."""
+
+    subscription: Subscription
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Hub:
+    """Lives on one event loop; only `store_epoch` and `position` may be read from elsewhere."""
+
+    def __init__(self, queries: Queries, *, buffer_max: int = 2_000) -> None:
+        head = queries.head()
+        self.store_epoch = head.store_epoch
+        self.cuts = 0
+        self._queries, self._buffer_max = queries, buffer_max
+        self._follower = Follower(head.position)
+        self._seats: set[Seat] = set()
+        self._filling: asyncio.Task[None] | None = None
+        self._wanted = head.position
+        self._projects: dict[str, str] = {}
+
+    @property
+    def position(self) -> int:
+        return self._follower.position
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._seats)
+
+    @contextmanager
+    def seat(self, scope: Scope, *, after: int | None) -> Iterator[Seat]:
+        """A place in the audience from now on; `after` is the subscriber's cursor, None for only what is new."""
+        joined = self.position
+        seat = Seat(Subscription(scope, joined if after is None else after, joined, self._buffer_max))
+        self._seats.add(seat)
+        try:
+            yield seat
+        finally:
+            self._seats.discard(seat)
+            self.cuts += seat.subscription.is_cut
+
+    def follow(self, after: int, upto: int, entries: Sequence[Entry]) -> None:
+        """Word from the log: all its entries with after < position <= upto. Repeats change nothing."""
+        heard = self._follower.accept(after, upto, entries)
+        if isinstance(heard, Gap):
+            self._close_gap(heard.upto)
+            return
+        for entry in heard:
+            self._offer(entry)
+
+    def progress(self, items: Sequence[Progress]) -> None:
+        for item in items:
+            for seat in self._seats:
+                scope = seat.subscription.scope
+                mine = item.run_id == scope.run_id or (
+                    scope.run_id is None and scope.project in (None, self._projects.get(item.run_id))
+                )
+                if mine:
+                    seat.subscription.offer_progress(item)
+                    seat.bell.set()
+
+    async def tick(self) -> None:
+        """Reads what was lost on the way, where something was."""
+        head = await asyncio.to_thread(self._queries.head)
+        if head.position > self.position:
+            self._close_gap(head.position)
+        if self._filling is not None:
+            await asyncio.shield(self._filling)
+
+    def _offer(self, entry: Entry) -> None:
+        self._learn_project(entry)
+        for seat in self._seats:
+            if seat.subscription.wants(entry):
+                seat.subscription.offer(entry)
+                seat.bell.set()
+
+    def _learn_project(self, entry: Entry) -> None:
+        if entry.run_id is None:
+            return
+        if entry.type in TERMINAL:
+            self._projects.pop(entry.run_id, None)
+        elif len(self._projects) < PROJECTS_MAX:
+            self._projects[entry.run_id] = entry.project
+
+    def _close_gap(self, upto: int) -> None:
+        self._wanted = max(self._wanted, upto)
+        if self._filling is None:
+            self._filling = asyncio.get_running_loop().create_task(self._fill())
+
+    async def _fill(self) -> None:
+        try:
+            while self.position < self._wanted:
+                after = self.position
+                page = await asyncio.to_thread(self._queries.log, Scope(), after=after, upto=self._wanted)
+                self.follow(after, page.through, page.entries)
+        except Exception:
+            log.exception("The log could not be read; the next tick tries again.")
+        finally:
+            self._filling = None

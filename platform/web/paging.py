@@ -1,0 +1,23 @@
+"""The query parameters of listings. An unknown one is refused, so that a misspelt filter is no filter unnoticed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..wire import api
+
+
+class Paging(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    after: str | None = None
+    limit: Annotated[int, Field(ge=1, le=api.PAGE_MAX)] = api.PAGE_DEFAULT
+
+
+class RunQuery(Paging):
+    project: str | None = None
+    flow: str | None = None
+    state: str | None = None
+    since: int | None = None

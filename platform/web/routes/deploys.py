@@ -1,0 +1,72 @@
+"""Code in: a gzipped tar of a folder, imported in a process of its own, kept, and handed to the Registry."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from ...artifacts.files import Files
+from ...sdk.bundle import code_version, unpack
+from ...sdk.manifest import manifest_of
+from ...sdk.problem import Problem
+from ...wire import api
+from ...wire.manifest import Manifest
+from ..answers import JsonAnswer, failure, refusal
+from ..openapi import answers, takes_bytes
+from ..requests import body_of, pending, place, platform_of
+from ..seams import Refused
+
+router = APIRouter(prefix="/v1/deploys", tags=["deploys"])
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """A deployed folder: its version, the digest of its tree artifact, and what importing it declared."""
+
+    version: str
+    bundle: str
+    manifest: Manifest
+
+
+@router.post("", responses=answers(api.Deployed), openapi_extra=takes_bytes("application/gzip"))
+async def deploy(request: Request) -> Response:
+    """Takes the code of flows. 422 with file, line and what was meant, where it cannot be used."""
+    platform = platform_of(request)
+    body = await body_of(request, at_most=platform.settings.deploy_max_bytes)
+    spool = platform.settings.home / "spool"
+    try:
+        packed = await asyncio.to_thread(keep, body, platform.files, spool)
+    except Problem as problem:
+        return failure(422, _shown(problem))
+    command, answer = await place(request, "code.deploy", msgspec.to_builtins(packed))
+    if answer is None:
+        return JsonAnswer(pending(command), 202)
+    if isinstance(answer, Refused):
+        return refusal(answer, status=422)
+    flows = tuple(f"{flow.project}/{flow.name}" for flow in packed.manifest.flows)
+    return JsonAnswer(api.Deployed(version=packed.version, flows=flows, command=command))
+
+
+def keep(body: bytes, files: Files, spool: Path) -> Packed:
+    """Unpacks, imports and stores. Blocking. Raises Problem where the code cannot be imported."""
+    spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=spool, prefix="deploy-") as name:
+        bundle = unpack(body, Path(name) / "code")
+        manifest = manifest_of(bundle.folder)
+        digest = files.put_tree(bundle.folder, bundle.names)
+        return Packed(code_version(bundle), digest, manifest)
+
+
+def _shown(problem: Problem) -> api.Problem:
+    return api.Problem(
+        code="bad_code",
+        message=str(problem.what),
+        remedy=problem.remedy,
+        file=problem.file,
+        line=problem.line,
+        frames=problem.frames,
+    )

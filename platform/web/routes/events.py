@@ -1,0 +1,53 @@
+"""Events in: CloudEvents over HTTP, durable in the broker before the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from ...events.bus import Message
+from ...wire import api, envelope
+from ...wire.topics import EVENTS
+from ..answers import JsonAnswer, failure
+from ..openapi import answers, pages, takes_bytes
+from ..requests import body_of, platform_of
+
+router = APIRouter(prefix="/v1/events", tags=["events"])
+
+STATUS: Final = {envelope.Reason.TOO_LARGE: 413, envelope.Reason.UNSUPPORTED_CONTENT_TYPE: 415}
+_BODY = takes_bytes(envelope.STRUCTURED_JSON, envelope.BATCH_JSON, "application/json")
+
+
+@router.post("", status_code=202, responses=answers(api.Accepted, status=202), openapi_extra=_BODY)
+async def publish(request: Request) -> Response:
+    """Takes one CloudEvent (structured, or binary with `ce-` headers) or a batch: all of it or nothing."""
+    platform = platform_of(request)
+    body = await body_of(request, at_most=platform.settings.event_max_bytes)
+    headers = [(name.decode("latin-1"), text.decode("latin-1")) for name, text in request.headers.raw]
+    events: list[envelope.Event] = []
+    for index, parsed in enumerate(envelope.parse_http(body, headers)):
+        if isinstance(parsed, envelope.Rejected):
+            return _rejection(parsed, index)
+        events.append(parsed)
+    await platform.producer.send_many([_message(event) for event in events])
+    return JsonAnswer(api.Accepted(ids=tuple(event.id for event in events)), 202)
+
+
+@router.get("/types", responses=pages(api.EventType))
+async def list_types(request: Request) -> Response:
+    """Every event type seen or listened for: who publishes it, which flows listen, an example."""
+    found = await asyncio.to_thread(platform_of(request).queries.event_types)
+    return JsonAnswer(api.Page(items=found))
+
+
+def _message(event: envelope.Event) -> Message:
+    value, headers = envelope.encode_structured(event)
+    return Message(EVENTS.name, (event.subject or event.id).encode(), value, tuple(headers))
+
+
+def _rejection(rejected: envelope.Rejected, index: int) -> Response:
+    problem = api.Problem(code=rejected.reason.value, message=rejected.sentence, index=index)
+    return failure(STATUS.get(rejected.reason, 400), problem)

@@ -1,0 +1,72 @@
+"""What there is: flows, models, deployments, tables, quota, dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from ...errors import NotFound
+from ...wire import api
+from ..answers import JsonAnswer
+from ..openapi import answers, pages
+from ..paging import Paging
+from ..requests import platform_of
+
+router = APIRouter(prefix="/v1", tags=["inventory"])
+Asked = Annotated[Paging, Query()]
+
+
+@router.get("/flows", responses=pages(api.FlowView))
+async def list_flows(request: Request, asked: Asked) -> Response:
+    """The newest code version of each flow, with its triggers and the JSON Schema of its parameters."""
+    queries = platform_of(request).queries
+    return JsonAnswer(await asyncio.to_thread(queries.flows, after=asked.after, limit=asked.limit))
+
+
+@router.get("/models", responses=pages(api.ModelView))
+async def list_models(request: Request, asked: Asked) -> Response:
+    """Every version of every model, with what it came from."""
+    queries = platform_of(request).queries
+    return JsonAnswer(await asyncio.to_thread(queries.models, after=asked.after, limit=asked.limit))
+
+
+@router.get("/deployments", responses=pages(api.DeploymentView))
+async def list_deployments(request: Request, asked: Asked) -> Response:
+    """What should be served, and how it stands."""
+    queries = platform_of(request).queries
+    return JsonAnswer(await asyncio.to_thread(queries.deployments, after=asked.after, limit=asked.limit))
+
+
+@router.get("/tables", responses=pages(api.TableView))
+async def list_tables(request: Request, asked: Asked) -> Response:
+    """The newest announced snapshot of each table."""
+    queries = platform_of(request).queries
+    return JsonAnswer(await asyncio.to_thread(queries.tables, after=asked.after, limit=asked.limit))
+
+
+@router.get("/quota", responses=answers(api.QuotaView))
+async def show_quota(request: Request) -> Response:
+    """The quota tree, what is held under it, and why steps wait."""
+    found = await asyncio.to_thread(platform_of(request).queries.quota)
+    if found is None:
+        raise NotFound("There is no quota tree yet", remedy="The Scheduler makes it when it starts.")
+    return JsonAnswer(found)
+
+
+@router.get("/dlq", responses=pages(api.DeadLetterSummary))
+async def list_dead_letters(request: Request, asked: Asked) -> Response:
+    """What could not be taken in, newest first."""
+    queries = platform_of(request).queries
+    return JsonAnswer(await asyncio.to_thread(queries.dead_letters, after=asked.after, limit=asked.limit))
+
+
+@router.get("/dlq/{letter_id}", responses=answers(api.DeadLetterDetail))
+async def show_dead_letter(request: Request, letter_id: str) -> Response:
+    """One dead letter, with the raw bytes as base64."""
+    found = await asyncio.to_thread(platform_of(request).queries.dead_letter, letter_id)
+    if found is None:
+        raise NotFound(f"There is no dead letter '{letter_id[:80]}'", remedy="See `headwater dlq list`.")
+    return JsonAnswer(found)

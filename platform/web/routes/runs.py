@@ -1,0 +1,106 @@
+"""Runs: list, look, start, cancel, read their logs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from ...errors import NotFound
+from ...store.queries import RunFilter
+from ...wire import api
+from ..answers import JsonAnswer, refusal
+from ..openapi import answers, pages, takes
+from ..paging import RunQuery
+from ..requests import pending, place, platform_of, struct_of
+from ..seams import Platform, Refused
+
+router = APIRouter(prefix="/v1/runs", tags=["runs"])
+CHUNK_BYTES = 1 << 16
+
+
+@router.get("", responses=pages(api.RunSummary))
+async def list_runs(request: Request, asked: Annotated[RunQuery, Query()]) -> Response:
+    """Newest first. `since` is microseconds UTC; `after` is the `next` of the page before."""
+    chosen = RunFilter(project=asked.project, flow=asked.flow, state=asked.state, since_us=asked.since)
+    queries = platform_of(request).queries
+    return JsonAnswer(await asyncio.to_thread(queries.runs, chosen, after=asked.after, limit=asked.limit))
+
+
+@router.post("", status_code=201, responses=answers(api.Started, status=201), openapi_extra=takes(api.StartRun))
+async def start_run(
+    request: Request, idempotency_key: Annotated[str | None, Header(max_length=256)] = None
+) -> Response:
+    """Starts a run. The same key again answers with the same run. 202 where the Conductor needs longer."""
+    asked = await struct_of(request, api.StartRun)
+    key = idempotency_key or asked.key
+    data = {"flow": asked.flow, "project": asked.project, "parameters": asked.parameters, "key": key}
+    command, answer = await place(request, "run.start", data, project=asked.project or "")
+    if answer is None:
+        return JsonAnswer(pending(command), 202)
+    if isinstance(answer, Refused):
+        return refusal(answer)
+    return JsonAnswer(api.Started(run_id=answer.result["run_id"], command=command), 201)
+
+
+@router.get("/{run_id}", responses=answers(api.RunDetail))
+async def show_run(request: Request, run_id: str) -> Response:
+    """One run with its steps, their attempts, why a step waits, and how it failed."""
+    return JsonAnswer(await _run(platform_of(request), run_id))
+
+
+@router.post("/{run_id}/cancel", responses=answers(api.CommandView), openapi_extra=takes(api.CancelRun))
+async def cancel_run(request: Request, run_id: str) -> Response:
+    asked = await struct_of(request, api.CancelRun)
+    run = await _run(platform_of(request), run_id)
+    data = {"run_id": run_id, "reason": asked.reason}
+    command, answer = await place(request, "run.cancel", data, project=run.project)
+    if isinstance(answer, Refused):
+        return refusal(answer)
+    done = api.CommandView(id=command, state="done", result=answer.result if answer else None)
+    return JsonAnswer(done) if answer else JsonAnswer(pending(command), 202)
+
+
+@router.get("/{run_id}/logs", responses={200: {"content": {"text/plain": {}}, "description": "What the code wrote"}})
+async def read_logs(request: Request, run_id: str, step: str | None = None) -> Response:
+    """What the flow and its steps wrote, attempt by attempt; `step` narrows to the steps of one name."""
+    platform = platform_of(request)
+    run = await _run(platform, run_id)
+    parts = _log_parts(platform.settings.home / "logs" / "runs" / run.id, run, step)
+    return StreamingResponse(_text(parts), media_type="text/plain; charset=utf-8")
+
+
+async def _run(platform: Platform, run_id: str) -> api.RunDetail:
+    run = await asyncio.to_thread(platform.queries.run, run_id)
+    if run is None:
+        raise NotFound(f"There is no run '{run_id[:80]}'", remedy="See `headwater runs`.")
+    return run
+
+
+def _log_parts(folder: Path, run: api.RunDetail, step: str | None) -> list[tuple[str, Path]]:
+    """(heading, file) of each log that is there: the flow's own, then each attempt's in order."""
+    parts = [] if step else [("flow", folder / "flow.log")]
+    for each in run.steps:
+        if step in (None, each.name):
+            parts += [
+                (f"{each.name} #{each.ordinal}, attempt {attempt.number}, {attempt.state}",
+                 folder / f"{each.ordinal}.{attempt.number}.log")
+                for attempt in each.attempts
+            ]  # fmt: skip
+    return [(heading, path) for heading, path in parts if path.is_file()]
+
+
+def _text(parts: list[tuple[str, Path]]) -> Iterator[bytes]:
+    for heading, path in parts:
+        yield f"==> {heading} <==\n".encode()
+        last = b"\n"
+        with path.open("rb") as source:
+            while chunk := source.read(CHUNK_BYTES):
+                last = chunk
+                yield chunk
+        if not last.endswith(b"\n"):
+            yield b"\n"

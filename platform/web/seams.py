@@ -1,0 +1,98 @@
+"""What Web needs of the rest: values and Protocols, so that the API runs on real actors and in a test alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from ..artifacts.files import Files
+from ..events.bus import Producer
+from ..store.queries import Queries
+from ..wire import api
+from ..wire.calls import Order
+from ..wire.types import JSON
+from .live import Hub
+
+MIB = 1 << 20
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows for a table: an Arrow IPC stream in a file of the spool. `key` is the commit key."""
+
+    table: str
+    path: str
+    key: str
+    project: str
+    principal: str
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """An owner's no to an order."""
+
+    code: str
+    reason: str
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    result: JSON = None
+
+
+class Owners(Protocol):
+    """The actors. Each call raises Unavailable where its actor does not answer."""
+
+    async def order(self, owner: str, order: Order) -> Done | Refused: ...
+
+    async def append(self, append: Append) -> api.Appended | Refused: ...
+
+    async def describe(self) -> list[api.ActorView]: ...
+
+    async def ready(self) -> dict[str, str]:
+        """For each owner that is needed "ok", or what is wrong."""
+
+    async def flow_metrics(self) -> list[api.FlowMetrics]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """Bounds and waits of the API, and what it says of the platform it belongs to."""
+
+    home: Path
+    token: str
+    version: str = "0"
+    inference_url: str = ""
+    bootstrap: str = ""
+    started_us: int = 0
+    heartbeat_s: float = 15.0
+    order_timeout_s: float = 10.0
+    event_max_bytes: int = MIB
+    deploy_max_bytes: int = 64 * MIB
+    append_max_bytes: int = 16 * 1024 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    settings: WebSettings
+    queries: Queries
+    hub: Hub
+    owners: Owners
+    producer: Producer
+    files: Files
+    now_us: Callable[[], int]
+    new_id: Callable[[], str]
+
+
+OWNER_OF: dict[str, str] = {
+    "run": "conductor",
+    "quota": "scheduler",
+    "gpu": "gpu_pool",
+    "node": "gpu_pool",
+    "device": "gpu_pool",
+    "code": "registry",
+    "model": "registry",
+    "deployment": "registry",
+    "table": "table_writer",
+}
