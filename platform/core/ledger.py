@@ -122,6 +122,9 @@ class Groups(Generic[K, M]):
     def of(self, group: K) -> list[M]:
         return list(self._groups.get(group, ()))
 
+    def groups(self) -> list[K]:
+        return list(self._groups)
+
     def count(self, group: K) -> int:
         return len(self._groups.get(group, ()))
 

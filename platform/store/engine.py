@@ -27,6 +27,7 @@ def open_engine(url: str, *, read_only: bool = False) -> sa.Engine:
     engine = sa.create_engine(url, poolclass=sa.pool.QueuePool, pool_size=4, max_overflow=12)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _read_only if read_only else _read_write)
+        sa.event.listen(engine, "begin", _begin if read_only else _begin_immediate)
     return engine
 
 
@@ -56,7 +57,15 @@ def sqlite_path(url: str) -> Path | None:
 
 def _first_head(store_epoch: str) -> dict[str, Any]:
     zeros = {f"{owner}_{what}": 0 for owner in OWNERS for what in ("epoch", "commits")}
-    return {"id": 1, "store_epoch": store_epoch, "position": 0, "clean": 1, "fence": 0, **zeros}
+    return {"id": 1, "store_epoch": store_epoch, "position": 0, "clean": 1, **zeros}
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _read_write(connection: Any, _record: object) -> None:

@@ -28,15 +28,11 @@ class RowCodec(Generic[S]):
         self._fields = [column.name for column in table.columns]
 
     def values(self, row: S) -> tuple[Any, ...]:
-        return tuple(
-            encode(getattr(row, field)) for field, encode in zip(self._fields, self._encoders, strict=True)
-        )
+        return tuple(encode(getattr(row, field)) for field, encode in zip(self._fields, self._encoders, strict=True))
 
     def struct_of(self, row: Sequence[Any]) -> S:
         """The struct of a full row, its columns in the order of the table."""
-        fields = {
-            field: decode(value) for field, decode, value in zip(self._fields, self._decoders, row, strict=True)
-        }
+        fields = {field: decode(value) for field, decode, value in zip(self._fields, self._decoders, row, strict=True)}
         return self.struct(**fields)
 
 

@@ -58,7 +58,7 @@ def _type_of(kind: Any) -> sa.types.TypeEngine[Any]:
     return JsonText()
 
 
-def _table(name: str, struct: type[msgspec.Struct], keys: tuple[str, ...], *rest: sa.SchemaItem) -> sa.Table:
+def _table(name: str, struct: type[msgspec.Struct], keys: tuple[str, ...], *rest: sa.schema.SchemaItem) -> sa.Table:
     hints = typing.get_type_hints(struct)
     columns = [_column(field, hints[field], key=field in keys) for field in struct.__struct_fields__]
     return sa.Table(name, METADATA, *columns, *rest, info={"struct": struct, "keys": keys}, sqlite_with_rowid=True)
@@ -71,7 +71,6 @@ LOG_HEAD: Final = sa.Table(
     sa.Column("store_epoch", sa.Text, nullable=False),
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("clean", sa.Integer, nullable=False),
-    sa.Column("fence", sa.BigInteger, nullable=False),
     *(sa.Column(f"{owner}_epoch", sa.BigInteger, nullable=False) for owner in OWNERS),
     *(sa.Column(f"{owner}_commits", sa.BigInteger, nullable=False) for owner in OWNERS),
 )

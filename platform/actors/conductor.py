@@ -1,0 +1,357 @@
+"""The Conductor's shell: the loop, ingest, the hub and the relay in one process; effects to hosts and workers.
+
+Methods are what other processes may say. Each is one event to the machine, answered after its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+import ray
+
+from ..core.conductor import messages as m
+from ..core.conductor.machine import Conductor
+from ..core.conductor.ordering import call_key
+from ..core.conductor.state import LOG as LOG_SOURCE
+from ..core.conductor.state import OWNER, Limits, State
+from ..core.inbox import Arrived, Ordered, SeekTo, TopicGap, headers_as_json
+from ..core.records import Offset, RunState
+from ..events.bus import Gap, Partition, Start
+from ..events.ingest import Ingest, Parsed, gather_in_order
+from ..events.kafka import KafkaBus
+from ..events.kafka_link import KafkaSettings
+from ..events.relay import Relay
+from ..store.inbox import known_inbox, run_of_key
+from ..store.reader import Reader
+from ..store.writer import Writer
+from ..wire import calls, topics
+from ..wire.types import Entry, NodeJoined
+from .crew import Crew
+from .describe import Described
+from .hub import CONDUCTOR_TYPES, FOLLOWERS, Hub
+from .journal import Journal
+from .loading import load_catalog, load_rows
+from .loop import Loop, wall_clock_us
+from .names import find, forget
+from .wiring import Wiring
+
+RELAY: Final = "relay"
+
+log = logging.getLogger("headwater.conductor")
+
+
+class ConductorActor:
+    """See the module. `start` returns once runs are taken in; it is called once by whoever made the actor."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._started: asyncio.Task[None] | None = None
+
+    @ray.method
+    async def start(self) -> None:
+        """Idempotent; after a restart of the process the first caller starts it again."""
+        if self._started is None:
+            self._started = asyncio.create_task(self._start())
+        await asyncio.shield(self._started)
+
+    async def _start(self) -> None:
+        wiring = self._wiring
+        limits = Limits(runs_a_host=wiring.settings.runs.host_runs, losses_max=wiring.settings.runs.lost_limit)
+        self.state = State(secret=wiring.secret(), limits=limits)
+        self.machine = Conductor(self.state)
+        self._reader = Reader(wiring.engine(read_only=True))
+        self._ray_nodes: dict[str, str] = {}
+        journal = Journal(Writer(wiring.engine(), OWNER))
+        self._journal = journal
+        await journal.do(lambda: journal.writer.take_epoch())
+        position = await asyncio.to_thread(self._load)
+        self.loop = Loop(self.machine, journal, carry_out=self._carry_out, published=self._published)
+        self.crew = Crew(wiring, self.loop.tell, ray_node_of=lambda node: self._ray_nodes.get(node, ""))
+        self.hub = Hub(self._reader, position)
+        self._described = Described("conductor", self.loop, epoch=journal.writer.epoch)
+        self._wakes: set[asyncio.TimerHandle] = set()
+        self._tasks = [asyncio.create_task(self._must(self.loop.run()))]
+        await self._follow_log()
+        self.loop.tell(m.Started(tuple(await self.crew.reconcile())))
+        bus = KafkaBus(KafkaSettings(bootstrap=wiring.bootstrap, client_id="conductor"))
+        self._start_relay(bus)
+        self._start_ingest(bus)
+        self._tasks.append(asyncio.create_task(self._must(self.hub.run())))
+
+    def _load(self) -> int:
+        with self._reader.picture() as picture:
+            self.machine.load(load_rows(picture))
+            load_catalog(self.state, picture)
+            self._ray_nodes = {node.id: node.ray_node for node in picture.rows("nodes")}
+            taken = self.state.mail.next_of(LOG_SOURCE)
+            self.state.cursor = picture.position if taken is None else taken - 1
+            return picture.position
+
+    async def _follow_log(self) -> None:
+        """What was said since the machine last looked, then everything as it comes."""
+        while self.state.cursor < self.hub.cursor:
+            after = self.state.cursor
+            upto = min(self.hub.cursor, after + 1_000)
+            entries = await asyncio.to_thread(self._reader.entries, after, upto=upto)
+            await self.loop.ask(m.Followed(tuple(e for e in entries if e.type in CONDUCTOR_TYPES), upto))
+        self.hub.attach("conductor", CONDUCTOR_TYPES, self._hear)
+        self.hub.attach("nodes", frozenset({"node.joined"}), self._learn_nodes)
+
+    def _hear(self, after: int, upto: int, entries: list[Entry]) -> None:
+        self.loop.tell(m.Followed(tuple(entries), upto))
+
+    def _learn_nodes(self, after: int, upto: int, entries: list[Entry]) -> None:
+        for entry in entries:
+            if isinstance(entry.body, NodeJoined):
+                self._ray_nodes[entry.body.node] = entry.body.ray_node
+                self.crew.start_worker(entry.body.node, None)
+
+    def _start_relay(self, bus: KafkaBus) -> None:
+        marked = self.state.mail.next_of(RELAY)
+        self.relay = Relay(
+            bus.producer(),
+            read=lambda after: asyncio.to_thread(self._reader.entries, after),
+            mark=self._mark_relay,
+            start=0 if marked is None else marked - 1,
+        )
+        self.hub.attach("relay", None, lambda after, upto, entries: self.relay.take(entries))
+        self._tasks.append(asyncio.create_task(self._must(self.relay.run())))
+
+    async def _mark_relay(self, position: int) -> None:
+        row = Offset(owner=OWNER, topic=RELAY, partition=0, next=position + 1)
+        await self._journal.commit({"offsets": {(OWNER, RELAY, 0): row}}, [], [])
+
+    def _start_ingest(self, bus: KafkaBus) -> None:
+        names = (topics.EVENTS.name, topics.RUN_COMMANDS.name)
+        kept = [offset for offset in self.state.mail.offsets.values() if offset.topic in names]
+        start = Start(
+            topics=names,
+            positions={Partition(offset.topic, offset.partition): offset.next for offset in kept},
+            topic_ids={offset.topic: offset.topic_id for offset in kept if offset.topic_id},
+            group="headwater-conductor",
+        )
+        source = bus.source(start)
+        self.ingest = Ingest(source, self)
+        self._tasks.append(asyncio.create_task(self._must(self.ingest.run())))
+
+    async def _must(self, work: Any) -> None:
+        """A part that ends ends the process: a restart rebuilds the truth."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            log.exception("The Conductor cannot go on")
+            logging.shutdown()
+            os._exit(1)
+
+    # Ingest asks this owner.
+
+    async def take(self, records: list[Parsed]) -> None:
+        known = await known_inbox(self._reader, OWNER, [parsed.said for parsed in records])
+        await gather_in_order([self.loop.ask(_event_of(parsed, known)) for parsed in records])
+
+    async def gap(self, gap: Gap, topic_id: str) -> None:
+        reason = "topic_id_changed" if gap.topic_id_changed else "data_gap"
+        event = TopicGap(
+            topic=gap.topic,
+            topic_id=topic_id,
+            partition=gap.partition,
+            wanted=gap.wanted or 0,
+            first=gap.first,
+            reason=reason,
+        )
+        await self.loop.ask(event)
+
+    def busy(self) -> bool:
+        return self.loop.full
+
+    # Effects.
+
+    def _published(self, entries: list[Entry]) -> None:
+        self.hub.committed(entries)
+
+    def _carry_out(self, effects: Sequence[m.Effect]) -> None:
+        answers: dict[str, list[calls.Answer]] = defaultdict(list)
+        for effect in effects:
+            if isinstance(effect, m.Deliver):
+                answers[effect.host].append(effect.answer)
+            else:
+                self._do(effect)
+        for host, words in answers.items():
+            self.crew.deliver(host, words)
+
+    def _do(self, effect: m.Effect) -> None:
+        match effect:
+            case m.StartHost():
+                self.crew.start_host()
+            case m.Execute(host, run_id, fence):
+                self.crew.execute(host, self._run_order(run_id, fence))
+            case m.CloseRun(host, run_id, fence, reason):
+                self.crew.close_run(host, run_id, fence, reason)
+            case m.StartWorker(node, fence):
+                self.crew.start_worker(node, fence)
+            case m.Dispatch(worker, fence):
+                self._dispatch(worker, fence)
+            case m.CancelAttempt(worker, fence):
+                self.crew.cancel(worker, fence, self._wiring.settings.leases.stop_grace_s)
+            case m.EndWorker(worker, _):
+                self.crew.end_worker(worker)
+            case SeekTo(topic, partition, offset):
+                self.ingest.seek(topic, partition, offset)
+            case m.Wake(at_us):
+                self._wake(at_us)
+
+    def _run_order(self, run_id: str, fence: int) -> calls.RunOrder:
+        state, run = self.state, self.state.runs[run_id]
+        record = [state.commands[run_id, ordinal] for ordinal in state.commands_of.of(run_id)]
+        return calls.RunOrder(
+            run_id=run.id,
+            fence=fence,
+            project=run.project,
+            flow=run.flow,
+            function=state.functions[run.code_version, run.project, run.flow],
+            code_version=run.code_version,
+            bundle=state.bundles[run.code_version],
+            parameters=run.parameters,
+            principal=run.principal,
+            secret=state.secret_of("run", run.id, str(fence)),
+            record=tuple(calls.Recorded(command=row.command, outcome=row.outcome) for row in record),
+        )
+
+    def _dispatch(self, worker: str, fence: int) -> None:
+        state = self.state
+        attempt = state.attempts.get(fence)
+        if attempt is None:
+            return
+        step, run = state.steps[attempt.step_id], state.runs[attempt.run_id]
+        inputs = {ordinal: state.commands[run.id, ordinal].outcome for ordinal in step.needs}
+        order = calls.AttemptOrder(
+            fence=fence,
+            run_id=run.id,
+            step_id=step.id,
+            ordinal=step.ordinal,
+            name=step.name,
+            attempt=attempt.number,
+            project=run.project,
+            principal=run.principal,
+            function=step.function,
+            code_version=step.code_version,
+            bundle=state.bundles[step.code_version],
+            arguments=step.arguments,
+            inputs={ordinal: outcome.payload for ordinal, outcome in inputs.items() if outcome and outcome.payload},
+            node=attempt.node,
+            devices=attempt.devices,
+            effect=step.effect,
+            timeout_s=step.timeout_s,
+            secret=attempt.secret,
+        )
+        self.crew.dispatch(worker, order)
+
+    def _wake(self, at_us: int) -> None:
+        delay_s = max(0.0, (at_us - wall_clock_us()) / 1_000_000)
+        asyncio.get_running_loop().call_later(delay_s, self.loop.tell, m.Due())
+
+    # What others say.
+
+    @ray.method
+    async def issue(self, run_id: str, fence: int, commands: list[calls.Command]) -> str:
+        """Empty once the commands are durable; otherwise why the host must close that run."""
+        answer: str = await self.loop.ask(m.Issued(run_id, fence, tuple(commands)))
+        return answer
+
+    @ray.method
+    async def ended(self, end: calls.RunEnd) -> str:
+        answer: str = await self.loop.ask(m.RunFunctionEnded(end))
+        return answer
+
+    @ray.method
+    async def pin(self, run_id: str, kind: str, name: str) -> Any:
+        """A PinnedTable or PinnedModel, the same for the whole run; a Failure where there is none."""
+        return await self.loop.ask(m.Pinned(run_id, kind, name))
+
+    @ray.method
+    async def claim(self, fence: int, worker: str, secret: str) -> str:
+        """Empty where user code of a `once` attempt may start."""
+        answer: str = await self.loop.ask(m.Claimed(fence, worker, secret))
+        return answer
+
+    @ray.method
+    async def progress(self, items: list[calls.Progress]) -> None:
+        """Lossy: shown live, never in the log. The first word of an attempt says that it runs."""
+        for item in items:
+            self.loop.tell(m.Progressed(item.fence, item.worker, item.time_us))
+        self._push("web", "progress", items)
+
+    @ray.method
+    async def propose(self, grants: list[calls.Grant]) -> list[calls.Verdict]:
+        verdicts: list[calls.Verdict] = await self.loop.ask(m.Proposed(tuple(grants)))
+        return verdicts
+
+    @ray.method
+    async def hold(self, holds: list[calls.Hold]) -> None:
+        await self.loop.ask(m.HeldBack(tuple(holds)))
+
+    @ray.method
+    async def order(self, order: calls.Order) -> dict[str, Any]:
+        """The direct door of commands: `{"done": …}` or `{"refused": …}`."""
+        known = await known_inbox(self._reader, OWNER, [(order.source, order.id)])
+        run = await asyncio.to_thread(run_of_key, self._reader, call_key(order))
+        event = Ordered(order=order, known=known.get((order.source, order.id)), known_run=run)
+        answer: dict[str, Any] = await self.loop.ask(event)
+        return answer
+
+    @ray.method
+    async def notice(self, position: int) -> None:
+        """Another owner has committed up to `position`."""
+        self.hub.notice(position)
+
+    @ray.method
+    async def attach(self, name: str) -> int:
+        """From now on the follower of that name is pushed what it asked for; the position pushes begin after."""
+
+        def push(after: int, upto: int, entries: list[Entry]) -> None:
+            self._push(name, "follow", after, upto, entries)
+
+        self.hub.attach(name, FOLLOWERS[name], push)
+        return self.hub.cursor
+
+    def _push(self, name: str, method: str, *words: Any) -> None:
+        try:
+            getattr(find(name), method).remote(*words)
+        except Exception as error:
+            forget(name)
+            log.info("%s does not follow now: %s", name, error)
+
+    @ray.method
+    async def describe(self) -> dict[str, Any]:
+        return {
+            **self._described.now(),
+            "runs": sum(run.state is RunState.RUNNING for run in self.state.runs.values()),
+            "hosts": len(self.state.hosts),
+            "workers": len(self.state.workers),
+            "position": self.hub.cursor,
+            "relayed": self.relay.published,
+        }
+
+
+def _event_of(parsed: Parsed, known: dict[tuple[str, str], Any]) -> Arrived:
+    record, said = parsed.record, parsed.said
+    identity = (getattr(said, "source", ""), getattr(said, "id", ""))
+    return Arrived(
+        topic=record.topic,
+        topic_id=parsed.topic_id,
+        partition=record.partition,
+        offset=record.offset,
+        previous=record.previous,
+        parsed=said,
+        raw=record.value or b"",
+        headers=headers_as_json(record.headers),
+        principal=f"topic:{record.topic}",
+        known=known.get(identity),
+    )

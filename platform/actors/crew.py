@@ -1,0 +1,186 @@
+"""The processes that run user code, as the Conductor's shell sees them: started, spoken to, seen to die.
+
+FlowHosts and workers are detached actors on a node, asking Ray for no resources. Each is watched by one
+call that never returns: when it fails, the process is gone. Word to one process keeps its order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+import ray
+from ray.exceptions import RayActorError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from ..core.conductor import messages as m
+from ..wire import calls
+from .names import NAMESPACE, living
+from .wiring import Wiring
+
+START_S: Final = 60.0
+HELLO_S: Final = 10.0
+
+log = logging.getLogger("headwater.crew")
+
+
+class Crew:
+    """Handles of living hosts and workers. What happens to them is told as events of the Conductor's machine."""
+
+    def __init__(self, wiring: Wiring, tell: Callable[[m.Event], None], *, ray_node_of: Callable[[str], str]) -> None:
+        self._wiring, self._tell, self._ray_node_of = wiring, tell, ray_node_of
+        self._hosts: dict[str, Any] = {}
+        self._workers: dict[str, Any] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting_hosts = 0
+        self._starting_blank: set[str] = set()
+
+    # What a restart finds.
+
+    async def reconcile(self) -> list[m.WorkerJoined]:
+        """Ends FlowHosts of an earlier life; the workers that lived on, with what they say of themselves."""
+        for name in living("host:"):
+            _kill(ray.get_actor(name, namespace=NAMESPACE))
+        found = []
+        for name in living("worker:"):
+            handle = ray.get_actor(name, namespace=NAMESPACE)
+            try:
+                joined = await asyncio.wait_for(handle.hello.remote(), HELLO_S)
+            except (RayError, TimeoutError):
+                _kill(handle)
+                continue
+            self._keep_worker(joined["worker"], handle)
+            found.append(m.WorkerJoined(joined["worker"], joined["node"], None, joined["code_version"]))
+        return found
+
+    # Hosts.
+
+    def start_host(self) -> None:
+        """A blank FlowHost, unless one is on its way already."""
+        if not self._starting_hosts:
+            self._starting_hosts += 1
+            self._spawn(self._start_host())
+
+    async def _start_host(self) -> None:
+        from .roster import flow_host
+
+        host = uuid.uuid4().hex[:12]
+        try:
+            handle = flow_host(self._wiring, host)
+            await asyncio.wait_for(handle.ready.remote(), START_S)
+        except (RayError, TimeoutError) as error:
+            log.error("A FlowHost did not start: %s", error)
+            self._starting_hosts -= 1
+            await asyncio.sleep(1.0)
+            self.start_host()
+            return
+        self._starting_hosts -= 1
+        self._hosts[host] = handle
+        self._tell(m.HostJoined(host))
+        self._spawn(self._watch_host(host, handle))
+
+    async def _watch_host(self, host: str, handle: Any) -> None:
+        try:
+            await handle.watch.remote()
+        except RayError as error:
+            self._hosts.pop(host, None)
+            self._tell(m.HostLost(host, _cause(error)))
+
+    def execute(self, host: str, order: calls.RunOrder) -> None:
+        self._to_host(host, "execute", order)
+
+    def deliver(self, host: str, answers: list[calls.Answer]) -> None:
+        self._to_host(host, "deliver", answers)
+
+    def close_run(self, host: str, run_id: str, fence: int, reason: str) -> None:
+        self._to_host(host, "close", run_id, fence, reason)
+
+    def _to_host(self, host: str, method: str, *words: Any) -> None:
+        handle = self._hosts.get(host)
+        if handle is not None:  # a host that is gone is told of by its watch
+            getattr(handle, method).remote(*words)
+
+    # Workers.
+
+    def start_worker(self, node: str, fence: int | None) -> None:
+        if fence is None:
+            if node in self._starting_blank:
+                return
+            self._starting_blank.add(node)
+        self._spawn(self._start_worker(node, fence))
+
+    async def _start_worker(self, node: str, fence: int | None) -> None:
+        from .roster import worker
+
+        try:
+            handle = worker(self._wiring, uuid.uuid4().hex[:12], node, self._place(node))
+            joined = await asyncio.wait_for(handle.hello.remote(), START_S)
+        except (RayError, TimeoutError) as error:
+            log.error("A worker did not start on %s: %s", node, error)
+            if fence is not None:
+                self._tell(m.WorkerNotStarted(fence, f"no worker started on node {node}: {_cause(error)}"))
+            return
+        finally:
+            if fence is None:
+                self._starting_blank.discard(node)
+        self._keep_worker(joined["worker"], handle)
+        self._tell(m.WorkerJoined(joined["worker"], node, fence))
+
+    def _place(self, node: str) -> Any:
+        ray_node = self._ray_node_of(node)
+        return NodeAffinitySchedulingStrategy(ray_node, soft=False) if ray_node else None
+
+    def _keep_worker(self, worker: str, handle: Any) -> None:
+        self._workers[worker] = handle
+        self._spawn(self._watch_worker(worker, handle))
+
+    async def _watch_worker(self, worker: str, handle: Any) -> None:
+        try:
+            await handle.watch.remote()
+        except RayError as error:
+            self._workers.pop(worker, None)
+            self._tell(m.WorkerLost(worker, _cause(error)))
+
+    def dispatch(self, worker: str, order: calls.AttemptOrder) -> None:
+        handle = self._workers.get(worker)
+        if handle is not None:  # a worker that is gone is told of by its watch
+            self._spawn(self._run(handle, order))
+
+    async def _run(self, handle: Any, order: calls.AttemptOrder) -> None:
+        try:
+            reports = await handle.run.remote([order])
+        except RayActorError:
+            return
+        self._tell(m.Reported(tuple(reports)))
+
+    def cancel(self, worker: str, fence: int, grace_s: float) -> None:
+        handle = self._workers.get(worker)
+        if handle is not None:
+            handle.cancel.remote(fence, grace_s)
+
+    def end_worker(self, worker: str) -> None:
+        handle = self._workers.get(worker)
+        if handle is not None:
+            _kill(handle)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("crew: %s", error, exc_info=error)
+
+
+def _kill(handle: Any) -> None:
+    ray.kill(handle, no_restart=True)
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of what Ray says of a death."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,68 @@
+"""Group commit off the event loop: one dedicated thread writes, the loop is told when it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from ..core.turn import GrantGuard
+from ..store.guards import grant_guard
+from ..store.writer import Changes, Writer
+from ..wire.types import Entry, Said
+
+T = TypeVar("T")
+
+
+class Journal:
+    """An owner's transactions, one after another, on a thread of their own."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
+        self._thread.start()
+
+    async def commit(self, changes: Changes, said: Sequence[Said], guards: Sequence[GrantGuard]) -> list[Entry]:
+        """The entries as they stand in the log. Raises what `Writer.commit` raises."""
+        asked = [grant_guard(guard) for guard in guards]
+        return await self.do(lambda: self.writer.commit(changes, said, asked))
+
+    async def landed(self) -> bool:
+        return await self.do(self.writer.landed)
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """The result of blocking work on the journal's thread, in the order it was asked for."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+
+        def job() -> None:
+            try:
+                result = work()
+            except BaseException as error:
+                loop.call_soon_threadsafe(_fail, done, error)
+            else:
+                loop.call_soon_threadsafe(_succeed, done, result)
+
+        self._work.put(job)
+        return await done
+
+    def close(self) -> None:
+        self._work.put(None)
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while (job := self._work.get()) is not None:
+            job()
+
+
+def _succeed(done: asyncio.Future[Any], result: Any) -> None:
+    if not done.done():
+        done.set_result(result)
+
+
+def _fail(done: asyncio.Future[Any], error: BaseException) -> None:
+    if not done.done():
+        done.set_exception(error)

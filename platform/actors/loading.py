@@ -1,0 +1,73 @@
+"""The Conductor's picture of the store: what is alive, and what flows, tables and models there are."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..core.conductor.following import learn_flow, learn_table
+from ..core.conductor.machine import Rows
+from ..core.conductor.state import OWNER, State
+from ..core.inventory import CodeVersion, FlowRow, ModelVersion, TableHead
+from ..core.records import AttemptState, RunState
+from ..store.reader import Picture
+from ..store.schema import ATTEMPTS, COMMANDS, LEASES, OFFSETS, PINS, RUNS, STEPS
+from ..wire.calls import PinnedModel
+from ..wire.manifest import FlowSpec, Manifest
+
+_LIVE_ATTEMPTS = (AttemptState.LEASED, AttemptState.RUNNING)
+_ENDED_RUNS = tuple(state for state in RunState if state.ended)
+
+
+def load_rows(picture: Picture) -> Rows:
+    """Runs that have not ended with all that belongs to them, and attempts that still live."""
+    live = RUNS.c.state.not_in(_ENDED_RUNS) | RUNS.c.id.in_(
+        ATTEMPTS.select().with_only_columns(ATTEMPTS.c.run_id).where(ATTEMPTS.c.state.in_(_LIVE_ATTEMPTS))
+    )
+    ids = RUNS.select().with_only_columns(RUNS.c.id).where(live)
+    return Rows(
+        runs=picture.rows("runs", live),
+        commands=picture.rows("commands", COMMANDS.c.run_id.in_(ids)),
+        steps=picture.rows("steps", STEPS.c.run_id.in_(ids)),
+        attempts=picture.rows("attempts", ATTEMPTS.c.state.in_(_LIVE_ATTEMPTS)),
+        leases=picture.rows("leases", LEASES.c.state == "HELD"),
+        timers=picture.rows("timers"),
+        pins=picture.rows("pins", PINS.c.run_id.in_(ids)),
+        offsets=picture.rows("offsets", OFFSETS.c.owner == OWNER),
+    )
+
+
+def load_catalog(state: State, picture: Picture) -> None:
+    """Flows with their newest versions, the functions of every version, table heads and model versions."""
+    bundles = _load_versions(state, picture)
+    flow: FlowRow
+    for flow in picture.rows("flows"):
+        learn_flow(state, {"spec": flow.manifest, "bundle": bundles[flow.code_version]}, flow.code_version)
+    head: TableHead
+    for head in picture.rows("table_heads"):
+        learn_table(state, head.name, head.metadata_location, head.snapshot_id)
+    version: ModelVersion
+    for version in picture.rows("model_versions"):  # by name and version: the newest is learned last
+        state.models.load(
+            version.name,
+            PinnedModel(
+                name=version.name,
+                version=version.version,
+                digest=version.digest,
+                runtime=version.runtime,
+                signature=version.signature,
+                metrics=version.metrics,
+            ),
+        )
+    state.book.settle()
+
+
+def _load_versions(state: State, picture: Picture) -> dict[str, str]:
+    bundles: dict[str, str] = {}
+    version: CodeVersion
+    for version in picture.rows("code_versions"):
+        bundles[version.version] = version.bundle
+        state.bundles.load(version.version, version.bundle)
+        flow: FlowSpec
+        for flow in msgspec.convert(version.manifest, Manifest).flows:
+            state.functions.load((version.version, flow.project, flow.name), flow.function)
+    return bundles

@@ -1,0 +1,169 @@
+"""How a shell drives a pure machine: drain, decide, commit, carry out.
+
+Everything that waits is decided together and committed in one transaction, so a burst costs one
+fsync. Nothing outside happens before the commit, and whoever asked is answered after it.
+
+A decision that raises is rolled back alone, and its subject is set aside in the same commit. A
+guard that objects ends the transaction before anything is written: the batch is decided again, the
+event it belongs to as refused. After an error of the database the journal tells whether the commit
+landed: landed, go on; not landed, the machine goes back and the callers get the error. A fenced
+loop raises, and its process ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from ..core.ledger import Book
+from ..core.turn import GrantGuard, Turn
+from ..store.writer import Changes, CommitFailed, Objected
+from ..wire.types import Entry, Said
+
+BATCH_MAX: Final = 512
+WAITING_MAX: Final = 20_000
+OBJECTIONS_MAX: Final = BATCH_MAX
+
+
+class Machine(Protocol):
+    @property
+    def book(self) -> Book: ...
+    def decide(self, event: Any, now_us: int) -> Turn: ...
+    def set_aside(self, event: Any, now_us: int, error: Exception) -> Turn: ...
+    def objected(self, event: Any, now_us: int, reason: str) -> Turn: ...
+    def settle(self) -> None: ...
+
+
+class Transactions(Protocol):
+    async def commit(self, changes: Changes, said: Sequence[Said], guards: Sequence[GrantGuard]) -> list[Entry]: ...
+    async def landed(self) -> bool: ...
+
+
+Waiting = tuple[Any, "asyncio.Future[Any] | None"]
+
+
+def wall_clock_us() -> int:
+    return time.time_ns() // 1_000
+
+
+class Loop:
+    """Feeds events to a machine in the order they came.
+
+    `carry_out` gets the effects of a commit in order and must not block; `published` gets its entries.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        journal: Transactions,
+        *,
+        carry_out: Callable[[list[Any]], None],
+        published: Callable[[list[Entry]], None],
+        clock: Callable[[], int] = wall_clock_us,
+    ) -> None:
+        self._machine, self._journal = machine, journal
+        self._carry_out, self._published, self._clock = carry_out, published, clock
+        self._waiting: asyncio.Queue[Waiting] = asyncio.Queue()
+        self.last_event, self.last_event_us = "", 0
+
+    def __len__(self) -> int:
+        return self._waiting.qsize()
+
+    async def ask(self, event: Any) -> Any:
+        """The machine's answer to `event`, once it is durable."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait((event, answer))
+        return await answer
+
+    def tell(self, event: Any) -> None:
+        """Takes `event` in; nobody waits for what it leads to."""
+        self._waiting.put_nowait((event, None))
+
+    @property
+    def full(self) -> bool:
+        """Whether sources should pause: more waits than a loop should hold."""
+        return self._waiting.qsize() >= WAITING_MAX
+
+    async def run(self) -> None:
+        while True:
+            batch = await self._drain()
+            turns, entries, error = await self._settle(batch)
+            for (_, answer), turn in zip(batch, turns, strict=True):
+                _tell_answer(answer, turn, error)
+            if error is None:
+                if entries:
+                    self._published(entries)
+                self._carry_out([effect for turn in turns for effect in turn.effects])
+
+    async def _drain(self) -> list[Waiting]:
+        batch = [await self._waiting.get()]
+        while len(batch) < BATCH_MAX and not self._waiting.empty():
+            batch.append(self._waiting.get_nowait())
+        self.last_event, self.last_event_us = type(batch[-1][0]).__name__, self._clock()
+        return batch
+
+    async def _settle(self, batch: list[Waiting]) -> tuple[list[Turn], list[Entry], CommitFailed | None]:
+        """Decides the batch and commits it; again with what a guard objected to refused."""
+        refused: dict[int, str] = {}
+        for _ in range(OBJECTIONS_MAX):
+            turns = self._decide([event for event, _ in batch], refused)
+            try:
+                entries, error = await self._commit(turns)
+            except Objected as objection:
+                self._machine.book.rollback()
+                refused[_owner_of_guard(turns, objection.index)] = objection.reason
+                continue
+            return turns, entries, error
+        raise RuntimeError("more objections than events in a batch")
+
+    def _decide(self, events: list[Any], refused: dict[int, str]) -> list[Turn]:
+        now_us = self._clock()
+        turns = []
+        for index, event in enumerate(events):
+            mark = self._machine.book.mark()
+            try:
+                if index in refused:
+                    turns.append(self._machine.objected(event, now_us, refused[index]))
+                else:
+                    turns.append(self._machine.decide(event, now_us))
+            except Exception as error:  # whatever a decision raises concerns its subject alone
+                self._machine.book.rollback(mark)
+                turns.append(self._machine.set_aside(event, now_us, error))
+        return turns
+
+    async def _commit(self, turns: list[Turn]) -> tuple[list[Entry], CommitFailed | None]:
+        said = [word for turn in turns for word in turn.said]
+        guards = [guard for turn in turns for guard in turn.guards]
+        changes = self._machine.book.changes()
+        entries: list[Entry] = []
+        if changes or said:
+            try:
+                entries = await self._journal.commit(changes, said, guards)
+            except CommitFailed as error:
+                if not await self._journal.landed():
+                    self._machine.book.rollback()
+                    return [], error
+        self._machine.settle()
+        return entries, None
+
+
+def _owner_of_guard(turns: list[Turn], guard: int) -> int:
+    """The index of the turn to which the guard of that number belongs."""
+    for index, turn in enumerate(turns):
+        if guard < len(turn.guards):
+            return index
+        guard -= len(turn.guards)
+    raise IndexError(guard)
+
+
+def _tell_answer(answer: asyncio.Future[Any] | None, turn: Turn, error: CommitFailed | None) -> None:
+    if answer is None or answer.done():  # a caller who went away has cancelled it
+        return
+    if error is not None:
+        answer.set_exception(error)
+    elif isinstance(turn.answer, Exception):
+        answer.set_exception(turn.answer)
+    else:
+        answer.set_result(turn.answer)

@@ -1,0 +1,221 @@
+"""What every owner's shell does alike: epoch, picture, loop, inbox, and following the log.
+
+    start: take the epoch ► load the picture ► run the loop ► follow the Conductor's hub ► read the command topic
+
+An owner is made of a machine (pure) and this. A subclass says how the machine is loaded and what its
+effects do. A part that cannot go on ends the process: Ray starts it again, and the rows are the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
+
+import ray
+from ray.exceptions import RayError
+
+from ..core.inbox import Arrived, Ordered, SeekTo, TopicGap, headers_as_json
+from ..core.records import InboxRow, Offset
+from ..errors import Unavailable
+from ..events.bus import Gap, Partition, Start
+from ..events.ingest import Ingest, Parsed, gather_in_order
+from ..events.kafka import KafkaBus
+from ..events.kafka_link import KafkaSettings
+from ..store.inbox import known_inbox
+from ..store.reader import Picture, Reader
+from ..store.schema import OFFSETS
+from ..store.writer import Writer
+from ..wire.calls import Order
+from ..wire.envelope import Event
+from ..wire.types import Entry
+from .describe import Described
+from .follower import Follower
+from .journal import Journal
+from .loop import Loop, Machine
+from .names import find, forget
+from .wiring import Wiring
+
+ATTACH_EVERY_S: Final = 2.0
+
+log = logging.getLogger("headwater.owner")
+
+
+class OwnerActor:
+    """The base of Scheduler, GpuPool, Registry and TableWriter. `owner` is its name as an actor and in the store."""
+
+    owner: str
+    command_topic: str | None = None
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.wiring = wiring
+        self._starting: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # What a subclass says.
+
+    def load(self, picture: Picture, offsets: list[Offset]) -> Machine:
+        """The machine, rebuilt from the rows. Runs on a thread."""
+        raise NotImplementedError
+
+    def heard(self, entries: list[Entry], upto: int) -> None:
+        """Entries of the log, once each, in order, from the picture's position on."""
+
+    def carry_out(self, effect: Any) -> None:
+        """Must not block: slow work is `spawn`ed and answers with an event."""
+
+    async def started(self) -> None:
+        """After the loop runs: effects of a start."""
+
+    # Life.
+
+    @ray.method
+    async def start(self) -> None:
+        """Returns once commands are taken in. Idempotent; after a restart the process starts itself."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        await asyncio.shield(self._starting)
+
+    async def _start(self) -> None:
+        self.reader = Reader(self.wiring.engine(read_only=True))
+        self.journal = Journal(Writer(self.wiring.engine(), self.owner))
+        self.epoch = await self.journal.do(self.journal.writer.take_epoch)
+        machine, position = await asyncio.to_thread(self._load)
+        self.machine = machine
+        self.loop = Loop(machine, self.journal, carry_out=self._carry_out, published=self._published)
+        self._described = Described(self.owner, self.loop, epoch=self.epoch)
+        self.follower = Follower(self.reader, position, self.heard)
+        self.must(self.loop.run())
+        self.must(self.follower.run())
+        self.spawn(self._attach())
+        await self.started()
+        if self.command_topic is not None:
+            self._start_ingest(self.command_topic)
+
+    def _load(self) -> tuple[Machine, int]:
+        with self.reader.picture() as picture:
+            offsets = picture.rows("offsets", OFFSETS.c.owner == self.owner)
+            self._offsets: list[Offset] = offsets
+            return self.load(picture, offsets), picture.position
+
+    async def _attach(self) -> None:
+        """Keeps this owner among the hub's followers, over restarts of the Conductor too."""
+        while True:
+            try:
+                cursor = await find("conductor").attach.remote(self.owner)
+                self.follower.offer(cursor, cursor + 1, []) if cursor > self.follower.cursor else None
+            except (RayError, Unavailable):
+                forget("conductor")
+            await asyncio.sleep(ATTACH_EVERY_S)
+
+    def must(self, work: Coroutine[Any, Any, Any]) -> None:
+        self.spawn(self._or_end(work))
+
+    async def _or_end(self, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            log.exception("The %s cannot go on", self.owner)
+            logging.shutdown()
+            os._exit(1)
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Work beside the loop."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s: %s", self.owner, error, exc_info=error)
+
+    def _published(self, entries: list[Entry]) -> None:
+        try:
+            find("conductor").notice.remote(entries[-1].position)
+        except (RayError, Unavailable):
+            forget("conductor")
+
+    def _carry_out(self, effects: Sequence[Any]) -> None:
+        for effect in effects:
+            if isinstance(effect, SeekTo):
+                self._ingest.seek(effect.topic, effect.partition, effect.offset)
+            else:
+                self.carry_out(effect)
+
+    # What comes in.
+
+    def _start_ingest(self, topic: str) -> None:
+        self._bus = KafkaBus(KafkaSettings(bootstrap=self.wiring.bootstrap, client_id=self.owner))
+        self._ingest = Ingest(self._bus.source(start_of(self.owner, (topic,), self._offsets)), self)
+        self.must(self._ingest.run())
+
+    async def take(self, records: list[Parsed]) -> None:
+        known = await known_inbox(self.reader, self.owner, [parsed.said for parsed in records])
+        await gather_in_order([self.loop.ask(arrived(parsed, known)) for parsed in records])
+
+    async def gap(self, gap: Gap, topic_id: str) -> None:
+        await self.loop.ask(gap_of(gap, topic_id))
+
+    def busy(self) -> bool:
+        return self.loop.full
+
+    @ray.method
+    async def order(self, order: Order) -> dict[str, Any]:
+        """The direct door of commands: `{"done": …}` or `{"refused": {"code", "reason"}}`."""
+        identity = (order.source, order.id)
+        known = await known_inbox(self.reader, self.owner, [identity])
+        answer: dict[str, Any] = await self.loop.ask(Ordered(order=order, known=known.get(identity)))
+        return answer
+
+    @ray.method
+    async def follow(self, after: int, upto: int, entries: list[Entry]) -> None:
+        """A push of the Conductor's hub."""
+        self.follower.offer(after, upto, entries)
+
+    @ray.method
+    async def describe(self) -> dict[str, Any]:
+        return self._described.now()
+
+
+def start_of(owner: str, names: tuple[str, ...], offsets: list[Offset]) -> Start:
+    """Where ingest begins: at the positions in the rows."""
+    kept = [offset for offset in offsets if offset.topic in names]
+    return Start(
+        topics=names,
+        positions={Partition(offset.topic, offset.partition): offset.next for offset in kept},
+        topic_ids={offset.topic: offset.topic_id for offset in kept if offset.topic_id},
+        group=f"headwater-{owner}",
+    )
+
+
+def arrived(parsed: Parsed, known: dict[tuple[str, str], InboxRow]) -> Arrived:
+    record, said = parsed.record, parsed.said
+    identity = (said.source, said.id) if isinstance(said, Event) else ("", "")
+    return Arrived(
+        topic=record.topic,
+        topic_id=parsed.topic_id,
+        partition=record.partition,
+        offset=record.offset,
+        previous=record.previous,
+        parsed=said,
+        raw=record.value or b"",
+        headers=headers_as_json(record.headers),
+        principal=f"topic:{record.topic}",
+        known=known.get(identity),
+    )
+
+
+def gap_of(gap: Gap, topic_id: str) -> TopicGap:
+    return TopicGap(
+        topic=gap.topic,
+        topic_id=topic_id,
+        partition=gap.partition,
+        wanted=gap.wanted or 0,
+        first=gap.first,
+        reason="topic_id_changed" if gap.topic_id_changed else "data_gap",
+    )

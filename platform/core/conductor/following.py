@@ -1,0 +1,167 @@
+"""What the Conductor does about the log: answers from other owners, and triggers on our own events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ...wire import calls
+from ...wire.manifest import FlowSpec
+from ...wire.types import (
+    Entry,
+    EventPublished,
+    Failure,
+    FlowDeployed,
+    ModelRefused,
+    ModelRegistered,
+    NodeLeft,
+    RunCancelled,
+    RunFailed,
+    RunModelRegistered,
+    RunNeedsAttention,
+    RunSucceeded,
+    TableCommitted,
+    TableReset,
+)
+from ..trigger import Happening, Trigger, triggers_of
+from ..turn import Turn
+from . import messages as m
+from .answering import answer
+from .starting import match
+from .state import LOG, Deployed, State
+from .stepping import lose
+
+_STATES = {
+    RunSucceeded: "SUCCEEDED",
+    RunFailed: "FAILED",
+    RunCancelled: "CANCELLED",
+    RunNeedsAttention: "NEEDS_ATTENTION",
+}
+
+
+def followed(state: State, turn: Turn, event: m.Followed) -> None:
+    """Entries in the order of the log. The cursor is written with whatever they lead to."""
+    for entry in event.entries:
+        if entry.position > state.cursor:
+            _follow(state, turn, entry)
+    state.cursor = max(state.cursor, event.upto)
+    state.mail.put_next(LOG, state.cursor + 1)
+
+
+def _follow(state: State, turn: Turn, entry: Entry) -> None:
+    body = entry.body
+    match_body(state, turn, entry)
+    if isinstance(body, FlowDeployed):
+        learn_flow(state, body.manifest, body.code_version)
+    elif isinstance(body, ModelRegistered):
+        learn_model(state, body)
+        _registered(state, turn, body)
+    elif isinstance(body, ModelRefused):
+        failure = Failure(kind="refused", message=body.reason)
+        answer(state, turn, body.run_id, body.ordinal, calls.Outcome(failure=failure))
+    elif isinstance(body, NodeLeft):
+        for attempt in state.attempts.values():
+            if attempt.state.live and attempt.node == body.node:
+                lose(state, turn, attempt.fence, f"node {body.node} left: {body.reason}")
+
+
+def match_body(state: State, turn: Turn, entry: Entry) -> None:
+    """Tables are learned before their triggers fire, so that a run sees at least what started it."""
+    body = entry.body
+    if isinstance(body, TableCommitted):
+        learn_table(state, body.table, body.metadata_location, body.snapshot_id)
+    elif isinstance(body, TableReset):
+        learn_table(state, body.table, body.metadata_location, body.to_snapshot_id)
+    happening = happening_of(entry)
+    if happening is not None:
+        match(state, turn, happening, principal=entry.principal)
+
+
+def happening_of(entry: Entry) -> Happening | None:
+    """The entry as something that triggers can match; None where no trigger listens to its type."""
+    body = entry.body
+    if isinstance(body, TableCommitted):
+        return _happening(entry, "commit", body.table, msgspec.to_builtins(body))
+    if isinstance(body, ModelRegistered):
+        return _happening(entry, "model", body.name, msgspec.to_builtins(body))
+    if isinstance(body, EventPublished):
+        return _happening(entry, "event", body.event_type, body.data, depth=body.depth)
+    state = _STATES.get(type(body))
+    if state is not None and isinstance(body, RunSucceeded | RunFailed | RunCancelled | RunNeedsAttention):
+        data = {"run_id": entry.run_id, "flow": body.flow, "project": entry.project, "state": state}
+        return _happening(entry, "finished", f"{entry.project}/{body.flow}", data, state=state)
+    return None
+
+
+def _happening(entry: Entry, kind: str, subject: str, data: Any, *, state: str = "", depth: int = 0) -> Happening:
+    source, event_id = "headwater", f"{entry.run_id or entry.subject}/{entry.position}"
+    attributes = {"id": event_id, "source": source, "type": entry.type, "subject": subject, "project": entry.project}
+    return Happening(
+        kind=kind,
+        subject=subject,
+        source=source,
+        id=event_id,
+        attributes=attributes,
+        data=data,
+        state=state,
+        depth=depth,
+    )
+
+
+def _registered(state: State, turn: Turn, body: ModelRegistered) -> None:
+    run = state.runs.get(body.run_id)
+    command = state.commands.get((body.run_id, body.ordinal))
+    if run is None or command is None or command.outcome is not None:
+        return
+    state.say(turn, run, RunModelRegistered(name=body.name, version=body.version))
+    raw = msgspec.json.encode({"name": body.name, "version": body.version})
+    payload = calls.Payload(codec="json", inline=raw, size_bytes=len(raw))
+    answer(state, turn, body.run_id, body.ordinal, calls.Outcome(payload=payload))
+
+
+def learn_flow(state: State, manifest: Any, code_version: str) -> None:
+    """New runs of the flow take this version; its triggers replace those of the version before."""
+    spec = msgspec.convert(manifest["spec"], FlowSpec)
+    key = (spec.project, spec.name)
+    before = state.flows.get(key)
+    if before is not None:
+        for trigger in triggers_of(before.spec):
+            _unlisten(state, trigger)
+    state.flows.put(key, Deployed(spec, code_version, manifest["bundle"]))
+    state.bundles.put(code_version, manifest["bundle"])
+    state.functions.put((code_version, *key), spec.function)
+    for trigger in triggers_of(spec):
+        listeners = state.triggers.get(_subject(trigger)) or ()
+        state.triggers.put(_subject(trigger), (*listeners, trigger))
+
+
+def _unlisten(state: State, trigger: Trigger) -> None:
+    listeners = state.triggers.get(_subject(trigger)) or ()
+    state.triggers.put(_subject(trigger), tuple(other for other in listeners if other.id != trigger.id))
+
+
+def _subject(trigger: Trigger) -> tuple[str, str]:
+    """A finished flow without a project is one of the listener's own."""
+    spec = trigger.spec
+    if spec.kind == "finished" and "/" not in spec.subject:
+        return spec.kind, f"{trigger.project}/{spec.subject}"
+    return spec.kind, spec.subject
+
+
+def learn_table(state: State, name: str, metadata_location: str, snapshot_id: int | None) -> None:
+    state.tables.put(name, calls.PinnedTable(name=name, metadata_location=metadata_location, snapshot_id=snapshot_id))
+
+
+def learn_model(state: State, body: ModelRegistered) -> None:
+    state.models.put(
+        body.name,
+        calls.PinnedModel(
+            name=body.name,
+            version=body.version,
+            digest=body.digest,
+            runtime=body.runtime,
+            signature=body.signature,
+            metrics=body.metrics,
+        ),
+    )

@@ -1,0 +1,194 @@
+"""The Conductor as a pure machine: an event in, words for the log, effects and an answer out.
+
+It is rebuilt from the rows; what a restart must carry out follows from them when `Started` is
+decided, and there is no other recovery. One decision at a time: `mark` before it, `rollback` where it raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from ...wire import calls
+from ...wire.types import Failure
+from ..inbox import Arrived, Ordered, TopicGap
+from ..records import Attempt, CommandRow, Lease, Offset, Pin, Run, RunState, Step, StepState, Timer
+from ..turn import Turn
+from . import messages as m
+from .answering import answer, settle_cancel
+from .arriving import arrived, halted, ordered
+from .executing import end_run, function_ended, host_joined, host_lost, issued, pinned, place
+from .following import followed
+from .state import State
+from .stepping import (
+    back_from_backoff,
+    claimed,
+    held_back,
+    lose,
+    progressed,
+    proposed,
+    reported,
+    worker_joined,
+    worker_lost,
+    worker_not_started,
+)
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """What is alive in the store: runs that have not ended with all that belongs to them."""
+
+    runs: list[Run] = []
+    commands: list[CommandRow] = []
+    steps: list[Step] = []
+    attempts: list[Attempt] = []
+    leases: list[Lease] = []
+    timers: list[Timer] = []
+    pins: list[Pin] = []
+    offsets: list[Offset] = []
+
+
+class Conductor:
+    """Decides for runs and steps. Its state is owned by the one loop that calls `decide`."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    @property
+    def book(self) -> Any:
+        return self.state.book
+
+    def decide(self, event: m.Event, now_us: int) -> Turn:
+        turn = Turn(now_us)
+        _HANDLERS[type(event)](self.state, turn, event)
+        return turn
+
+    def set_aside(self, event: m.Event, now_us: int, error: Exception) -> Turn:
+        """What becomes of the subject of a decision that raised: a dead letter, a failed run, an error."""
+        turn = Turn(now_us)
+        message = f"The engine could not decide this: {type(error).__name__}: {error}"
+        failure = Failure(kind="engine_error", message=message)
+        if isinstance(event, Arrived):
+            self.state.mail.set_aside(turn, event, message)
+        elif isinstance(event, m.Issued):
+            self._fail_run(turn, event.run_id, failure)
+        elif isinstance(event, m.RunFunctionEnded):
+            self._fail_run(turn, event.end.run_id, failure)
+        else:
+            turn.answer = error
+        return turn
+
+    def objected(self, event: m.Event, now_us: int, reason: str) -> Turn:
+        """The same decision where the transaction's guard said no."""
+        if isinstance(event, m.Proposed):
+            return self.decide(m.Proposed(event.grants, refused=reason), now_us)
+        return self.set_aside(event, now_us, RuntimeError(reason))
+
+    def settle(self) -> None:
+        """After a commit: what has ended and was told leaves memory."""
+        changes = self.state.book.changes()
+        self.state.book.settle()
+        self.state.tidy(changes)
+
+    def load(self, rows: Rows) -> None:
+        """The picture of the store, before the first decision."""
+        _load(self.state, rows)
+
+    def _fail_run(self, turn: Turn, run_id: str, failure: Failure) -> None:
+        run = self.state.runs.get(run_id)
+        if run is not None and not run.state.ended:
+            end_run(self.state, turn, run, failure)
+        turn.answer = failure.message
+
+
+def _due(state: State, turn: Turn, event: m.Due) -> None:
+    for timer in state.timers.values():
+        if timer.due_us > turn.now_us:
+            turn.effects.append(m.Wake(timer.due_us))
+            continue
+        state.timers.remove(timer.id)
+        state.timers_of.discard(timer.run_id, timer.id)
+        if timer.kind == "sleep":
+            answer(state, turn, timer.run_id, timer.ordinal, calls.Outcome())
+        else:
+            back_from_backoff(state, turn, f"{timer.run_id}/{timer.ordinal}")
+
+
+def _started(state: State, turn: Turn, event: m.Started) -> None:
+    """What a start carries out: runs find a host, attempts their worker or another, timers are set."""
+    found = {worker.worker for worker in event.workers}
+    for worker in event.workers:
+        worker_joined(state, turn, worker)
+    for attempt in state.attempts.values():
+        if attempt.state.live and attempt.worker is None:
+            state.starting_workers.put(attempt.fence, attempt.node)
+            turn.effects.append(m.StartWorker(attempt.node, attempt.fence))
+        elif attempt.state.live and attempt.worker not in found:
+            lose(state, turn, attempt.fence, "its worker was gone when the Conductor started")
+    for run in state.runs.values():
+        if run.state is RunState.CANCELLING:
+            settle_cancel(state, turn, run.id)
+        elif not run.state.ended:
+            place(state, turn, run)
+    turn.effects += [m.StartHost(), *(m.Wake(timer.due_us) for timer in state.timers.values())]
+
+
+def _load(state: State, rows: Rows) -> None:
+    for run in rows.runs:
+        state.run_of_key.load(run.idempotency_key, run.id)
+        state.runs.load(run.id, msgspec.structs.replace(run, host=None))
+    for command in rows.commands:
+        state.commands.load((command.run_id, command.ordinal), command)
+        state.commands_of.load(command.run_id, command.ordinal)
+    for step in rows.steps:
+        state.steps.load(step.id, step)
+        state.steps_of.load(step.run_id, step.id)
+    for attempt in rows.attempts:
+        state.attempts.load(attempt.fence, attempt)
+        if attempt.state.live:
+            state.live_of.load(attempt.run_id, attempt.fence)
+    for lease in rows.leases:
+        state.leases.load((lease.fence, lease.device), lease)
+        state.held_on.load(lease.device, (lease.fence, lease.device))
+    for timer in rows.timers:
+        state.timers.load(timer.id, timer)
+        state.timers_of.load(timer.run_id, timer.id)
+    for pin in rows.pins:
+        key = (pin.run_id, pin.kind, pin.name)
+        state.pins.load(key, pin)
+        state.pins_of.load(pin.run_id, key)
+    state.mail.load(rows.offsets)
+    _load_dependents(state, rows.steps)
+
+
+def _load_dependents(state: State, steps: Iterable[Step]) -> None:
+    for step in steps:
+        if step.state is StepState.BLOCKED:
+            for ordinal in step.needs:
+                row = state.commands.get((step.run_id, ordinal))
+                if row is None or row.outcome is None:
+                    state.fed_by.load((step.run_id, ordinal), step.id)
+
+
+_HANDLERS: dict[type, Callable[[State, Turn, Any], None]] = {
+    Arrived: arrived,
+    TopicGap: halted,
+    Ordered: ordered,
+    m.Followed: followed,
+    m.HostJoined: host_joined,
+    m.HostLost: host_lost,
+    m.Issued: issued,
+    m.RunFunctionEnded: function_ended,
+    m.Pinned: pinned,
+    m.Proposed: proposed,
+    m.HeldBack: held_back,
+    m.WorkerJoined: worker_joined,
+    m.WorkerLost: worker_lost,
+    m.WorkerNotStarted: worker_not_started,
+    m.Started: _started,
+    m.Claimed: claimed,
+    m.Progressed: progressed,
+    m.Reported: reported,
+    m.Due: _due,
+}

@@ -1,0 +1,173 @@
+"""What the Conductor hears (past tense) and what its shell must do (imperative)."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from ...wire import calls
+from ...wire.types import Entry
+from ..inbox import Arrived, Ordered, SeekTo, TopicGap
+
+
+class Followed(Struct, frozen=True):
+    """Entries of the log that this machine has not seen, in order; `upto` is the position they end at."""
+
+    entries: tuple[Entry, ...]
+    upto: int
+
+
+class HostJoined(Struct, frozen=True):
+    host: str
+
+
+class HostLost(Struct, frozen=True):
+    host: str
+    why: str
+
+
+class Issued(Struct, frozen=True):
+    run_id: str
+    fence: int
+    commands: tuple[calls.Command, ...]
+
+
+class RunFunctionEnded(Struct, frozen=True):
+    end: calls.RunEnd
+
+
+class Pinned(Struct, frozen=True):
+    run_id: str
+    kind: str
+    name: str
+
+
+class Proposed(Struct, frozen=True):
+    grants: tuple[calls.Grant, ...]
+    refused: str = ""
+
+
+class HeldBack(Struct, frozen=True):
+    holds: tuple[calls.Hold, ...]
+
+
+class WorkerJoined(Struct, frozen=True):
+    """A worker process has minted its incarnation. `fence` is the attempt it was started for, if any."""
+
+    worker: str
+    node: str
+    fence: int | None = None
+    code_version: str | None = None
+
+
+class WorkerLost(Struct, frozen=True):
+    worker: str
+    why: str
+
+
+class WorkerNotStarted(Struct, frozen=True):
+    fence: int
+    why: str
+
+
+class Started(Struct, frozen=True):
+    """This process has loaded its picture. `workers` are those that lived through the restart."""
+
+    workers: tuple[WorkerJoined, ...] = ()
+
+
+class Claimed(Struct, frozen=True):
+    fence: int
+    worker: str
+    secret: str
+
+
+class Progressed(Struct, frozen=True):
+    """The first word from an attempt that runs for a while."""
+
+    fence: int
+    worker: str
+    started_us: int
+
+
+class Reported(Struct, frozen=True):
+    reports: tuple[calls.Report, ...]
+
+
+class Due(Struct, frozen=True):
+    pass
+
+
+Event = (
+    Arrived
+    | TopicGap
+    | Ordered
+    | Followed
+    | HostJoined
+    | HostLost
+    | Issued
+    | RunFunctionEnded
+    | Pinned
+    | Proposed
+    | HeldBack
+    | WorkerJoined
+    | WorkerLost
+    | WorkerNotStarted
+    | Started
+    | Claimed
+    | Progressed
+    | Reported
+    | Due
+)
+
+
+class StartHost(Struct, frozen=True):
+    """A blank FlowHost is wanted."""
+
+
+class Execute(Struct, frozen=True):
+    host: str
+    run_id: str
+    fence: int
+
+
+class Deliver(Struct, frozen=True):
+    host: str
+    answer: calls.Answer
+
+
+class CloseRun(Struct, frozen=True):
+    host: str
+    run_id: str
+    fence: int
+    reason: str
+
+
+class StartWorker(Struct, frozen=True):
+    """A worker is wanted on `node`: for `fence`, or (None) a blank one to have at hand."""
+
+    node: str
+    fence: int | None
+
+
+class Dispatch(Struct, frozen=True):
+    worker: str
+    fence: int
+
+
+class CancelAttempt(Struct, frozen=True):
+    worker: str
+    fence: int
+
+
+class EndWorker(Struct, frozen=True):
+    worker: str
+    reason: str
+
+
+class Wake(Struct, frozen=True):
+    """Say `Due` at this time."""
+
+    at_us: int
+
+
+Effect = StartHost | Execute | Deliver | CloseRun | StartWorker | Dispatch | CancelAttempt | EndWorker | SeekTo | Wake

@@ -1,0 +1,78 @@
+"""Commands to the Conductor. Every one ends in exactly one log entry that answers it, refusals included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...wire.calls import Order
+from ...wire.ids import digest_of
+from ...wire.types import CommandDone, CommandRefused
+from ..records import Run, RunState
+from ..trigger import misfit
+from ..turn import Turn
+from .executing import cancel
+from .starting import new_run
+from .state import State
+
+
+def obey(state: State, turn: Turn, order: Order, known_run: str | None) -> CommandDone | CommandRefused:
+    """What the command leads to, or why it is refused. `known_run` is the run of its key in the store."""
+    data = order.data if isinstance(order.data, dict) else {}
+    match order.kind:
+        case "run.start":
+            return _start(state, turn, order, data, known_run)
+        case "run.cancel":
+            return _cancel(state, turn, order, data)
+    return _refuse(order, "unknown_command", f"The Conductor knows run.start and run.cancel, not {order.kind!r}")
+
+
+def _start(
+    state: State, turn: Turn, order: Order, data: dict[str, Any], known_run: str | None
+) -> CommandDone | CommandRefused:
+    name, parameters = str(data.get("flow", "")), data.get("parameters") or {}
+    flow = _find_flow(state, name, data.get("project"))
+    if isinstance(flow, str):
+        return _refuse(order, "not_found", flow)
+    schema = state.flows[flow].spec.parameters
+    problem = misfit(schema, parameters) if isinstance(parameters, dict) else "the parameters must be an object"
+    if problem:
+        return _refuse(order, "bad_parameters", f"Flow {flow[1]!r}: {problem}")
+    key = call_key(order)
+    before = state.run_of_key.get(key) or known_run
+    if before is None:
+        before = new_run(state, turn, flow=flow, parameters=parameters, key=key, principal=order.principal).id
+    return CommandDone(command=order.id, result={"run_id": before})
+
+
+def call_key(order: Order) -> str:
+    """The idempotency key of a run that a command starts: the caller's own, otherwise the command's identity."""
+    own = order.data.get("key") if isinstance(order.data, dict) else None
+    return digest_of("call", order.project, str(own or f"{order.source}/{order.id}"))
+
+
+def _find_flow(state: State, name: str, project: str | None) -> tuple[str, str] | str:
+    if "/" in name:
+        project, _, name = name.partition("/")
+    found = [flow for flow in state.flows if flow[1] == name and project in (None, "", flow[0])]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        return (
+            f"Flow {name!r} is in projects {', '.join(sorted(flow[0] for flow in found))}; say which, as project/flow"
+        )
+    known = ", ".join(sorted(f"{flow[0]}/{flow[1]}" for flow in state.flows))
+    return f"No flow is named {name!r}; deployed are {known or 'none'}"
+
+
+def _cancel(state: State, turn: Turn, order: Order, data: dict[str, Any]) -> CommandDone | CommandRefused:
+    run_id = str(data.get("run_id", ""))
+    run: Run | None = state.runs.get(run_id)
+    if run is None or run.state.ended:
+        return _refuse(order, "not_running", f"Run {run_id} is not running: it has ended, or never was")
+    if run.state is not RunState.CANCELLING:
+        cancel(state, turn, run, str(data.get("reason") or f"cancelled by {order.principal}"))
+    return CommandDone(command=order.id, result={"run_id": run_id})
+
+
+def _refuse(order: Order, code: str, reason: str) -> CommandRefused:
+    return CommandRefused(command=order.id, code=code, reason=reason)

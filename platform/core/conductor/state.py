@@ -1,0 +1,169 @@
+"""What the Conductor knows, in ledgers of one book; and the few words that every part of it says."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from ...wire.calls import PinnedModel, PinnedTable
+from ...wire.manifest import FlowSpec
+from ...wire.types import AnyBody, Said
+from ..inbox import Inbox
+from ..ledger import Book, Groups, Ledger
+from ..records import (
+    Attempt,
+    CommandRow,
+    Lease,
+    Pin,
+    Run,
+    Step,
+    Timer,
+)
+from ..trigger import Trigger
+from ..turn import Turn
+
+OWNER: Final = "conductor"
+LOG: Final = "log"
+FENCE: Final = "fence"
+
+
+class Host(msgspec.Struct, frozen=True):
+    """A FlowHost that is there. It serves the one code version it was bound to, none while blank."""
+
+    id: str
+    code_version: str | None = None
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """A worker that is there, by its incarnation. `fence` is the attempt it is busy with."""
+
+    id: str
+    node: str
+    code_version: str | None = None
+    fence: int | None = None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Named bounds of the machine."""
+
+    runs_a_host: int = 1_000
+    losses_max: int = 5
+    crashes_max: int = 3
+    depth_max: int = 16
+
+
+class Deployed(msgspec.Struct, frozen=True):
+    """The newest version of a flow, as the Registry said it."""
+
+    spec: FlowSpec
+    code_version: str
+    bundle: str
+
+
+class State:
+    """Ledgers by what they hold. Those with a table are written; the rest lives as long as the process."""
+
+    def __init__(self, *, secret: bytes, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.book = Book()
+        self._secret = secret
+        self.runs: Ledger[str, Run] = Ledger(self.book, "runs")
+        self.commands: Ledger[tuple[str, int], CommandRow] = Ledger(self.book, "commands")
+        self.steps: Ledger[str, Step] = Ledger(self.book, "steps")
+        self.attempts: Ledger[int, Attempt] = Ledger(self.book, "attempts")
+        self.leases: Ledger[tuple[int, str], Lease] = Ledger(self.book, "leases")
+        self.timers: Ledger[str, Timer] = Ledger(self.book, "timers")
+        self.pins: Ledger[tuple[str, str, str], Pin] = Ledger(self.book, "pins")
+        self.mail = Inbox(self.book, OWNER)
+        self.flows: Ledger[tuple[str, str], Deployed] = Ledger(self.book)
+        self.bundles: Ledger[str, str] = Ledger(self.book)
+        self.functions: Ledger[tuple[str, str, str], str] = Ledger(self.book)
+        self.triggers: Ledger[tuple[str, str], tuple[Trigger, ...]] = Ledger(self.book)
+        self.tables: Ledger[str, PinnedTable] = Ledger(self.book)
+        self.models: Ledger[str, PinnedModel] = Ledger(self.book)
+        self.hosts: Ledger[str, Host] = Ledger(self.book)
+        self.workers: Ledger[str, Worker] = Ledger(self.book)
+        self.run_of_key: Ledger[str, str] = Ledger(self.book)
+        self.cursor = 0
+        self.commands_of: Groups[str, int] = Groups(self.book)
+        self.steps_of: Groups[str, str] = Groups(self.book)
+        self.live_of: Groups[str, int] = Groups(self.book)
+        self.fed_by: Groups[tuple[str, int], str] = Groups(self.book)
+        self.held_on: Groups[str, tuple[int, str]] = Groups(self.book)
+        self.runs_on: Groups[str, str] = Groups(self.book)
+        self.homeless: Groups[str, str] = Groups(self.book)
+        self.pins_of: Groups[str, tuple[str, str, str]] = Groups(self.book)
+        self.timers_of: Groups[str, str] = Groups(self.book)
+        self.starting_workers: Ledger[int, str] = Ledger(self.book)
+
+    def say(self, turn: Turn, run: Run, body: AnyBody, *, causation: str | None = None) -> Run:
+        """A word about a run: the next of its sequence. The run with its number, put back.
+
+        What is left to tell of a run that has ended (a late attempt that frees its devices) has no number.
+        """
+        before = self.runs.get(run.id)
+        over = before is not None and before.state.ended
+        spoken = run if over else msgspec.structs.replace(run, seq=run.seq + 1)
+        self.runs.put(run.id, spoken)
+        turn.said.append(
+            Said(
+                body=body,
+                subject=run.id,
+                project=run.project,
+                principal=run.principal,
+                time_us=turn.now_us,
+                run_id=None if over else run.id,
+                seq=None if over else spoken.seq,
+                causation=causation,
+            )
+        )
+        return spoken
+
+    def say_of_run(self, turn: Turn, run_id: str, body: AnyBody) -> None:
+        run = self.runs.get(run_id)
+        if run is not None:
+            self.say(turn, run, body)
+
+    def next_fence(self) -> int:
+        """A number that only grows, over restarts too."""
+        fence = self.mail.next_of(FENCE) or 1
+        self.mail.put_next(FENCE, fence + 1)
+        return fence
+
+    def secret_of(self, *parts: str) -> str:
+        """A token that only this platform can make for these words, the same after a restart."""
+        return hmac.new(self._secret, "\0".join(parts).encode(), hashlib.sha256).hexdigest()
+
+    def tidy(self, settled: Mapping[str, Mapping[Any, Any]]) -> None:
+        """Drops from memory what the rows just settled have ended; called after each commit."""
+        runs = set(settled.get("runs", ()))
+        for fence, attempt in settled.get("attempts", {}).items():
+            if not attempt.state.live:
+                runs.add(attempt.run_id)
+                self.attempts.forget(fence)
+                for device in attempt.devices:
+                    self.leases.forget((fence, device))
+        for run_id in runs:
+            run = self.runs.get(run_id)
+            if run is not None and run.state.ended and not self.live_of.count(run_id):
+                self.forget_run(run_id)
+        self.mail.tidy()
+
+    def forget_run(self, run_id: str) -> None:
+        """Drop an ended run from memory; its rows stay. Only for what was settled."""
+        for ordinal in self.commands_of.of(run_id):
+            self.commands.forget((run_id, ordinal))
+            self.fed_by.forget((run_id, ordinal))
+        for step_id in self.steps_of.of(run_id):
+            self.steps.forget(step_id)
+        for key in self.pins_of.of(run_id):
+            self.pins.forget(key)
+        self.commands_of.forget(run_id)
+        self.steps_of.forget(run_id)
+        self.pins_of.forget(run_id)
+        self.run_of_key.forget(self.runs[run_id].idempotency_key)
+        self.runs.forget(run_id)

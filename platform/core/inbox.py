@@ -1,0 +1,302 @@
+"""An owner's inbox: what comes in is taken once, in order, and every command gets exactly one answer.
+
+The same code for every owner. A record of a topic advances its offset in the transaction that takes
+it in; one that cannot be taken is a dead letter with its raw bytes. A command comes by its topic or
+directly, in one envelope; asked again it gets the first answer, with another payload it is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from ..wire.calls import Order
+from ..wire.envelope import Event, Rejected
+from ..wire.ids import RANDOM_BYTES, uuid7
+from ..wire.types import JSON, CommandDone, CommandRefused, DataGap, EventRejected, Said
+from .ledger import Book, Ledger
+from .records import DeadLetter, InboxRow, Offset
+from .turn import Turn
+
+Obey = Callable[[Order], CommandDone | CommandRefused]
+IN_MEMORY_MAX = 10_000
+
+
+class Arrived(Struct, frozen=True, kw_only=True):
+    """A record of an inbound topic, parsed. `known` is the inbox row of the same (source, id), if there is one."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    previous: int | None
+    parsed: Event | Rejected
+    raw: bytes
+    headers: JSON
+    principal: str
+    known: InboxRow | None = None
+
+
+class TopicGap(Struct, frozen=True, kw_only=True):
+    """Records that were to be read are not there; the partition stands still until a person decides."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    wanted: int
+    first: int
+    reason: str
+
+
+class Ordered(Struct, frozen=True, kw_only=True):
+    """A command. `known` is its inbox row where it was taken before, `known_run` the run of its idempotency key."""
+
+    order: Order
+    known: InboxRow | None = None
+    known_run: str | None = None
+
+
+class SeekTo(Struct, frozen=True):
+    """An effect: ingest reads on from here."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Inbox:
+    """The ledgers of one owner's inbox, in the owner's book."""
+
+    def __init__(self, book: Book, owner: str, *, default_project: str = "default") -> None:
+        self.owner, self.default_project = owner, default_project
+        self.rows: Ledger[tuple[str, str, str], InboxRow] = Ledger(book, "inbox")
+        self.dead_letters: Ledger[str, DeadLetter] = Ledger(book, "dead_letters")
+        self.offsets: Ledger[tuple[str, str, int], Offset] = Ledger(book, "offsets")
+
+    def load(self, offsets: Iterable[Offset]) -> None:
+        for offset in offsets:
+            self.offsets.load((offset.owner, offset.topic, offset.partition), offset)
+
+    def next_of(self, topic: str, partition: int = 0) -> int | None:
+        """The first of an ordered source that was not taken; None where nothing ever was."""
+        offset = self.offsets.get((self.owner, topic, partition))
+        return None if offset is None else offset.next
+
+    def put_next(self, topic: str, next_: int, *, partition: int = 0, topic_id: str = "", halted: str = "") -> None:
+        offset = Offset(
+            owner=self.owner, topic=topic, partition=partition, next=next_, topic_id=topic_id, halted=halted
+        )
+        self.offsets.put((self.owner, topic, partition), offset)
+
+    def advance(self, turn: Turn, record: Arrived) -> bool:
+        """Whether the record is the next of its partition; if it is, it counts as taken."""
+        wanted = self.next_of(record.topic, record.partition)
+        if wanted is not None and record.offset < wanted:
+            turn.answer = "taken"
+            return False
+        if wanted is not None and (record.previous or 0) != wanted:
+            turn.effects.append(SeekTo(record.topic, record.partition, wanted))
+            turn.answer = "gap"
+            return False
+        self.put_next(record.topic, record.offset + 1, partition=record.partition, topic_id=record.topic_id)
+        return True
+
+    def seen(self, turn: Turn, record: Arrived, event: Event) -> bool:
+        """Whether the event was taken before; one that conflicts with what was taken is buried."""
+        known = self.rows.get((self.owner, event.source, event.id)) or record.known
+        if known is None:
+            return False
+        if known.sha256 == event.sha256:
+            turn.answer = "duplicate"
+            return True
+        reason = (
+            f"Event {event.id!r} of source {event.source!r} came before with another payload. "
+            "Give each event an id of its own"
+        )
+        self.bury(turn, record, code="id_conflict", reason=reason)
+        return True
+
+    def take_event(self, turn: Turn, record: Arrived, event: Event, outcome: JSON) -> None:
+        """The row of an event that was taken in, with what became of it."""
+        row = InboxRow(
+            owner=self.owner,
+            source=event.source,
+            id=event.id,
+            sha256=event.sha256,
+            type=event.type,
+            project=event.project or self.default_project,
+            principal=record.principal,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            received_us=turn.now_us,
+            data=None if isinstance(event.data, bytes) else event.data,
+            outcome=outcome,
+        )
+        self.rows.put((self.owner, event.source, event.id), row)
+        turn.answer = "taken in"
+
+    def command_record(self, turn: Turn, record: Arrived, obey: Obey) -> None:
+        """A record of a command topic: obeyed as if it had come directly."""
+        if not self.advance(turn, record):
+            return
+        if isinstance(record.parsed, Rejected):
+            self.bury(turn, record, code=str(record.parsed.reason), reason=record.parsed.sentence)
+        elif not self.seen(turn, record, record.parsed):
+            self.ordered(turn, Ordered(order=order_of(record.parsed, record.principal, self.default_project)), obey)
+
+    def ordered(self, turn: Turn, event: Ordered, obey: Obey) -> None:
+        """The command's one answer, as the turn's answer and as an entry with the command as its cause."""
+        order = event.order
+        known = self.rows.get((self.owner, order.source, order.id)) or event.known
+        if known is not None:
+            turn.answer = _repeated(known, order)
+            return
+        result = obey(order)
+        turn.answer = _answer_in(result)
+        self.rows.put((self.owner, order.source, order.id), self._row_of(order, turn))
+        turn.said.append(
+            Said(
+                body=result,
+                subject=order.id,
+                project=order.project,
+                principal=order.principal,
+                time_us=turn.now_us,
+                causation=f"{order.source}/{order.id}",
+            )
+        )
+
+    def _row_of(self, order: Order, turn: Turn) -> InboxRow:
+        return InboxRow(
+            owner=self.owner,
+            source=order.source,
+            id=order.id,
+            sha256=order.sha256,
+            type=order.kind,
+            project=order.project,
+            principal=order.principal,
+            received_us=turn.now_us,
+            data=order.data,
+            outcome=turn.answer,
+        )
+
+    def bury(self, turn: Turn, record: Arrived, *, code: str, reason: str) -> DeadLetter:
+        """A dead letter for a record, with its raw bytes, in the transaction that advances the offset."""
+        event = record.parsed if isinstance(record.parsed, Event) else None
+        letter = DeadLetter(
+            id=letter_id(turn, record.topic, str(record.partition), str(record.offset)),
+            owner=self.owner,
+            code=code,
+            reason=reason,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            event_source=event.source if event else "",
+            event_id=event.id if event else "",
+            event_type=event.type if event else "",
+            project=(event.project if event else None) or self.default_project,
+            principal=record.principal,
+            raw=record.raw,
+            headers=record.headers,
+            received_us=turn.now_us,
+        )
+        return self.lay_down(turn, letter)
+
+    def lay_down(self, turn: Turn, letter: DeadLetter) -> DeadLetter:
+        self.dead_letters.put(letter.id, letter)
+        body = EventRejected(
+            dead_letter_id=letter.id,
+            code=letter.code,
+            reason=letter.reason,
+            topic=letter.topic,
+            partition=letter.partition,
+            offset=letter.offset,
+            event_id=letter.event_id,
+            trigger=letter.trigger,
+        )
+        turn.said.append(
+            Said(
+                body=body,
+                subject=letter.id,
+                project=letter.project,
+                principal=letter.principal,
+                time_us=turn.now_us,
+            )
+        )
+        turn.answer = "dead letter"
+        return letter
+
+    def set_aside(self, turn: Turn, record: Arrived, reason: str) -> None:
+        """A record whose decision raised: it counts as taken and lies with the dead letters."""
+        self.put_next(record.topic, record.offset + 1, partition=record.partition, topic_id=record.topic_id)
+        self.bury(turn, record, code="engine_error", reason=reason)
+
+    def halt(self, turn: Turn, gap: TopicGap) -> None:
+        """The partition stands still, and the log says why."""
+        self.put_next(gap.topic, gap.wanted, partition=gap.partition, topic_id=gap.topic_id, halted=gap.reason)
+        body = DataGap(
+            topic=gap.topic,
+            partition=gap.partition,
+            from_offset=gap.wanted,
+            to_offset=gap.first,
+            reason=gap.reason,
+        )
+        turn.said.append(
+            Said(
+                body=body,
+                subject=gap.topic,
+                project=self.default_project,
+                principal="headwater",
+                time_us=turn.now_us,
+            )
+        )
+
+    def tidy(self) -> None:
+        """Drops old rows from memory; the newest stay, so that a burst of duplicates needs no look at the store."""
+        for letter in list(self.dead_letters):
+            self.dead_letters.forget(letter)
+        if len(self.rows) > 2 * IN_MEMORY_MAX:
+            for key in list(self.rows)[:IN_MEMORY_MAX]:
+                self.rows.forget(key)
+
+
+def order_of(event: Event, principal: str, default_project: str) -> Order:
+    """The command that an event on a command topic is: its type is the kind."""
+    return Order(
+        source=event.source,
+        id=event.id,
+        kind=event.type,
+        principal=principal,
+        project=event.project or default_project,
+        data=None if isinstance(event.data, bytes) else event.data,
+        sha256=event.sha256,
+    )
+
+
+def letter_id(turn: Turn, *facts: str) -> str:
+    return uuid7(turn.now_us, hashlib.sha256("\0".join(facts).encode()).digest()[:RANDOM_BYTES])
+
+
+def headers_as_json(headers: Iterable[tuple[str, bytes | None]]) -> list[list[str | None]]:
+    """Headers as (name, base64) pairs, for a dead letter's row."""
+    return [[name, None if value is None else base64.b64encode(value).decode()] for name, value in headers]
+
+
+def _answer_in(result: CommandDone | CommandRefused) -> dict[str, Any]:
+    if isinstance(result, CommandDone):
+        return {"done": result.result}
+    return {"refused": {"code": result.code, "reason": result.reason}}
+
+
+def _repeated(known: InboxRow, order: Order) -> dict[str, Any]:
+    if known.sha256 == order.sha256 and isinstance(known.outcome, dict):
+        return known.outcome
+    reason = f"Command {order.id!r} of {order.source!r} came before with another payload; give it an id of its own"
+    return {"refused": {"code": "id_conflict", "reason": reason}}
+
+
+__all__ = ["Arrived", "Inbox", "Ordered", "SeekTo", "TopicGap", "headers_as_json", "letter_id", "order_of"]

@@ -1,0 +1,155 @@
+"""What a trigger says about an event: not mine, a run with these parameters, or why it cannot be mapped."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import cel
+import jsonschema  # type: ignore[import-untyped]
+import msgspec
+
+from ..wire.manifest import FlowSpec, TriggerSpec
+from ..wire.types import JSON
+
+FILTER_MAX_CHARS = 4_096
+
+
+class Trigger(msgspec.Struct, frozen=True, kw_only=True):
+    """A trigger in force. Its id is `project/flow/name`: a redeploy is no new trigger."""
+
+    id: str
+    project: str
+    flow: str
+    spec: TriggerSpec
+    parameters: JSON
+
+
+class Happening(msgspec.Struct, frozen=True, kw_only=True):
+    """Anything a trigger can match: an event from outside, or an entry of our own log."""
+
+    kind: str
+    subject: str
+    source: str
+    id: str
+    attributes: dict[str, Any]
+    data: JSON
+    state: str = ""
+    depth: int = 0
+    project: str | None = None
+
+
+class Match(msgspec.Struct, frozen=True):
+    parameters: dict[str, Any]
+
+
+class NoMatch(msgspec.Struct, frozen=True):
+    reason: str
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """The trigger matches and cannot map the event: a dead letter naming field, value and expected type."""
+
+    code: str
+    reason: str
+
+
+def triggers_of(flow: FlowSpec) -> list[Trigger]:
+    return [
+        Trigger(
+            id=f"{flow.project}/{flow.name}/{spec.name}",
+            project=flow.project,
+            flow=flow.name,
+            spec=spec,
+            parameters=flow.parameters,
+        )
+        for spec in flow.triggers
+    ]
+
+
+def judge(trigger: Trigger, happening: Happening) -> Match | NoMatch | Mismatch:
+    """Whether `happening` starts the trigger's flow, decided by its attributes, its filter and its parameters."""
+    if narrowed := _narrowed(trigger, happening):
+        return NoMatch(narrowed)
+    if trigger.spec.where is not None:
+        passed = _passes(trigger.spec.where, happening)
+        if isinstance(passed, Mismatch):
+            return passed
+        if not passed:
+            return NoMatch(f"its filter {trigger.spec.where!r} is false")
+    return _mapped(trigger, happening)
+
+
+def _narrowed(trigger: Trigger, happening: Happening) -> str:
+    spec = trigger.spec
+    if happening.project is not None and happening.project != trigger.project:
+        return f"the event belongs to project {happening.project!r}, the trigger to {trigger.project!r}"
+    if spec.source is not None and spec.source != happening.source:
+        return f"it listens to source {spec.source!r}, not {happening.source!r}"
+    wanted = spec.state or ("SUCCEEDED" if spec.kind == "finished" else "")
+    if wanted and wanted != happening.state:
+        return f"it waits for state {wanted}, not {happening.state}"
+    return ""
+
+
+def _passes(where: str, happening: Happening) -> bool | Mismatch:
+    try:
+        result = _program(where).execute({"event": happening.attributes, "data": happening.data})
+    except Exception as error:  # the evaluator raises whatever its evaluation met
+        return Mismatch("filter_failed", f"The filter {where!r} cannot be evaluated: {type(error).__name__}: {error}")
+    if not isinstance(result, bool):
+        return Mismatch("filter_failed", f"The filter {where!r} gives {result!r}, not true or false")
+    return result
+
+
+@lru_cache(maxsize=1024)
+def _program(where: str) -> cel.Program:
+    if len(where) > FILTER_MAX_CHARS:
+        raise ValueError(f"the filter has {len(where)} characters; at most {FILTER_MAX_CHARS} are allowed")
+    return cel.compile(where)
+
+
+def _mapped(trigger: Trigger, happening: Happening) -> Match | Mismatch:
+    data = {} if happening.data is None else happening.data
+    if not isinstance(data, dict):
+        return Mismatch("bad_parameters", f"The event's data is {_kind(data)}, the flow's parameters need an object")
+    if happening.kind != "event":
+        data = {name: value for name, value in data.items() if name in trigger.parameters.get("properties", {})}
+    problem = misfit(trigger.parameters, data)
+    return Mismatch("bad_parameters", f"Flow {trigger.flow!r}: {problem}") if problem else Match(data)
+
+
+def misfit(schema: JSON, parameters: dict[str, Any]) -> str:
+    """What is wrong with `parameters`, naming the field, its value and the expected type; empty where they fit."""
+    known = schema.get("properties", {})
+    for name in schema.get("required", ()):
+        if name not in parameters:
+            return f"parameter {name!r} is missing; expected {_expected(known.get(name, {}))}"
+    for name in parameters:
+        if name not in known:
+            return f"unknown parameter {name!r} = {_shown(parameters[name])}; known are {', '.join(known) or 'none'}"
+    validator = jsonschema.Draft202012Validator(schema)
+    error = next(iter(validator.iter_errors(parameters)), None)
+    if error is None:
+        return ""
+    path = ".".join(str(part) for part in error.absolute_path)
+    return f"parameter {path!r} = {_shown(error.instance)}: expected {_expected(error.schema)}"
+
+
+def _expected(schema: Any) -> str:
+    if not isinstance(schema, dict):
+        return "another value"
+    if "anyOf" in schema:
+        return " or ".join(_expected(option) for option in schema["anyOf"])
+    if "enum" in schema:
+        return f"one of {schema['enum']}"
+    return str(schema.get("format") or schema.get("type") or "another value")
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _kind(value: Any) -> str:
+    return {list: "a list", str: "text", bool: "true or false", bytes: "bytes"}.get(type(value), "a number")

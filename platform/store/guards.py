@@ -1,0 +1,47 @@
+"""The guards of a grant, asked from rows inside the transaction that would commit it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from ..core.records import LeaseState, StepState
+from ..core.turn import GrantGuard
+from .schema import DEVICES, LEASES, LOG_HEAD, NODES, QUOTA_TREES, STEPS
+from .writer import Guard
+
+
+def grant_guard(wanted: GrantGuard) -> Guard:
+    """Objects with the reason where a row says otherwise than the grant supposes."""
+
+    def ask(connection: sa.Connection) -> str:
+        epoch = connection.scalar(sa.select(LOG_HEAD.c.scheduler_epoch))
+        if epoch != wanted.scheduler_epoch:
+            return f"scheduler_epoch: {wanted.scheduler_epoch} proposed, {epoch} leads"
+        version = connection.scalar(sa.select(sa.func.max(QUOTA_TREES.c.version)))
+        if version != wanted.tree_version:
+            return f"tree_version: decided on {wanted.tree_version}, the tree is {version}"
+        state = connection.scalar(sa.select(STEPS.c.state).where(STEPS.c.id == wanted.step_id))
+        if state not in (StepState.WAITING, None):  # None: it begins to wait in this very transaction
+            return "step_not_waiting"
+        return _devices_free(connection, wanted) if wanted.devices else ""
+
+    return ask
+
+
+def _devices_free(connection: sa.Connection, wanted: GrantGuard) -> str:
+    in_service = (
+        sa.select(sa.func.count())
+        .select_from(DEVICES.join(NODES, NODES.c.id == DEVICES.c.node))
+        .where(DEVICES.c.id.in_(wanted.devices), DEVICES.c.state == "READY", NODES.c.state == "READY")
+    )
+    if connection.scalar(in_service) != len(wanted.devices):
+        return f"device_out_of_service: of {', '.join(wanted.devices)}"
+    held = (
+        sa.select(LEASES.c.device, sa.func.sum(LEASES.c.milli))
+        .where(LEASES.c.device.in_(wanted.devices), LEASES.c.state != LeaseState.FREE)
+        .group_by(LEASES.c.device)
+    )
+    for device, milli in connection.execute(held):
+        if milli + wanted.milli > 1000:
+            return f"device_held: {device}"
+    return ""

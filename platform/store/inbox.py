@@ -1,0 +1,44 @@
+"""Looking up what was taken in before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..core.records import InboxRow
+from ..wire.envelope import Event
+from .reader import Reader
+from .schema import INBOX, RUNS
+
+Identity = tuple[str, str]
+IN_ONE_MAX = 400
+
+
+async def known_inbox(reader: Reader, owner: str, said: Iterable[Any]) -> dict[Identity, InboxRow]:
+    """The inbox rows of those events, or (source, id) pairs, that were taken in before."""
+    identities = [
+        (one.source, one.id) if isinstance(one, Event) else one for one in said if isinstance(one, Event | tuple)
+    ]
+    if not identities:
+        return {}
+    return await asyncio.to_thread(_known, reader, owner, identities)
+
+
+def _known(reader: Reader, owner: str, identities: list[Identity]) -> dict[Identity, InboxRow]:
+    found: dict[Identity, InboxRow] = {}
+    with reader.picture() as picture:
+        for start in range(0, len(identities), IN_ONE_MAX):
+            some = identities[start : start + IN_ONE_MAX]
+            wanted = sa.tuple_(INBOX.c.source, INBOX.c.id).in_(some)
+            found.update({(row.source, row.id): row for row in picture.rows("inbox", INBOX.c.owner == owner, wanted)})
+    return found
+
+
+def run_of_key(reader: Reader, key: str) -> str | None:
+    """The run that was started under an idempotency key."""
+    with reader.picture() as picture:
+        run_id: str | None = picture.scalar(sa.select(RUNS.c.id).where(RUNS.c.idempotency_key == key))
+    return run_id

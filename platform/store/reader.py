@@ -1,0 +1,87 @@
+"""What the store holds, for owners that rebuild and for followers that catch up: short read transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from ..wire.types import Entry, decode_body
+from .rows import RowCodec, codecs
+from .schema import LOG, LOG_HEAD, METADATA
+
+PAGE_MAX = 1_000
+
+
+class Picture:
+    """The rows as one read transaction sees them, and the log's position that goes with them."""
+
+    def __init__(self, connection: sa.Connection, known: dict[str, RowCodec[Any]]) -> None:
+        self._connection, self._codecs = connection, known
+        self.head = connection.execute(sa.select(LOG_HEAD)).mappings().one()
+
+    @property
+    def position(self) -> int:
+        return int(self.head["position"])
+
+    @property
+    def store_epoch(self) -> str:
+        return str(self.head["store_epoch"])
+
+    def rows(self, table: str, *where: sa.ColumnElement[bool]) -> list[Any]:
+        """The structs of `table` for which all of `where` holds, by primary key."""
+        source = METADATA.tables[table]
+        statement = sa.select(source).where(*where).order_by(*source.primary_key)
+        codec = self._codecs[table]
+        return [codec.struct_of(row) for row in self._connection.execute(statement)]
+
+    def scalar(self, statement: sa.Select[Any]) -> Any:
+        return self._connection.execute(statement).scalar()
+
+
+class Reader:
+    """Blocking; safe for several threads, each call on a connection of its own."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._codecs = dict(codecs())
+
+    @contextmanager
+    def picture(self) -> Iterator[Picture]:
+        with self._engine.connect() as connection, connection.begin():
+            yield Picture(connection, self._codecs)
+
+    def position(self) -> int:
+        with self._engine.connect() as connection:
+            return int(connection.execute(sa.select(LOG_HEAD.c.position)).scalar_one())
+
+    def entries(self, after: int, *, upto: int | None = None, limit: int = PAGE_MAX) -> list[Entry]:
+        """The log after a position, in order, at most `limit`. Entries of an unknown type are passed over."""
+        statement = sa.select(LOG).where(LOG.c.position > after).order_by(LOG.c.position).limit(limit)
+        if upto is not None:
+            statement = statement.where(LOG.c.position <= upto)
+        with self._engine.connect() as connection:
+            rows = connection.execute(statement).all()
+        return [entry for row in rows if (entry := entry_of(row)) is not None]
+
+
+def entry_of(row: Any) -> Entry | None:
+    """The entry of a full row of the log; None where this version does not know its type."""
+    try:
+        body = decode_body(row.body)
+    except msgspec.ValidationError:
+        return None
+    return Entry(
+        position=row.position,
+        body=body,
+        subject=row.subject,
+        project=row.project,
+        principal=row.principal,
+        time_us=row.time_us,
+        run_id=row.run_id,
+        seq=row.seq,
+        causation=row.causation,
+    )
