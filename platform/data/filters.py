@@ -25,8 +25,9 @@ def parse(text: str) -> BooleanExpression:
     return expression
 
 
-def both(left: BooleanExpression, right: BooleanExpression) -> BooleanExpression:
-    return And(left, right)
+def both(left: str, right: str) -> str:
+    """The filter for rows that satisfy both texts; an empty text asks for nothing."""
+    return f"({left}) and ({right})" if left and right else left or right
 
 
 def bound(expression: BooleanExpression, schema: Schema, table: str) -> BooleanExpression:

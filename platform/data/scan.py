@@ -44,12 +44,13 @@ def plan(snapshot: Snapshot, query: Query | None = None, *, reader: Reader | Non
     query = query or Query()
     table = open_snapshot(snapshot)
     names = _columns(as_of(table.metadata, snapshot.snapshot_id).schema(), query, snapshot.table)
-    scan = _scan(table, snapshot, names, _permitted(snapshot.table, names, query, reader or Reader()))
+    where = _permitted(snapshot.table, names, query, reader or Reader())
+    scan = _scan(table, snapshot, names, filters.parse(where))
     tasks = _tasks(scan, snapshot, query)
     files, splits = _files_and_splits(scan, tasks)
     rows = sum(_alive(files[split.path], split) for split in splits)
     exact = scan.predicate is None and not any(task.delete_files and _is_foreign(files, task) for task in tasks)
-    name = digest(snapshot, (names, str(scan.row_filter), query.since), splits)
+    name = digest(snapshot, (names, where, query.since), splits)
     return Plan(snapshot, scan.schema, splits, rows, exact, name, LocalSource(scan, files))
 
 
@@ -64,16 +65,15 @@ def _columns(schema: Schema, query: Query, table: str) -> tuple[str, ...]:
     return names
 
 
-def _permitted(table: str, names: tuple[str, ...], query: Query, reader: Reader) -> BooleanExpression:
+def _permitted(table: str, names: tuple[str, ...], query: Query, reader: Reader) -> str:
     """The reader's filter and that of the access rules, as one. Raises Conflict where the access is refused."""
-    asked = filters.parse(query.where)
-    touched = tuple(dict.fromkeys((*names, *sorted(filters.referenced(asked)))))
+    touched = tuple(dict.fromkeys((*names, *sorted(filters.referenced(filters.parse(query.where))))))
     decision = authorize(reader.principal, Action.READ, table, touched, reader.purpose)
     denied = decision.denied_columns()
     if not decision.allowed or denied:
         what = f"{reader.principal} may not read {', '.join(denied) or 'anything'} of {table}"
         raise Conflict(what, remedy=decision.reason or "Ask the table's owner")
-    return filters.both(asked, filters.parse(decision.row_filter))
+    return filters.both(query.where, decision.row_filter)
 
 
 def _scan(table: StaticTable, snapshot: Snapshot, names: tuple[str, ...], row_filter: BooleanExpression) -> Scan:

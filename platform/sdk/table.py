@@ -45,8 +45,7 @@ class Table:
         from ..data import filters
 
         filters.parse(condition)
-        both = f"({self.asked.where}) and ({condition})" if self.asked.where else condition
-        return replace(self, asked=replace(self.asked, where=both))
+        return replace(self, asked=replace(self.asked, where=filters.both(self.asked.where, condition)))
 
     def select(self, *columns: str) -> Table:
         """These columns, in this order."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -193,6 +197,21 @@ def test_a_filter_reaches_into_a_struct(catalog: Catalog) -> None:
         schema.add_column("place", StructType(NestedField(1, "city", StringType(), required=False)))
     table.append(rows_of(4, 5).append_column("place", pa.array([{"city": "x"}] * 5)).cast(table.schema().as_arrow()))
     assert read(plan(pinned(catalog), Query(columns=("id",), where="place.city = 'x'"))).num_rows == 5
+
+
+def test_a_plan_has_the_same_name_in_every_process(catalog: Catalog) -> None:
+    a_table(catalog, 10)
+    query, snapshot = Query(where="carrier in ('AA', 'UA', 'DL')"), pinned(catalog)
+    code = (
+        "import sys, pickle; from headwater.data.scan import plan;"
+        "print(plan(*pickle.loads(bytes.fromhex(sys.argv[1]))).digest)"
+    )
+    sent = [sys.executable, "-c", code, pickle.dumps((snapshot, query)).hex()]
+    found = {
+        subprocess.run(sent, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert found == {plan(snapshot, query).digest}
 
 
 def test_columns_come_in_the_order_asked_for(catalog: Catalog) -> None:
