@@ -4,7 +4,7 @@ The table is never held. One pass fits the transforms; then XGBoost asks for the
 more (quantile sketch, then bins), and keeps the values as binned pages, one byte or two each, in files under a
 temporary folder. Boosting reads those pages back level by level, through the page cache. What stays in memory for
 each row is its label, gradient, prediction and place in the tree, about 30 bytes however many columns there are.
-Where there is a CUDA device and an XGBoost that was built for it, the same code trains there.
+Where there is a CUDA device and an XGBoost that was built for it, the trees grow there, from pages of raw values.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Batches = Callable[[], Iterable[pa.RecordBatch]]
 PAGE_ROWS = 65_536
+BINS = 256
 
 
 class Boosting(msgspec.Struct, frozen=True):
@@ -99,9 +100,10 @@ def grow(
     with tempfile.TemporaryDirectory(prefix="headwater-trees-") as folder:
         pages = _pages(batches, fitted, on_progress)
         source = _source(pages, Path(folder) / "pages", expected_rows=fitted.rows)
-        matrix = xgboost.ExtMemQuantileDMatrix(source, max_bin=256, nthread=boosting.threads)
+        where = device()
+        matrix = _matrix(source, where, boosting)
         booster = xgboost.train(
-            _parameters(boosting),
+            _parameters(boosting, where),
             matrix,
             boosting.rounds,
             evals=[(matrix, "train")],
@@ -110,6 +112,7 @@ def grow(
         )
         del matrix, source  # their files go before the folder does
         gc.collect()
+    booster.set_param({"device": "cpu"})  # predictions take NumPy, wherever the trees grew
     return Trees(fitted, booster)
 
 
@@ -135,7 +138,16 @@ def _cuda_devices() -> int:
     return count.value
 
 
-def _parameters(boosting: Boosting) -> dict[str, object]:
+def _matrix(source: xgboost.DataIter, where: Literal["cuda", "cpu"], boosting: Boosting) -> xgboost.DMatrix:
+    """The pages that the trees grow from: binned for the CPU, raw for a GPU, which cannot use bins made from NumPy."""
+    import xgboost
+
+    if where == "cuda":
+        return xgboost.DMatrix(source, nthread=boosting.threads)
+    return xgboost.ExtMemQuantileDMatrix(source, max_bin=BINS, nthread=boosting.threads)
+
+
+def _parameters(boosting: Boosting, where: Literal["cuda", "cpu"]) -> dict[str, object]:
     objective = {"squared": "reg:squarederror", "absolute": "reg:absoluteerror"}[boosting.loss]
     return {
         "objective": objective,
@@ -143,7 +155,8 @@ def _parameters(boosting: Boosting) -> dict[str, object]:
         "max_depth": boosting.depth,
         "learning_rate": boosting.learning_rate,
         "tree_method": "hist",
-        "device": device(),
+        "device": where,
+        "max_bin": BINS,
         "seed": boosting.seed,
         "nthread": boosting.threads,
     }
