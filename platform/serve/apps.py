@@ -8,7 +8,7 @@ replicas change in place.
 Serve holds a request for a routed app until a replica is up, however long that takes. So an app gets its route only
 once a replica runs, and until then the request reaches `root`, which answers 503. Hence two calls: `reconcile`
 starts the replicas, and the call after they are up opens the route; repeat it while `status` says STARTING. A model
-that scales to zero is routed from the start, because there the wait is wanted.
+that may scale to zero keeps its route from then on: there the wait is wanted.
 
 The caller's process is connected to Ray, with Serve's variables in the environment of every Ray process.
 """
@@ -26,7 +26,7 @@ import msgspec
 from ray import serve
 from ray.serve.config import AutoscalingConfig
 from ray.serve.context import _get_global_client
-from ray.serve.schema import ApplicationDetails, ApplicationStatus, LoggingConfig, ReplicaDetails, ServeInstanceDetails
+from ray.serve.schema import ApplicationDetails, ApplicationStatus, LoggingConfig, ServeInstanceDetails
 
 from ..errors import InvalidInput
 from .replica import ModelReplica
@@ -77,9 +77,9 @@ _READINESS = {
 }
 
 
-def start(port: int, *, token: str, version: str) -> None:
+def start(port: int, *, token: str, version: str, request_timeout_s: float | None = None) -> None:
     """Brings Serve up on 127.0.0.1:port with the app at `/v2`; returns when health answers. Idempotent."""
-    http = serve.HTTPOptions(host=LOOPBACK, port=port)
+    http = serve.HTTPOptions(host=LOOPBACK, port=port, request_timeout_s=request_timeout_s)
     serve.start(proxy_location="HeadOnly", http_options=http, logging_config=_quiet())
     if ROOT not in _apps():
         serve.run_many([_root(_hash(token), [], version).target()])
@@ -96,14 +96,15 @@ def reconcile(desired: Sequence[ServeSpec], *, token: str, version: str) -> dict
     for name in before.keys() - {spec.name for spec in desired}:
         remove_model(name)
     root = _root(_hash(token), sorted(spec.name for spec in desired), version)
-    _deploy([root, *(_model(spec, _hash(token), before.get(spec.name)) for spec in desired)], apps)
+    _deploy([root, *(_model(spec, _hash(token), apps.get(PREFIX + spec.name)) for spec in desired)], apps)
     return before
 
 
 def deploy_model(spec: ServeSpec, *, token: str) -> None:
     """Like `reconcile` for one model, leaving the others and the app at `/v2` as they are."""
     _check(spec)
-    _deploy([_model(spec, _hash(token), status().get(spec.name))], _apps())
+    apps = _apps()
+    _deploy([_model(spec, _hash(token), apps.get(PREFIX + spec.name))], apps)
 
 
 def remove_model(name: str) -> None:
@@ -150,18 +151,17 @@ def _apps() -> dict[str, ApplicationDetails]:
 
 
 def _status(app: ApplicationDetails) -> ModelStatus:
-    replicas = [_runs(one) for each in app.deployments.values() for one in each.replicas]
     readiness = _READINESS.get(app.status, Readiness.STARTING)
     if readiness is Readiness.READY and app.route_prefix is None:
         readiness = Readiness.STARTING
-    return ModelStatus(readiness, sum(replicas), app.message)
+    return ModelStatus(readiness, _running(app), app.message)
 
 
-def _runs(replica: ReplicaDetails) -> bool:
-    return bool(replica.state == "RUNNING")
+def _running(app: ApplicationDetails) -> int:
+    return sum(replica.state == "RUNNING" for each in app.deployments.values() for replica in each.replicas)
 
 
-def _model(spec: ServeSpec, token_sha256: str, before: ModelStatus | None) -> _Desired:
+def _model(spec: ServeSpec, token_sha256: str, now: ApplicationDetails | None) -> _Desired:
     fixed = _fingerprint(spec.name, spec.version, spec.digest, spec.folder, spec.threads)
     deployment = _deployment(ModelReplica, fixed).options(
         name=spec.name,
@@ -172,7 +172,7 @@ def _model(spec: ServeSpec, token_sha256: str, before: ModelStatus | None) -> _D
             target_ongoing_requests=ONGOING_TARGET,
         ),
     )
-    answers = spec.min_replicas == 0 or (before is not None and before.replicas > 0)
+    answers = now is not None and (_running(now) > 0 or (spec.min_replicas == 0 and now.route_prefix is not None))
     return _Desired(
         name=PREFIX + spec.name,
         route=f"/v2/models/{spec.name}" if answers else None,

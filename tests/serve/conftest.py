@@ -83,7 +83,7 @@ def front(ray_head: RayHead, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         one = Front(process, port)
-        assert one.call("start", port=port, token=TOKEN, version=VERSION) == {"result": None}
+        assert one.call("start", port=port, token=TOKEN, version=VERSION, request_timeout_s=60) == {"result": None}
         yield one
         one.http.close()
         process.communicate()

@@ -73,7 +73,7 @@ def test_an_unknown_model_is_not_found(trip: Front) -> None:
 
 
 def test_a_model_whose_replicas_are_not_up_is_unavailable(front: Front, double: dict[str, Any]) -> None:
-    broken = {**double, "name": "broken", "folder": "/nonexistent"}
+    broken = {**double, "name": "broken", "folder": "/nonexistent", "min_replicas": 0}
     front.serve(double)
     front.reconcile(double, broken)
     while (answer := front.infer("broken", body())).status_code == 404:
