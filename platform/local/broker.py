@@ -14,14 +14,17 @@ from pathlib import Path
 from ..errors import Unavailable
 from .aot import Training, aot_flags
 from .jars import Progress, kafka_jars, user_cache
-from .kafka_process import format_once, java_command, write_properties
+from .kafka_process import format_once, java_command, kept_port, write_properties
 from .kafka_wire import brokers_alive
 from .ports import LOOPBACK, claim
 from .processes import Child, end_leftovers, last_lines, start
 
 
 class Broker:
-    """A broker of its own in `folder`; port 0 takes a free one. `start` and `stop` are idempotent."""
+    """A broker of its own in `folder`; port 0 takes a free one and keeps it while it stays free.
+
+    `start` and `stop` are idempotent.
+    """
 
     def __init__(
         self,
@@ -56,7 +59,8 @@ class Broker:
             return self.bootstrap
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         end_leftovers(self._folder / "kafka.pid", grace_s=self._stop_within_s)
-        self._port = claim(self._port, whose="the broker", setting="HEADWATER_KAFKA__PORT")
+        wanted = self._port or kept_port(self._folder)
+        self._port = claim(wanted, whose="the broker", setting="HEADWATER_KAFKA__PORT")
         java = java_command(kafka_jars(self._cache, progress=progress))
         properties = write_properties(self._folder, self._port)
         format_once(java, properties, self._folder / "data")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 from ..errors import Conflict
 from .kafka_wire import new_cluster_id
-from .ports import LOOPBACK, free_ports
+from .ports import LOOPBACK, free_ports, is_free
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -55,6 +56,16 @@ def write_properties(folder: Path, port: int) -> Path:
     (controller_port,) = free_ports(1)
     path.write_text(PROPERTIES.format(host=LOOPBACK, port=port, controller_port=controller_port, data=folder / "data"))
     return path
+
+
+def kept_port(folder: Path) -> int:
+    """The port of the broker's life before, so that clients find it again; 0 where there is none to keep."""
+    try:
+        found = re.search(r"^listeners=PLAINTEXT://[^:]+:(\d+)", (folder / "server.properties").read_text(), re.M)
+    except FileNotFoundError:
+        return 0
+    port = int(found[1]) if found else 0
+    return port if is_free(port) else 0
 
 
 def format_once(java: list[str], properties: Path, data: Path) -> None:

@@ -41,6 +41,7 @@ from .ray_environment import LOOPBACK_FOLDER, choose_serve_ports, ray_environmen
 from .ray_node import Order
 
 MARK = "HEADWATER_RAY_TREE"  # in the environment of Ray's own processes, never in a driver's
+CPUS_MIN = 4  # Ray counts, we place: its own bookkeeping must not hold anyone up
 SHORT = 12  # HAProxy takes 97 characters for a socket, of which Serve needs 70
 
 
@@ -139,7 +140,7 @@ class RayHead:
         order = Order(
             temp=str(self.temp),
             gcs_port=self._port,
-            cpus=self._cpus or os.cpu_count() or 1,
+            cpus=self._cpus or max(CPUS_MIN, os.cpu_count() or 1),
             object_store_bytes=self._object_store_bytes,
             runtime_env_port=free_ports(1)[0],
             answer=str(answer),

@@ -1,17 +1,21 @@
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from headwater.errors import Conflict, Unavailable
+from headwater.local.aot import Training, aot_file
 from headwater.local.broker import Broker, wait_until
-from headwater.local.jars import kafka_jars, read_lock, user_cache, wrong_jars
+from headwater.local.home import this_process
+from headwater.local.jars import kafka_folder, kafka_jars, read_lock, user_cache, wrong_jars
 from headwater.local.ports import free_ports
-from headwater.local.processes import identify, is_alive, start
+from headwater.local.processes import descendants, identify, is_alive, start
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -63,7 +67,7 @@ def test_a_broker_outlives_a_kill_with_its_data_and_ends_what_was_left(tmp_path:
     told = subprocess.run(argv, capture_output=True, text=True, check=False)
     left = identify(int(told.stdout))
     assert left is not None
-    again = Broker(tmp_path, port=port)
+    again = Broker(tmp_path)  # the port is kept
     assert again.start() == f"127.0.0.1:{port}"
     assert not is_alive(left)
     pid = again.pid
@@ -82,3 +86,34 @@ def test_every_jar_fits_the_lock_and_a_changed_one_is_found(tmp_path: Path) -> N
     (tmp_path / "re2j-1.8.jar").unlink()
     (tmp_path / "re2j-1.8.jar").write_bytes(b"another")
     assert wrong_jars(tmp_path, lock) == ["re2j-1.8.jar"]
+
+
+def test_a_training_that_is_abandoned_leaves_nothing(tmp_path: Path) -> None:
+    own = kafka_folder(tmp_path, read_lock())
+    own.mkdir(parents=True)
+    for jar in kafka_jars(user_cache()):
+        shutil.copy(jar, own)
+    before = set(descendants(this_process()))
+    training = Training(tmp_path)
+    training.abandon()
+    assert not training.wait(0)
+    assert [path.name for path in own.iterdir() if path.suffix != ".jar"] == []
+    assert set(descendants(this_process())) <= before
+
+
+@pytest.mark.faults
+def test_a_trained_broker_starts_from_the_cache(tmp_path: Path) -> None:
+    own = kafka_folder(tmp_path, read_lock())
+    own.mkdir(parents=True)
+    for jar in kafka_jars(user_cache()):
+        shutil.copy(jar, own)
+    broker = Broker(tmp_path / "broker", cache=tmp_path)
+    broker.start()
+    training = broker.train()
+    assert training is not None
+    assert training.wait(300)
+    broker.stop()
+    assert broker.train() is None
+    broker.start()
+    assert f"-XX:AOTCache={aot_file(tmp_path)}" in psutil.Process(broker.pid).cmdline()
+    broker.stop()
