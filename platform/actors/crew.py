@@ -44,16 +44,17 @@ class Crew:
         """Ends FlowHosts of an earlier life; the workers that lived on, with what they say of themselves."""
         for name in living("host:"):
             _kill(ray.get_actor(name, namespace=NAMESPACE))
-        found = []
+        found: list[m.WorkerJoined] = []
         for name in living("worker:"):
             handle = ray.get_actor(name, namespace=NAMESPACE)
             try:
-                joined = await asyncio.wait_for(handle.hello.remote(), HELLO_S)
+                worker: str = await asyncio.wait_for(handle.hello.remote(), HELLO_S)
+                described: dict[str, Any] = await asyncio.wait_for(handle.describe.remote(), HELLO_S)
             except (RayError, TimeoutError):
                 _kill(handle)
                 continue
-            self._keep_worker(joined["worker"], handle)
-            found.append(m.WorkerJoined(joined["worker"], joined["node"], None, joined["code_version"]))
+            self._keep_worker(worker, handle)
+            found.append(m.WorkerJoined(worker, name.split(":")[1], None, described["code_version"]))
         return found
 
     # Hosts.
@@ -116,8 +117,8 @@ class Crew:
         from .roster import worker
 
         try:
-            handle = worker(self._wiring, uuid.uuid4().hex[:12], node, self._place(node))
-            joined = await asyncio.wait_for(handle.hello.remote(), START_S)
+            handle = worker(self._wiring, f"{node}:{uuid.uuid4().hex[:12]}", self._place(node))
+            incarnation: str = await asyncio.wait_for(handle.hello.remote(), START_S)
         except (RayError, TimeoutError) as error:
             log.error("A worker did not start on %s: %s", node, error)
             if fence is not None:
@@ -126,8 +127,8 @@ class Crew:
         finally:
             if fence is None:
                 self._starting_blank.discard(node)
-        self._keep_worker(joined["worker"], handle)
-        self._tell(m.WorkerJoined(joined["worker"], node, fence))
+        self._keep_worker(incarnation, handle)
+        self._tell(m.WorkerJoined(incarnation, node, fence))
 
     def _place(self, node: str) -> Any:
         ray_node = self._ray_node_of(node)

@@ -10,7 +10,6 @@ A run belongs to one host fence. Word under another comes from a host that was g
 from __future__ import annotations
 
 import hashlib
-import random
 
 import msgspec
 
@@ -143,7 +142,7 @@ def _take_down(state: State, turn: Turn, run: Run, command: calls.Command) -> No
         case calls.UuidCall():
             answer(state, turn, run.id, row.ordinal, _json(uuid7(turn.now_us, _seed(run, row)[:RANDOM_BYTES])))
         case calls.RandomCall():
-            answer(state, turn, run.id, row.ordinal, _json(random.Random(_seed(run, row)).random()))
+            answer(state, turn, run.id, row.ordinal, _json(int.from_bytes(_seed(run, row)[:8]) / 2**64))
 
 
 def _seed(run: Run, row: CommandRow) -> bytes:

@@ -1,0 +1,84 @@
+"""The one place where classes become actors: named, detached, asking Ray for no resources.
+
+Long-lived actors are restarted by Ray for ever; the processes that run user code never are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import ray
+
+from .conductor import ConductorActor
+from .flow_host import FlowHost
+from .names import NAMESPACE
+from .wiring import Wiring
+from .worker import Worker
+
+CALLS_AT_ONCE: Final = 10_000
+
+
+def conductor(wiring: Wiring) -> Any:
+    return long_lived(ConductorActor, "conductor", wiring)
+
+
+def scheduler(wiring: Wiring) -> Any:
+    from .scheduler import SchedulerActor
+
+    return long_lived(SchedulerActor, "scheduler", wiring)
+
+
+def gpu_pool(wiring: Wiring) -> Any:
+    from .gpu_pool import GpuPoolActor
+
+    return long_lived(GpuPoolActor, "gpu_pool", wiring)
+
+
+def registry(wiring: Wiring) -> Any:
+    from .registry import RegistryActor
+
+    return long_lived(RegistryActor, "registry", wiring)
+
+
+def table_writer(wiring: Wiring) -> Any:
+    from .table_writer import TableWriterActor
+
+    return long_lived(TableWriterActor, "table_writer", wiring)
+
+
+def flow_host(wiring: Wiring, host: str) -> Any:
+    return _short_lived(FlowHost, f"host:{host}", host, wiring.home)
+
+
+def worker(wiring: Wiring, name: str, placed: Any = None) -> Any:
+    return _short_lived(Worker, f"worker:{name}", name, wiring.home, placed=placed)
+
+
+def long_lived(kind: type, name: str, *arguments: Any) -> Any:
+    """The living actor of that name, or a new one. Calls in flight when it dies are not made again."""
+    remote = ray.remote(kind)
+    return remote.options(
+        name=name,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=0,
+        max_concurrency=CALLS_AT_ONCE,
+    ).remote(*arguments)
+
+
+def _short_lived(kind: type, name: str, *arguments: Any, placed: Any = None) -> Any:
+    options: dict[str, Any] = {"scheduling_strategy": placed} if placed is not None else {}
+    remote = ray.remote(kind)
+    return remote.options(
+        name=name,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        num_cpus=0,
+        max_restarts=0,
+        max_task_retries=0,
+        max_concurrency=CALLS_AT_ONCE,
+        **options,
+    ).remote(*arguments)

@@ -1,0 +1,317 @@
+"""Which nodes and devices there are, and which are empty: the GpuPool as a pure machine.
+
+    Reported ─► node.joined (a new node, or one that changed)          NodeGone ─► node.left
+    Released ─► seen empty? ─yes─► lease FREE, device.freed
+                    └─no─► Examine ─► Examined ─► FREE, or after a bound QUARANTINED, device.quarantined
+
+Leases are its own from RELEASING on. Heartbeats never come here: only what changed does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from ..errors import did_you_mean
+from ..wire import calls
+from ..wire import types as t
+from .inbox import Arrived, Inbox, Ordered, TopicGap
+from .inventory import DeviceRow, Node
+from .ledger import Book, Ledger
+from .records import Lease, LeaseState, Offset
+from .turn import Turn
+
+OWNER: Final = "gpu_pool"
+LOGICAL: Final = "logical"
+PRINCIPAL: Final = "headwater"
+RESTORED: Final = 0  # the fence of a device.freed that frees the device of whatever it had
+
+replace = msgspec.structs.replace
+
+
+class NodeReport(Struct, frozen=True, kw_only=True):
+    """What a NodeAgent says of its node."""
+
+    node: str
+    ray_node: str
+    cpus_milli: int
+    memory_bytes: int
+    devices: tuple[t.Device, ...] = ()
+    labels: dict[str, str] = {}
+
+
+class Reported(Struct, frozen=True):
+    report: NodeReport
+
+
+class NodeGone(Struct, frozen=True):
+    node: str
+    reason: str
+
+
+class Released(Struct, frozen=True):
+    """An attempt that has ended, with its leases as the rows have them. `worker` is None where none was ever bound."""
+
+    fence: int
+    worker: str | None
+    seen_empty: bool
+    leases: tuple[Lease, ...]
+
+
+class Examined(Struct, frozen=True):
+    """The NodeAgent's last word: whether nothing of the attempt is left, or why that is not known."""
+
+    fence: int
+    empty: bool
+    why: str = ""
+
+
+class Examine(Struct, frozen=True):
+    """Effect: look, for as long as is reasonable, until nothing of the attempt is left; answered by `Examined`."""
+
+    fence: int
+    node: str
+    worker: str
+    devices: tuple[str, ...]
+
+
+Event = Reported | NodeGone | Released | Examined | Ordered | Arrived | TopicGap
+
+
+class GpuPool:
+    def __init__(self) -> None:
+        self.book = Book()
+        self.mail = Inbox(self.book, OWNER)
+        self.nodes: Ledger[str, Node] = Ledger(self.book, "nodes")
+        self.devices: Ledger[str, DeviceRow] = Ledger(self.book, "devices")
+        self.leases: Ledger[tuple[int, str], Lease] = Ledger(self.book, "leases")
+        self.examined: Ledger[int, str] = Ledger(self.book)  # fences that are being looked at
+
+    def load(
+        self, *, nodes: list[Node], devices: list[DeviceRow], quarantined: list[Lease], offsets: list[Offset]
+    ) -> None:
+        """The rows. Leases that are RELEASING come as `Released` events."""
+        for node in nodes:
+            self.nodes.load(node.id, node)
+        for device in devices:
+            self.devices.load(device.id, device)
+        for lease in quarantined:
+            self.leases.load((lease.fence, lease.device), lease)
+        self.mail.load(offsets)
+
+    def decide(self, event: Event, now_us: int) -> Turn:
+        turn = Turn(now_us)
+        match event:
+            case Reported(report):
+                self._reported(turn, report)
+            case NodeGone(node, reason):
+                self._gone(turn, node, reason)
+            case Released():
+                self._released(turn, event)
+            case Examined():
+                self._examined(turn, event)
+            case Ordered():
+                self.mail.ordered(turn, event, lambda order: self._obey(turn, order))
+            case Arrived():
+                self.mail.command_record(turn, event, lambda order: self._obey(turn, order))
+            case TopicGap():
+                self.mail.halt(turn, event)
+        return turn
+
+    def set_aside(self, event: Event, now_us: int, error: Exception) -> Turn:
+        turn = Turn(now_us)
+        if isinstance(event, Arrived):
+            self.mail.set_aside(turn, event, f"The GpuPool could not decide this: {type(error).__name__}: {error}")
+        else:
+            turn.answer = error
+        return turn
+
+    def objected(self, event: Event, now_us: int, reason: str) -> Turn:
+        return self.set_aside(event, now_us, RuntimeError(reason))
+
+    def settle(self) -> None:
+        for key, lease in self.book.changes().get("leases", {}).items():
+            if lease is not None and lease.state is LeaseState.FREE:
+                self.leases.forget(key)
+        self.book.settle()
+        self.mail.tidy()
+
+    # Nodes.
+
+    def _reported(self, turn: Turn, report: NodeReport) -> None:
+        known = self.nodes.get(report.node)
+        state = "DRAINED" if known is not None and known.state == "DRAINED" else "READY"
+        node = Node(
+            id=report.node,
+            ray_node=report.ray_node,
+            cpus_milli=report.cpus_milli,
+            memory_bytes=report.memory_bytes,
+            labels=report.labels,
+            state=state,
+            joined_us=known.joined_us if known is not None else turn.now_us,
+            seen_us=turn.now_us,
+        )
+        same_node = known is not None and replace(known, seen_us=turn.now_us) == node
+        if not self._put_devices(report) and same_node:
+            return
+        self.nodes.put(node.id, node)
+        self._say(turn, node.id, _joined(report))
+        if state == "DRAINED":
+            self._say(turn, node.id, t.NodeDrained(node=node.id, drained=True))
+        for device in self._devices_of(node.id):
+            if device.state == "QUARANTINED":
+                self._say(turn, device.id, t.DeviceQuarantined(device=device.id, reason=device.reason))
+
+    def _put_devices(self, report: NodeReport) -> bool:
+        """Whether the node's devices are others than before. One that is in quarantine stays there."""
+        changed = False
+        told = {device.id: device for device in report.devices}
+        for known in self._devices_of(report.node):
+            if known.id not in told:
+                self.devices.put(known.id, replace(known, state="LEFT"))
+                changed = True
+        for device in told.values():
+            before = self.devices.get(device.id)
+            row = DeviceRow(id=device.id, node=report.node, model=device.model, memory_bytes=device.memory_bytes)
+            if before is not None and before.state == "QUARANTINED":
+                row = replace(row, state=before.state, reason=before.reason)
+            if row != before:
+                self.devices.put(row.id, row)
+                changed = True
+        return changed
+
+    def _devices_of(self, node: str) -> list[DeviceRow]:
+        return [device for device in self.devices.values() if device.node == node and device.state != "LEFT"]
+
+    def _gone(self, turn: Turn, node_id: str, reason: str) -> None:
+        """Nothing lives on a node that is gone: what was still being emptied there is empty."""
+        node = self.nodes.get(node_id)
+        if node is None or node.state == "LEFT":
+            return
+        self.nodes.put(node_id, replace(node, state="LEFT"))
+        self._say(turn, node_id, t.NodeLeft(node=node_id, reason=reason))
+        for fence in {lease.fence for lease in self.leases.values() if lease.node == node_id}:
+            if fence in self.examined:
+                self._free(turn, fence)
+
+    # Devices.
+
+    def _released(self, turn: Turn, event: Released) -> None:
+        kept = tuple(lease for lease in event.leases if lease.state is LeaseState.RELEASING)
+        if not kept or event.fence in self.examined:
+            return
+        for lease in kept:
+            self.leases.load((lease.fence, lease.device), lease)
+            self.book.note(lambda lease=lease: self.leases.forget((lease.fence, lease.device)))  # type: ignore[misc]
+        node = self.nodes.get(kept[0].node)
+        gone = node is None or node.state == "LEFT"
+        if event.worker is None or gone or (event.seen_empty and self._logical(kept)):
+            self._free(turn, event.fence)
+            return
+        self.examined.put(event.fence, event.worker)
+        devices = tuple(lease.device for lease in kept)
+        turn.effects.append(Examine(event.fence, kept[0].node, event.worker, devices))
+
+    def _logical(self, leases: tuple[Lease, ...]) -> bool:
+        rows = [self.devices.get(lease.device) for lease in leases]
+        return all(row is not None and row.model == LOGICAL for row in rows)
+
+    def _examined(self, turn: Turn, event: Examined) -> None:
+        if event.fence not in self.examined:
+            return
+        if event.empty:
+            self._free(turn, event.fence)
+            return
+        self.examined.remove(event.fence)
+        for key, lease in self._of_fence(event.fence):
+            self.leases.put(key, replace(lease, state=LeaseState.QUARANTINED))
+            row = self.devices.get(lease.device)
+            if row is not None:
+                self.devices.put(row.id, replace(row, state="QUARANTINED", reason=event.why))
+            self._say(turn, lease.device, t.DeviceQuarantined(device=lease.device, reason=event.why))
+
+    def _free(self, turn: Turn, fence: int) -> None:
+        self.examined.remove(fence)
+        leases = self._of_fence(fence)
+        for key, lease in leases:
+            self.leases.put(key, replace(lease, state=LeaseState.FREE, freed_us=turn.now_us))
+        devices = tuple(lease.device for _, lease in leases)
+        if devices:
+            freed = t.DevicesFreed(fence=fence, devices=devices)
+            self._say(turn, leases[0][1].node, freed, project=leases[0][1].project)
+
+    def _of_fence(self, fence: int) -> list[tuple[tuple[int, str], Lease]]:
+        """Its leases that are RELEASING."""
+        held = [((lease.fence, lease.device), lease) for lease in self.leases.values() if lease.fence == fence]
+        return [(key, lease) for key, lease in held if lease.state is LeaseState.RELEASING]
+
+    # Commands.
+
+    def _obey(self, turn: Turn, order: calls.Order) -> t.CommandDone | t.CommandRefused:
+        data = order.data if isinstance(order.data, dict) else {}
+        match order.kind:
+            case "node.drain":
+                return self._drain(turn, order, data)
+            case "device.restore":
+                return self._restore(turn, order, data)
+        return _refused(order, "unknown_command", f"The GpuPool knows node.drain and device.restore, not {order.kind!r}")
+
+    def _drain(self, turn: Turn, order: calls.Order, data: dict[str, Any]) -> t.CommandDone | t.CommandRefused:
+        node_id, drained = str(data.get("node", "")), data.get("drained", True)
+        node = self.nodes.get(node_id)
+        if node is None or node.state == "LEFT":
+            here = [known.id for known in self.nodes.values() if known.state != "LEFT"]
+            return _refused(order, "not_found", f"No node is named {node_id!r}. {did_you_mean(node_id, here)}")
+        if not isinstance(drained, bool):
+            return _refused(order, "bad_command", f"`drained` is {drained!r}; write true or false")
+        state = "DRAINED" if drained else "READY"
+        if node.state != state:
+            self.nodes.put(node_id, replace(node, state=state))
+            self._say(turn, node_id, t.NodeDrained(node=node_id, drained=drained), principal=order.principal)
+        return t.CommandDone(command=order.id, result={"node": node_id, "drained": drained})
+
+    def _restore(self, turn: Turn, order: calls.Order, data: dict[str, Any]) -> t.CommandDone | t.CommandRefused:
+        device_id = str(data.get("device", ""))
+        row = self.devices.get(device_id)
+        if row is None or row.state != "QUARANTINED":
+            out = [known.id for known in self.devices.values() if known.state == "QUARANTINED"]
+            said = f"Device {device_id!r} is not in quarantine; there are: {', '.join(sorted(out)) or 'none'}"
+            return _refused(order, "not_quarantined", said)
+        self.devices.put(device_id, replace(row, state="READY", reason=""))
+        for lease in self.leases.values():
+            if lease.device == device_id and lease.state is LeaseState.QUARANTINED:
+                freed = replace(lease, state=LeaseState.FREE, freed_us=turn.now_us)
+                self.leases.put((lease.fence, lease.device), freed)
+        body = t.DevicesFreed(fence=RESTORED, devices=(device_id,))
+        self._say(turn, device_id, body, principal=order.principal)
+        return t.CommandDone(command=order.id, result={"device": device_id})
+
+    def _say(
+        self, turn: Turn, subject: str, body: t.AnyBody, *, project: str = "", principal: str = PRINCIPAL
+    ) -> None:
+        turn.said.append(
+            t.Said(
+                body=body,
+                subject=subject,
+                project=project or self.mail.default_project,
+                principal=principal,
+                time_us=turn.now_us,
+            )
+        )
+
+
+def _joined(report: NodeReport) -> t.NodeJoined:
+    return t.NodeJoined(
+        node=report.node,
+        cpus_milli=report.cpus_milli,
+        memory_bytes=report.memory_bytes,
+        devices=report.devices,
+        labels=report.labels,
+        ray_node=report.ray_node,
+    )
+
+
+def _refused(order: calls.Order, code: str, reason: str) -> t.CommandRefused:
+    return t.CommandRefused(command=order.id, code=code, reason=reason)
