@@ -117,8 +117,19 @@ class Client:
     def dlq(self) -> list[api.DeadLetterSummary]:
         return self._do(client_calls.dead_letters())
 
+    def dead_letter(self, letter_id: str) -> api.DeadLetterDetail:
+        return self._do(client_calls.dead_letter(letter_id))
+
     def quota(self) -> api.QuotaView:
         return self._do(client_calls.quota())
+
+    def order(self, kind: str, data: JSON | None = None) -> api.CommandView:
+        """What became of a command to one of the owners, `quota.apply` for instance."""
+        return self._do(client_calls.order(api.PostOrder(kind=kind, data=data, id=new_id())))
+
+    def ready(self) -> api.Readiness:
+        """Whether the parts that are needed answer, and what is wrong with those that do not."""
+        return self._do(client_calls.ready())
 
     def status(self) -> api.Status:
         return self._do(client_calls.status())
@@ -253,8 +264,17 @@ class AsyncClient:
     def dlq(self) -> Awaitable[list[api.DeadLetterSummary]]:
         return self._do(client_calls.dead_letters())
 
+    def dead_letter(self, letter_id: str) -> Awaitable[api.DeadLetterDetail]:
+        return self._do(client_calls.dead_letter(letter_id))
+
     def quota(self) -> Awaitable[api.QuotaView]:
         return self._do(client_calls.quota())
+
+    def order(self, kind: str, data: JSON | None = None) -> Awaitable[api.CommandView]:
+        return self._do(client_calls.order(api.PostOrder(kind=kind, data=data, id=new_id())))
+
+    def ready(self) -> Awaitable[api.Readiness]:
+        return self._do(client_calls.ready())
 
     def status(self) -> Awaitable[api.Status]:
         return self._do(client_calls.status())

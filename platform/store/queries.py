@@ -111,7 +111,7 @@ class Queries:
         """The position up to which the log was published to Kafka."""
         mark = sa.select(OFFSETS.c.next).where(OFFSETS.c.topic == RELAY).limit(1)
         row = self._first(mark)
-        return 0 if row is None else int(row.next)
+        return 0 if row is None else int(row.next) - 1
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many runs and steps are in each state that has not ended, and how many dead letters there are."""

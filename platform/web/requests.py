@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from typing import TypeVar
 
 import msgspec
+import orjson
 from fastapi import Request
 
 from ..errors import InvalidInput, did_you_mean
 from ..wire import api, cursor
 from ..wire.calls import Order
+from ..wire.ids import digest_of
 from ..wire.types import JSON
 from .answers import TooLarge
 from .bearer import PRINCIPAL
@@ -76,6 +78,7 @@ async def place(
     order = Order(
         source="/v1", id=order_id or platform.new_id(), kind=kind,
         principal=principal_of(request), project=project, data=data,
+        sha256=digest_of(kind, project, orjson.dumps(data, option=orjson.OPT_SORT_KEYS).decode()),
     )  # fmt: skip
     try:
         async with asyncio.timeout(platform.settings.order_timeout_s):

@@ -1,0 +1,242 @@
+"""A run as it happens: a tree of its steps for a terminal, or one line for each entry.
+
+`RunTree` is told entries and progress and can be shown by rich at any time (`rich.live.Live(tree)`);
+`line_of` gives the plain line. Both only read what they are told: nothing here asks the platform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from ..wire import types
+from ..wire.calls import Progress
+from ..wire.types import Entry
+from .output import STATE_STYLE, moment
+
+BAR_WIDTH: Final = 24
+STEPS_SHOWN_MAX: Final = 40
+MARKS: Final = {"SUCCEEDED": "✓", "FAILED": "✗", "RUNNING": "●", "LEASED": "◐", "CANCELLED": "⊘", "SKIPPED": "⊘"}
+LIVE: Final = ("RUNNING", "LEASED")
+
+Told = Entry | Progress
+
+
+@dataclass(slots=True)
+class StepLine:
+    """What is known of one step."""
+
+    name: str
+    state: str = "WAITING"
+    attempt: int = 0
+    words: str = ""
+    devices: tuple[str, ...] = ()
+    rows: int = 0
+    duration_us: int = 0
+    progress: Progress | None = None
+
+
+@dataclass(slots=True)
+class RunLine:
+    """What is known of one run; `steps` are by id, in the order they were first heard of."""
+
+    run_id: str
+    project: str = ""
+    flow: str = ""
+    state: str = "PENDING"
+    words: str = ""
+    frames: str = ""
+    duration_us: int = 0
+    models: list[str] = field(default_factory=list)
+    steps: dict[str, StepLine] = field(default_factory=dict)
+
+
+class RunTree:
+    """Every run it hears of, each with its steps."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, RunLine] = {}
+
+    def hear(self, told: Told) -> None:
+        if isinstance(told, Progress):
+            run = self.runs.get(told.run_id)
+            if run is not None and told.step_id in run.steps:
+                run.steps[told.step_id].progress = told
+        elif told.run_id is not None:
+            run = self.runs.setdefault(told.run_id, RunLine(told.run_id))
+            run.project = told.project
+            _tell_run(run, told.body)
+            _tell_step(run, told.body)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for run in self.runs.values():
+            yield _tree(run)
+
+
+def _tell_run(run: RunLine, body: types.AnyBody) -> None:
+    match body:
+        case types.RunAccepted(flow=flow, trigger=trigger):
+            run.flow, run.words = flow, trigger
+        case types.RunStarted(flow=flow):
+            run.flow, run.state = flow, "RUNNING"
+        case types.RunSucceeded(flow=flow, duration_us=took):
+            run.flow, run.state, run.duration_us, run.words = flow, "SUCCEEDED", took, ""
+        case types.RunFailed(flow=flow, duration_us=took, failure=failure):
+            run.flow, run.state, run.duration_us = flow, "FAILED", took
+            run.words, run.frames = _cause(failure), failure.frames
+        case types.RunCancelling(reason=reason):
+            run.state, run.words = "CANCELLING", reason
+        case types.RunCancelled(duration_us=took, reason=reason):
+            run.state, run.duration_us, run.words = "CANCELLED", took, reason
+        case types.RunNeedsAttention(failure=failure):
+            run.state, run.words, run.frames = "NEEDS_ATTENTION", _cause(failure), failure.frames
+        case types.RunModelRegistered(name=name, version=version):
+            run.models.append(f"{name} version {version}")
+        case _:
+            return
+
+
+def _tell_step(run: RunLine, body: types.AnyBody) -> None:
+    if not isinstance(body, _OF_STEPS):
+        return
+    step = run.steps.setdefault(body.step_id, StepLine(body.name))
+    match body:
+        case types.StepWaiting():
+            step.state, step.words = "WAITING", ""
+        case types.StepHeld(reason=reason):
+            step.state, step.words = "WAITING", reason
+        case types.StepLeased(attempt=attempt, devices=devices, node=node):
+            step.state, step.attempt, step.devices, step.words = "LEASED", attempt, devices or (node,), ""
+        case types.StepStarted(attempt=attempt):
+            step.state, step.attempt = "RUNNING", attempt
+        case types.StepSucceeded(rows=rows, duration_us=took):
+            step.state, step.rows, step.duration_us, step.progress = "SUCCEEDED", rows, took, None
+        case types.StepFailed(final=final, failure=failure, duration_us=took):
+            step.state = "FAILED" if final else "BACKOFF"
+            step.words, step.duration_us, step.progress = _cause(failure), took, None
+        case types.StepEnded(state=state, reason=reason):
+            step.state, step.words, step.progress = state.upper(), reason, None
+
+
+_OF_STEPS: Final = (
+    types.StepWaiting, types.StepHeld, types.StepLeased, types.StepStarted, types.StepSucceeded, types.StepFailed,
+    types.StepEnded,
+)  # fmt: skip
+
+
+# For a terminal
+
+
+def _tree(run: RunLine) -> Tree:
+    head = Text.assemble((f"{run.project}/{run.flow} ", "bold"), (run.state, STATE_STYLE.get(run.state, "")))
+    head.append(f"  {run.run_id}", "dim")
+    if run.duration_us:
+        head.append(f"  {_seconds(run.duration_us)}")
+    if run.words:
+        head.append(f"  {run.words}", "red" if run.state == "FAILED" else "dim")
+    tree = Tree(head, guide_style="dim")
+    for step in _shown(run):
+        tree.add(_step(step))
+    hidden = len(run.steps) - STEPS_SHOWN_MAX
+    if hidden > 0:
+        tree.add(Text(f"… and {hidden:,} more steps", "dim"))
+    for model in run.models:
+        tree.add(Text(f"registered model {model}", "green"))
+    if run.frames:
+        tree.add(Text(run.frames.rstrip(), "red"))
+    return tree
+
+
+def _shown(run: RunLine) -> Iterator[StepLine]:
+    """At most STEPS_SHOWN_MAX steps, in order: the live ones and the newest."""
+    steps = list(run.steps.values())
+    surplus = len(steps) - STEPS_SHOWN_MAX
+    for step in steps:
+        if surplus > 0 and step.state not in LIVE:
+            surplus -= 1
+        else:
+            yield step
+
+
+def _step(step: StepLine) -> RenderableType:
+    line = Text.assemble((MARKS.get(step.state, "○"), STATE_STYLE.get(step.state, "")), f" {step.name} ")
+    line.append(step.state.lower(), STATE_STYLE.get(step.state, ""))
+    if step.attempt > 1:
+        line.append(f"  attempt {step.attempt}", "yellow")
+    if step.devices:
+        line.append(f"  {', '.join(step.devices)}", "dim")
+    if step.duration_us:
+        line.append(f"  {_seconds(step.duration_us)}")
+    if step.rows:
+        line.append(f"  {step.rows:,} rows")
+    if step.words:
+        line.append(f"  {step.words}", "red" if step.state == "FAILED" else "yellow")
+    return Group(line, _bar(step.progress)) if step.progress is not None else line
+
+
+def _bar(progress: Progress) -> RenderableType:
+    row = Table.grid(padding=(0, 1))
+    row.add_row(ProgressBar(total=progress.total, completed=progress.done, width=BAR_WIDTH), _amount(progress))
+    return row
+
+
+# Line by line
+
+
+def line_of(told: Told) -> str:
+    """What was told in one line without control characters; empty for what is not worth one."""
+    if isinstance(told, Progress):
+        return f"           {told.name}: {_amount(told)}"
+    words = _words(told.body)
+    about = f"{told.project} " + (f"{told.run_id[-6:]} " if told.run_id else f"{told.subject} ")
+    line = f"{moment(told.time_us)[11:]} {about}{told.type}" + (f" {words}" if words else "")
+    return "".join(each if each.isprintable() else " " for each in line)
+
+
+def _words(body: types.AnyBody) -> str:
+    match body:
+        case types.RunAccepted(flow=flow, trigger=trigger):
+            return f"{flow} by {trigger or 'a call'}"
+        case types.RunSucceeded(flow=flow, duration_us=took) | types.RunCancelled(flow=flow, duration_us=took):
+            return f"{flow} after {_seconds(took)}"
+        case types.RunFailed(flow=flow, failure=failure) | types.RunNeedsAttention(flow=flow, failure=failure):
+            return f"{flow}: {_cause(failure)}"
+        case types.StepHeld(name=name, reason=reason) | types.StepEnded(name=name, reason=reason):
+            return f"{name}: {reason}"
+        case types.StepLeased(name=name, node=node, devices=devices):
+            return f"{name} on {', '.join(devices) or node}"
+        case types.StepSucceeded(name=name, duration_us=took, rows=rows):
+            return f"{name} after {_seconds(took)}" + (f", {rows:,} rows" if rows else "")
+        case types.StepFailed(name=name, failure=failure):
+            return f"{name}: {_cause(failure)}"
+        case types.ModelRegistered(name=name, version=version) | types.RunModelRegistered(name=name, version=version):
+            return f"{name} version {version}"
+        case types.DeploymentReady(name=name, version=version, url=url):
+            return f"{name} version {version} at {url}"
+        case types.TableCommitted(table=table, rows_added=rows):
+            return f"{table}, {rows:,} rows more"
+        case types.CommandRefused(reason=reason) | types.EventRejected(reason=reason):
+            return reason
+        case _:
+            return str(getattr(body, "name", "") or getattr(body, "flow", ""))
+
+
+def _amount(progress: Progress) -> str:
+    done = f"{progress.done:,.0f}" + (f" of {progress.total:,.0f}" if progress.total else "")
+    rate = f", {progress.rate:,.0f} {progress.unit}/s" if progress.rate else ""
+    return f"{done} {progress.unit}{rate}" + (f", {progress.note}" if progress.note else "")
+
+
+def _cause(failure: types.Failure) -> str:
+    return f"{failure.cause_type}: {failure.message}" if failure.cause_type else failure.message or failure.kind
+
+
+def _seconds(duration_us: int) -> str:
+    return f"{duration_us / 1e6:.1f} s"

@@ -1,0 +1,62 @@
+"""watch: a run as a live tree on a terminal, the log line by line elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.live import Live
+
+from .options import AsJson, client
+from .output import console
+from .run_tree import RunTree, line_of
+
+REFRESHES_PER_S = 8
+
+
+def register(app: typer.Typer) -> None:
+    app.command(rich_help_panel="Look")(watch)
+
+
+def watch(
+    run_id: Annotated[str, typer.Argument(metavar="[RUN]", help="A run; without one, everything new.")] = "",
+    project: Annotated[str, typer.Option(help="Everything new in this project.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Watch a run until it ends, or a project for as long as you like (Ctrl-C stops).
+
+    Exits with 1 where the run did not succeed.
+    """
+    with client() as hw:
+        told = hw.runs[run_id].follow() if run_id else hw.watch(project or None)
+        if as_json:
+            _print_json(told)
+        elif run_id and sys.stdout.isatty():
+            _show_tree(told)
+        else:
+            _print_lines(told)
+        if run_id and hw.runs[run_id].state != "SUCCEEDED":
+            raise typer.Exit(1)
+
+
+def _show_tree(told: Any) -> None:
+    tree = RunTree()
+    with Live(tree, console=console(), refresh_per_second=REFRESHES_PER_S) as live:
+        for each in told:
+            tree.hear(each)
+        live.refresh()
+
+
+def _print_lines(told: Any) -> None:
+    for each in told:
+        line = line_of(each)
+        if line:
+            print(line, flush=True)
+
+
+def _print_json(told: Any) -> None:
+    import msgspec
+
+    for each in told:
+        print(msgspec.json.encode(each).decode(), flush=True)

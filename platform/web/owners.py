@@ -1,0 +1,98 @@
+"""The owners over Ray: orders, appends, and how each actor is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+
+from ..actors.names import find, forget, living
+from ..data.write import WrittenFile, write_files
+from ..errors import HeadwaterError, InvalidInput, Unavailable
+from ..wire import api
+from ..wire.calls import Order
+from .seams import Append, Done, Refused
+
+NEEDED: Final = ("conductor", "scheduler", "gpu_pool", "registry")
+ALIVE: Final = "alive"
+DESCRIBE_TIMEOUT_S: Final = 2.0
+APPEND_TIMEOUT_S: Final = 300.0
+
+
+class RayOwners:
+    """An `Owners` on the named actors of this cluster."""
+
+    async def order(self, owner: str, order: Order) -> Done | Refused:
+        answer = await ask(owner, "order", order)
+        refused = answer.get("refused")
+        return msgspec.convert(refused, Refused) if refused is not None else Done(result=answer.get("done"))
+
+    async def append(self, append: Append) -> api.Appended | Refused:
+        """Writes the data files here and has the TableWriter commit them."""
+        source = await asyncio.to_thread(pa.memory_map, append.path)
+        with source:
+            try:
+                stream = await asyncio.to_thread(pa.ipc.open_stream, source)
+            except pa.ArrowInvalid as error:
+                what = f"The body is no Arrow IPC stream: {error}"
+                raise InvalidInput(what, remedy="Write it with pa.ipc.new_stream.") from None
+            target = await ask("table_writer", "prepare", append.table, stream.schema, within_s=APPEND_TIMEOUT_S)
+            files = await asyncio.to_thread(_write, target, stream)
+        said = await ask(
+            "table_writer", "append", append.table, files, append.key, append.project, append.principal,
+            within_s=APPEND_TIMEOUT_S,
+        )  # fmt: skip
+        return msgspec.convert({**said, "commit_key": append.key}, api.Appended)
+
+    async def describe(self) -> list[api.ActorView]:
+        names = await asyncio.to_thread(living, "")
+        return list(await asyncio.gather(*map(_view, names)))
+
+    async def ready(self) -> dict[str, str]:
+        views = await asyncio.gather(*map(_view, NEEDED))
+        return {view.name: "ok" if view.state == ALIVE else view.state for view in views}
+
+    async def flow_metrics(self) -> list[api.FlowMetrics]:
+        return msgspec.convert(await ask("views", "flow_metrics"), list[api.FlowMetrics])
+
+
+async def ask(actor: str, method: str, *words: Any, within_s: float | None = None) -> Any:
+    """The actor's answer; our own errors as it raised them, Unavailable where none came."""
+    handle = await asyncio.to_thread(find, actor)
+    try:
+        async with asyncio.timeout(within_s):
+            return await getattr(handle, method).remote(*words)
+    except RayTaskError as error:
+        if isinstance(error.cause, HeadwaterError):
+            raise error.cause from None
+        raise
+    except (RayActorError, GetTimeoutError) as error:
+        forget(actor)
+        remedy = "Try again in a moment; `headwater actors` shows how it is."
+        raise Unavailable(f"The actor {actor!r} does not answer now ({type(error).__name__})", remedy=remedy) from None
+
+
+async def _view(name: str) -> api.ActorView:
+    try:
+        said = await ask(name, "describe", within_s=DESCRIBE_TIMEOUT_S)
+    except TimeoutError:
+        return api.ActorView(name=name, state=f"no answer within {DESCRIBE_TIMEOUT_S:g} s")
+    except Unavailable as error:
+        return api.ActorView(name=name, state=error.what)
+    except RayError as error:
+        return api.ActorView(name=name, state=f"starting ({type(error).__name__})")
+    return msgspec.convert({**said, "state": ALIVE}, api.ActorView, strict=False)
+
+
+def _write(target: Any, stream: pa.RecordBatchStreamReader) -> list[WrittenFile]:
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from stream
+        except pa.ArrowInvalid as error:
+            raise InvalidInput(f"The Arrow IPC stream breaks off: {error}", remedy="Send it whole.") from None
+
+    return list(write_files(target, batches()))

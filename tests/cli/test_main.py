@@ -1,0 +1,181 @@
+"""The command as a whole process, against the API on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from headwater.cli.listings import LISTINGS
+from headwater.cli.main import parse
+from headwater.core.records import DeadLetter, StepState
+from headwater.wire.types import Failure, StepLeased, StepWaiting
+from headwater.wire.types import RunFailed as Failed
+
+from ..web.scene import TOKEN, a_scene, listening
+from ..web.story import T0, a_flow, a_run, a_step, accepted, an_attempt, run_id, started, succeeded
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+RUN = run_id(1)
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+async def headwater(*words: str, url: str = "", cwd: Path | None = None) -> Ended:
+    environment = {**os.environ, "HEADWATER_TOKEN": TOKEN, "COLUMNS": "200"} | ({"HEADWATER_URL": url} if url else {})
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "headwater.cli.main", *words, env=environment, cwd=cwd,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    return Ended(process.returncode or 0, out.decode(), err.decode())
+
+
+async def test_a_plain_json_listing_is_answered_from_the_table_alone() -> None:
+    quick = parse(["runs", "--state=FAILED", "--flow", "f", "--limit", "3", "--json"])
+    assert quick == (LISTINGS["runs",], {"state": "FAILED", "flow": "f"}, 3)
+    assert parse(["dlq", "list", "--json"]) == (LISTINGS["dlq", "list"], {}, 50)
+
+
+@pytest.mark.parametrize("words", [["runs"], ["runs", "--json", "--bogus", "x"], ["runs", "--json", "--help"], ["run"]])
+async def test_whatever_is_not_plain_is_read_by_typer(words: list[str]) -> None:
+    assert parse(words) is None
+
+
+async def test_both_ways_know_the_same_options() -> None:
+    from typer.main import get_command
+
+    from headwater.cli.app import app
+
+    root = get_command(app)
+    for words, listing in LISTINGS.items():
+        command = root
+        for word in words:
+            command = command.commands[word]  # type: ignore[attr-defined]
+        options = {parameter.name for parameter in command.params}
+        assert options - {"help"} == {*listing.filters, "limit", "as_json"}, words
+
+
+async def test_a_listing_is_json_for_programs_and_a_table_for_people(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        for number in range(1, 4):
+            scene.story.put("runs", a_run(number, state="FAILED" if number == 2 else "SUCCEEDED"))
+        quick = await headwater("runs", "--json", "--state", "FAILED", url=url)
+        assert [run["id"] for run in json.loads(quick.out)] == [run_id(2)]
+        people = await headwater("runs", "--limit", "2", url=url)
+        assert people.code == 0
+        assert run_id(3) in people.out
+        assert run_id(1) not in people.out
+        assert "\x1b" not in people.out
+
+
+@pytest.mark.parametrize("words", [("flows",), ("events", "types"), ("actors",), ("tables",), ("dlq", "list")])
+async def test_every_listing_can_be_shown(tmp_path: Path, words: tuple[str, ...]) -> None:
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        scene.story.put("flows", a_flow())
+        shown = await headwater(*words, url=url)
+        assert (shown.code, shown.err) == (0, "")
+        assert shown.out.strip()
+
+
+async def test_a_failed_run_shows_its_steps_and_the_users_traceback(tmp_path: Path) -> None:
+    frames = 'File "flows.py", line 3, in fit\nValueError: no rows\n'
+    failure = Failure(kind="exception", message="no rows", cause_type="ValueError", frames=frames)
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        step = a_step(RUN, 0, state=StepState.FAILED, failure=failure)
+        scene.story.put("runs", a_run(1, state="FAILED", failure=failure))
+        scene.story.put("steps", step)
+        scene.story.put("attempts", an_attempt(step, 7, state="FAILED", failure=failure))
+        logs = tmp_path / "logs" / "runs" / RUN
+        logs.mkdir(parents=True)
+        (logs / "0.1.log").write_text("reading\n")
+        shown = await headwater("run", "show", RUN, url=url)
+        assert "ValueError: no rows" in shown.out
+        read = await headwater("run", "logs", RUN, url=url)
+        assert read.out == f"==> fit #0, attempt 1, FAILED <==\nreading\n{frames}"
+
+
+async def test_watch_prints_plain_lines_and_tells_by_its_exit_how_the_run_ended(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        scene.story.put("runs", a_run(1, state="SUCCEEDED"))
+        scene.tell(accepted(), started(), succeeded(), run=RUN)
+        scene.story.put("runs", a_run(2, state="FAILED"))
+        scene.tell(Failed(flow="f", duration_us=1, failure=Failure(kind="lost", message="gone")), run=run_id(2))
+        good = await headwater("watch", RUN, url=url)
+        assert [line.split()[3] for line in good.out.splitlines()] == ["run.accepted", "run.started", "run.succeeded"]
+        assert good.code == 0
+        assert (await headwater("watch", run_id(2), url=url)).code == 1
+
+
+async def test_publish_sends_the_data_and_says_the_id(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        said = await headwater("publish", "flights.landed", "--data", '{"month": 10}', "--id", "e-9", url=url)
+        assert "e-9" in said.out
+        wrong = await headwater("publish", "flights.landed", "--data", "{month}", url=url)
+        assert wrong.code == 1
+        assert wrong.err.startswith("headwater: The data is not JSON")
+
+
+async def test_a_dead_letter_shows_its_raw_bytes(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        letter = DeadLetter(
+            id="d1", owner="conductor", code="invalid_json", reason="The body is not JSON.", topic="headwater.events",
+            raw=b"\xff{oops", received_us=T0,
+        )  # fmt: skip
+        scene.story.put("dead_letters", letter)
+        shown = await headwater("dlq", "show", "d1", url=url)
+        assert "\\xff{oops" in shown.out
+
+
+async def test_errors_are_one_sentence_with_the_remedy_and_no_traceback(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        missing = await headwater("run", "show", "nope", url=url)
+        assert (missing.code, missing.err) == (1, "headwater: There is no run 'nope'. See `headwater runs`.\n")
+    gone = await headwater("runs", "--json", url="http://127.0.0.1:9")
+    assert gone.code == 1
+    assert gone.err.count("\n") == 1
+    assert (await headwater("bogus", url=url)).code == 2
+
+
+async def test_doctor_names_the_part_that_is_not_well(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        scene.owners.parts = {"conductor": "ok", "scheduler": "starting"}
+        checks = json.loads((await headwater("doctor", "--json", url=url, cwd=tmp_path)).out)
+        found = {check["part"]: check["is_well"] for check in checks}
+        assert found["API"]
+        assert found["conductor"]
+        assert not found["scheduler"]
+        assert not found["broker"]
+        assert all(check["remedy"] for check in checks if not check["is_well"])
+
+
+async def test_the_tree_shows_steps_devices_and_progress() -> None:
+    from rich.console import Console
+
+    from headwater.cli.run_tree import RunTree
+    from headwater.wire.calls import Progress
+    from headwater.wire.types import Demand, Entry
+
+    tree, step = RunTree(), {"step_id": f"{RUN}/0", "name": "fit"}
+    waiting = StepWaiting(**step, ordinal=0, priority=0, demand=Demand(), since_us=T0)
+    leased = StepLeased(**step, attempt=1, fence=7, node="local", devices=("local/0",), demand=Demand())
+    about = {"subject": RUN, "project": "eta", "principal": "p", "time_us": T0, "run_id": RUN}
+    for position, body in enumerate((accepted(), started(), waiting, leased), 1):
+        tree.hear(Entry(position=position, seq=position, body=body, **about))
+    tree.hear(Progress(fence=7, run_id=RUN, attempt=1, worker="w", done=50, total=100, rate=9, note="loss 0.5", **step))
+    console = Console(width=120, record=True, file=open(os.devnull, "w"))
+    console.print(tree)
+    console.file.close()
+    text = console.export_text()
+    assert "eta/train_delay RUNNING" in text
+    assert "fit leased  local/0" in text
+    assert "50 of 100 rows, 9 rows/s, loss 0.5" in text
