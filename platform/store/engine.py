@@ -13,7 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import Unavailable
-from .schema import LOG_HEAD, METADATA, OWNERS
+from .migrate import upgrade
+from .schema import LOG_HEAD, OWNERS
 
 BUSY_TIMEOUT_MS = 10_000
 
@@ -40,7 +41,7 @@ def create(url: str, *, store_epoch: str) -> None:
     engine = open_engine(url)
     try:
         with engine.begin() as connection:
-            METADATA.create_all(connection)
+            upgrade(connection)
             if connection.execute(sa.select(LOG_HEAD.c.id)).first() is None:
                 connection.execute(LOG_HEAD.insert().values(**_first_head(store_epoch)))
     except sa.exc.OperationalError as error:

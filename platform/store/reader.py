@@ -41,6 +41,11 @@ class Picture:
     def scalar(self, statement: sa.Select[Any]) -> Any:
         return self._connection.execute(statement).scalar()
 
+    def entries(self, *where: sa.ColumnElement[bool]) -> list[Entry]:
+        """The entries of the log for which all of `where` holds, in order."""
+        rows = self._connection.execute(sa.select(LOG).where(*where).order_by(LOG.c.position))
+        return [entry for row in rows if (entry := entry_of(row)) is not None]
+
 
 class Reader:
     """Blocking; safe for several threads, each call on a connection of its own."""

@@ -61,7 +61,7 @@ def _type_of(kind: Any) -> sa.types.TypeEngine[Any]:
 def _table(name: str, struct: type[msgspec.Struct], keys: tuple[str, ...], *rest: sa.schema.SchemaItem) -> sa.Table:
     hints = typing.get_type_hints(struct)
     columns = [_column(field, hints[field], key=field in keys) for field in struct.__struct_fields__]
-    return sa.Table(name, METADATA, *columns, *rest, info={"struct": struct, "keys": keys}, sqlite_with_rowid=True)
+    return sa.Table(name, METADATA, *columns, *rest, info={"struct": struct, "keys": keys})
 
 
 LOG_HEAD: Final = sa.Table(
