@@ -23,11 +23,11 @@ def test_a_parameter_that_does_not_fit_is_named_with_its_value() -> None:
     def made(n: int) -> int:
         return n
 
-    with pytest.raises(InvalidInput, match="Parameter 'n' of flow made is 'many'.*integer"):
+    with pytest.raises(InvalidInput, match=r"Parameter 'n' of flow made is 'many'.*integer"):
         made.parameters.converted({"n": "many"})
     with pytest.raises(InvalidInput, match="needs the parameter 'n'"):
         made.parameters.converted({})
-    with pytest.raises(InvalidInput, match="no parameter 'm'. Did you mean 'n'|no parameter 'm'"):
+    with pytest.raises(InvalidInput, match="no parameter 'm'"):
         made.parameters.converted({"n": 1, "m": 2})
 
 

@@ -114,7 +114,8 @@ def test_the_code_version_follows_content_requirements_and_python(tmp_path: Path
 
 
 def test_a_packed_bundle_unpacks_to_the_same_version(tmp_path: Path) -> None:
-    bundle = bundle_of(written(tmp_path / "a") if (tmp_path / "a").mkdir() is None else tmp_path)
+    (tmp_path / "a").mkdir()
+    bundle = bundle_of(written(tmp_path / "a"))
     assert pack(bundle) == pack(bundle)
     assert code_version(unpack(pack(bundle), tmp_path / "b")) == code_version(bundle)
 

@@ -228,7 +228,7 @@ def test_a_closed_execution_says_nothing_more_however_its_function_ends() -> Non
     recorder = Recorder()
     running = Execution("r", recorder)
 
-    def body() -> int:
+    def body() -> Any:
         try:
             return double(1).result()
         finally:

@@ -9,7 +9,7 @@ from headwater.sdk import StepFailed, current, flow, gather, step
 
 
 @step
-def add(a: int, b: int = 0) -> int:
+def add(a: int, b: Any = 0) -> Any:
     return a + b
 
 

@@ -1,0 +1,101 @@
+"""One attempt at a step, in the thread of user code: arguments in, result or failure out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from ..artifacts.files import Files
+from ..artifacts.payloads import content_of, payload_of
+from ..errors import InvalidInput
+from ..sdk.context import Current, Mark
+from ..sdk.failure import failure_of
+from ..sdk.invoke import invoke
+from ..sdk.serialise import loads
+from ..sdk.step import Step
+from ..wire.calls import AttemptOrder, Outcome
+from ..wire.types import Failure
+from .loaded_code import Code
+from .progress_feed import ProgressFeed
+from .stoppable import Gate, Stopped
+from .surroundings import Owner, Pins, surrounded
+
+
+class Attempt:
+    """Everything that one attempt needs. `perform` is called once, in the thread of user code."""
+
+    def __init__(self, order: AttemptOrder, *, home: Path, code: Code, pins: Pins, feed: ProgressFeed) -> None:
+        self.order, self.feed, self.gate = order, feed, Gate()
+        self._home, self._code, self._pins = home, code, pins
+        self._files = Files(home / "artifacts")
+        self._outcome: Outcome | None = None
+
+    @property
+    def log(self) -> Path:
+        order = self.order
+        return self._home / "logs" / "runs" / order.run_id / f"{order.ordinal}.{order.attempt}.log"
+
+    def perform(self) -> Outcome:
+        """How it ended. Raises nothing: whatever user code lets through is its failure."""
+        try:
+            self.gate.run(self._run)
+        except Stopped as stopped:
+            return self._outcome or Outcome(failure=self._stopped(stopped))
+        except BaseException as error:  # SystemExit of user code too: it ends the attempt, not the worker
+            failure = self._stopped(error) if self.gate.reason else failure_of(error, step=self.order.name)
+            return Outcome(failure=failure)
+        assert self._outcome is not None
+        return self._outcome
+
+    def _run(self) -> None:
+        order = self.order
+        if order.visible_devices is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = order.visible_devices
+        self._code.bind(order.code_version, order.bundle)
+        owner, place = Owner(order.run_id, order.project, order.principal), self._place(self.feed.tell)
+        with surrounded(self._home, owner, self._pins, place):
+            function = _function(self._code.find(order.function), order.function)
+            with _followed_streams(self.feed):
+                content = invoke(function, content_of(self._files, order.arguments), self._input)
+        self._outcome = Outcome(payload=payload_of(self._files, content))
+
+    def _place(self, tell: Callable[[Mark], None]) -> Current:
+        order = self.order
+        return Current(order.run_id, order.project, order.name, order.step_id, order.attempt, order.fence, tell)
+
+    def _input(self, ordinal: int) -> object:
+        if ordinal not in self.order.inputs:
+            what = f"The result of command {ordinal} did not come with the attempt"
+            raise InvalidInput(what, remedy="This is a fault of the platform: please report it")
+        return loads(content_of(self._files, self.order.inputs[ordinal]))
+
+    def _stopped(self, error: BaseException) -> Failure:
+        kind = self.gate.reason or "cancelled"
+        told = failure_of(error, step=self.order.name)
+        return Failure(kind=kind, message=stop_message(self.order, kind), frames=told.frames, step=self.order.name)
+
+
+def stop_message(order: AttemptOrder, kind: str) -> str:
+    if kind == "timeout":
+        return f"Attempt {order.attempt} of {order.name} did not end within {order.timeout_s:g} s"
+    return f"Attempt {order.attempt} of {order.name} was cancelled"
+
+
+def _function(found: object, reference: str) -> Callable[..., Any]:
+    if isinstance(found, Step):
+        function: Callable[..., Any] = found.function
+        return function
+    raise InvalidInput(f"{reference} is no step", remedy="Put @step on the function")
+
+
+def _followed_streams(feed: ProgressFeed) -> AbstractContextManager[object]:
+    """Hears the streams of tables; costs nothing in code that knows no tables."""
+    if "headwater.sdk.table" not in sys.modules:
+        return nullcontext()
+    from .stream_progress import followed
+
+    return followed(feed.tell_rows)

@@ -1,0 +1,90 @@
+"""The actor that runs flow functions: one code version, a thread for each run, no waiting on any database.
+
+A run comes with its record and is played back to where it stood. Its fence says which host it belongs to: an order
+with a newer fence takes the place of the execution that is here, one with an older fence is stale and dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import Conflict
+from ..wire.calls import Answer, RunOrder
+from . import memory_peak
+from .conductor_door import ConductorDoor, RayDoor
+from .hosted_run import HostedRun
+from .loaded_code import Code
+from .output import ThreadOutput
+
+RUNS_MAX: Final = 1_000
+
+
+class FlowHost:
+    """`home` is the platform's home folder on this node; without a door the Conductor is found by its name."""
+
+    def __init__(self, name: str, home: Path | str, door: ConductorDoor | None = None) -> None:
+        self._name, self._home = name, Path(home)
+        self._door = door or RayDoor()
+        self._code = Code(self._home)
+        self._output = ThreadOutput()
+        self._runs: dict[str, HostedRun] = {}
+        self._last = ("", 0)
+
+    async def ready(self) -> str:
+        """This host's id, once it can take orders."""
+        return self._name
+
+    async def execute(self, order: RunOrder) -> None:
+        """Starts the run and returns at once; a repeated or stale order changes nothing."""
+        self._heard("execute")
+        known = self._runs.get(order.run_id)
+        if known is not None and known.order.fence >= order.fence:
+            return
+        if known is not None:
+            known.close("another host has this run")
+        if len(self._runs) >= RUNS_MAX:
+            raise Conflict(f"{self._name} has {RUNS_MAX} runs already", remedy="Give the run to another host")
+        run = HostedRun(order, home=self._home, code=self._code, door=self._door, output=self._output)
+        self._runs[order.run_id] = run
+        run.start(self._ended)
+
+    async def deliver(self, answers: list[Answer]) -> None:
+        self._heard("deliver")
+        for answer in answers:
+            run = self._runs.get(answer.run_id)
+            if run is not None and run.order.fence == answer.fence:
+                run.deliver(answer.ordinal, answer.outcome)
+
+    async def close(self, run_id: str, fence: int, reason: str) -> None:
+        """The execution under this fence, or an older one, has no effect from now on."""
+        self._heard("close")
+        run = self._runs.get(run_id)
+        if run is not None and run.order.fence <= fence:
+            run.close(reason)
+
+    async def watch(self) -> None:
+        """Never returns: that the call fails says that this process has died."""
+        await asyncio.Event().wait()
+
+    async def describe(self) -> dict[str, Any]:
+        event, event_us = self._last
+        return {
+            "name": self._name,
+            "pid": os.getpid(),
+            "mailbox": len(self._runs),
+            "last_event": event,
+            "last_event_us": event_us,
+            "restarts": 0,
+            "memory_bytes": memory_peak.resident_bytes(),
+        }
+
+    def _ended(self, run: HostedRun) -> None:
+        if self._runs.get(run.order.run_id) is run:
+            del self._runs[run.order.run_id]
+
+    def _heard(self, event: str) -> None:
+        self._last = (event, time.time_ns() // 1000)

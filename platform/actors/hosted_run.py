@@ -1,0 +1,127 @@
+"""One run in a FlowHost: a thread that runs the flow function, and the line of what it has asked for.
+
+Commands leave in the order of their ordinals, one call to the Conductor at a time with all that has gathered; the
+end of the run leaves after the last of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from ..artifacts.files import Files
+from ..artifacts.payloads import content_of, payload_of
+from ..errors import InvalidInput, Unavailable
+from ..sdk.conduct import conclude
+from ..sdk.context import Current
+from ..sdk.flow import Flow
+from ..sdk.replay import Execution, Wish
+from ..wire.calls import Command, Outcome, Payload, RunEnd, RunOrder
+from .conductor_door import ConductorDoor, until_answered
+from .loaded_code import Code
+from .output import ThreadOutput
+from .surroundings import Owner, Pins, surrounded
+
+COMMANDS_MAX: Final = 1_000  # in one call
+ANSWER_WITHIN_S: Final = 300.0
+STACK_BYTES: Final = 1 << 20  # address space; only what is touched takes memory
+
+_stack_size = threading.Lock()
+
+
+class HostedRun:
+    """Lives on the host's loop; `send`, `keep` and `content` are called from its thread."""
+
+    def __init__(self, order: RunOrder, *, home: Path, code: Code, door: ConductorDoor, output: ThreadOutput) -> None:
+        self.order = order
+        self._home, self._code, self._door, self._output = home, code, door, output
+        self._files = Files(home / "artifacts")
+        self._loop = asyncio.get_running_loop()
+        self._execution = Execution(order.run_id, self, order.record)
+        self._line: list[Command] = []
+        self._end: RunEnd | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._on_end: Callable[[HostedRun], None] = lambda run: None
+
+    def start(self, on_end: Callable[[HostedRun], None]) -> None:
+        """`on_end` is called on the loop when there is nothing more to come from this execution."""
+        self._on_end = on_end
+        with _stack_size:
+            before = threading.stack_size(STACK_BYTES)
+            try:
+                threading.Thread(target=self._run, name=self.order.run_id, daemon=True).start()
+            finally:
+                threading.stack_size(before)
+
+    def deliver(self, ordinal: int, outcome: Outcome) -> None:
+        self._execution.deliver(ordinal, outcome)
+
+    def close(self, reason: str) -> None:
+        """Its thread raises at the next wait or call; nothing of it is sent any more."""
+        self._execution.close(reason)
+        self._line.clear()
+        self._on_end(self)
+
+    # The engine of the execution: in the thread of the flow.
+
+    def send(self, command: Command, wish: Wish) -> None:
+        self._loop.call_soon_threadsafe(self._enqueue, command)
+
+    def keep(self, content: bytes) -> Payload:
+        return payload_of(self._files, content)
+
+    def content(self, payload: Payload) -> bytes:
+        return content_of(self._files, payload)
+
+    def _run(self) -> None:
+        order = self.order
+        owner, place = Owner(order.run_id, order.project, order.principal), Current(order.run_id, order.project)
+        pins = Pins(order.run_id, self._door, self._loop)
+        log = self._home / "logs" / "runs" / order.run_id / "flow.log"
+        with self._output.to(log), surrounded(self._home, owner, pins, place, self._execution):
+            ended = conclude(self._flow, order.parameters or {}, self._execution)
+        if ended is not None:
+            outcome, preview = ended
+            end = RunEnd(run_id=order.run_id, fence=order.fence, outcome=outcome, preview=preview)
+            self._loop.call_soon_threadsafe(self._finish, end)
+
+    def _flow(self) -> Flow[Any, Any]:
+        self._code.bind(self.order.code_version, self.order.bundle)
+        found = self._code.find(self.order.function)
+        if not isinstance(found, Flow):
+            raise InvalidInput(f"{self.order.function} is no flow", remedy="Put @flow on the function")
+        return found
+
+    # The line: on the loop.
+
+    def _enqueue(self, command: Command) -> None:
+        self._line.append(command)
+        self._leave()
+
+    def _finish(self, end: RunEnd) -> None:
+        self._end = end
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._leaving is None or self._leaving.done():
+            self._leaving = self._loop.create_task(self._send_line())
+
+    async def _send_line(self) -> None:
+        try:
+            while self._line and not self._execution.closed:
+                gathered, self._line[:COMMANDS_MAX] = self._line[:COMMANDS_MAX], []
+                reason = await until_answered(lambda: self._issue(gathered), within_s=ANSWER_WITHIN_S)  # noqa: B023
+                if reason:
+                    self.close(reason)
+            if self._end is not None and not self._execution.closed:
+                end, self._end = self._end, None
+                await until_answered(lambda: self._door.ended(end), within_s=ANSWER_WITHIN_S)
+                self._on_end(self)
+        except Unavailable as error:
+            self.close(str(error))  # whoever takes the Conductor's place hands the run to a host again
+
+    async def _issue(self, commands: list[Command]) -> str:
+        return await self._door.issue(self.order.run_id, self.order.fence, commands)

@@ -1,0 +1,99 @@
+"""A Conductor's desk in this process, which keeps what hosts and workers say and answers as it is told."""
+
+import asyncio
+from pathlib import Path
+
+from headwater.artifacts.files import Files
+from headwater.sdk.serialise import dumps
+from headwater.wire.calls import (
+    AttemptOrder,
+    Command,
+    Effect,
+    Payload,
+    PinnedModel,
+    PinnedTable,
+    Progress,
+    RunEnd,
+    RunOrder,
+)
+from headwater.wire.types import Failure
+
+VERSION = "v" * 64
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.issued: asyncio.Queue[Command] = asyncio.Queue()
+        self.ends: asyncio.Queue[RunEnd] = asyncio.Queue()
+        self.heard: asyncio.Queue[Progress] = asyncio.Queue()
+        self.claims: list[int] = []
+        self.refusal = ""
+
+    async def issue(self, run_id: str, fence: int, commands: list[Command]) -> str:
+        for command in commands:
+            self.issued.put_nowait(command)
+        return self.refusal
+
+    async def ended(self, end: RunEnd) -> str:
+        self.ends.put_nowait(end)
+        return ""
+
+    async def pin(self, run_id: str, kind: str, name: str) -> PinnedTable | PinnedModel | Failure:
+        return Failure(kind="exception", message=f"there is no {kind} {name}")
+
+    async def claim(self, fence: int, worker: str, secret: str) -> str:
+        self.claims.append(fence)
+        return self.refusal
+
+    async def progress(self, items: list[Progress]) -> None:
+        for item in items:
+            self.heard.put_nowait(item)
+
+
+def bundled(home: Path, folder: Path, name: str, text: str) -> str:
+    """The digest of a bundle with one module."""
+    source = folder / "source"
+    source.mkdir(exist_ok=True)
+    (source / f"{name}.py").write_text(text)
+    return Files(home / "artifacts").put_tree(source)
+
+
+def attempt(
+    bundle: str,
+    function: str,
+    *arguments: object,
+    fence: int = 1,
+    effect: Effect = "retry",
+    timeout_s: float | None = None,
+) -> AttemptOrder:
+    return AttemptOrder(
+        fence=fence,
+        run_id="run",
+        step_id="run/0",
+        ordinal=0,
+        name=function.partition(":")[2],
+        attempt=fence,
+        project="p",
+        principal="tester",
+        function=function,
+        code_version=VERSION,
+        bundle=bundle,
+        arguments=Payload(inline=dumps((arguments, {}), place="x").content),
+        effect=effect,
+        timeout_s=timeout_s,
+    )
+
+
+def run_order(bundle: str, function: str, *, fence: int = 1, parameters: object = None) -> RunOrder:
+    return RunOrder(
+        run_id="run",
+        fence=fence,
+        project="p",
+        flow="made",
+        function=function,
+        code_version=VERSION,
+        bundle=bundle,
+        parameters=parameters or {},
+        principal="tester",
+        secret="",
+    )

@@ -1,0 +1,219 @@
+import asyncio
+import importlib.util
+import logging
+import pickle
+import sys
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from headwater.actors.worker import Worker
+from headwater.wire.calls import Outcome, Report
+
+_found = importlib.util.spec_from_file_location("worker_desk", Path(__file__).with_name("desk.py"))
+assert _found is not None
+assert _found.loader is not None
+desk: ModuleType = importlib.util.module_from_spec(_found)
+_found.loader.exec_module(desk)
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+STEPS = """
+import logging, os, sys, time
+from headwater.sdk import current, step
+
+@step
+def add(a, b): return a + b
+
+@step
+def breaks(): raise ValueError("no")
+
+@step
+def leaves(): sys.exit(3)
+
+@step
+def talks():
+    print("printed")
+    print("complained", file=sys.stderr)
+    os.system("echo from a child")
+    logging.getLogger("mine").info("logged")
+    import platform
+    return platform.system()
+
+@step
+def counts(path):
+    with open(path, "a") as file:
+        file.write("x")
+
+@step
+def naps():
+    while True:
+        time.sleep(0.01)
+
+@step
+def where(): return (current().run_id, current().attempt, current().fence, current().idempotency_key)
+
+@step
+def tells():
+    for done in range(1000):
+        current().progress(done, 1000, note="on its way")
+
+@step
+def large(): return b"x" * 100_000
+
+@step
+def unsendable(): return {"deep": [lambda: 0]}
+"""
+
+
+class Place:
+    def __init__(self, home: Path, bundle: str) -> None:
+        self.home, self.bundle, self.desk = home, bundle, desk.Desk()
+
+    @cached_property
+    def worker(self) -> Worker:  # made in the test itself: pytest gives each phase its own sys.stdout
+        return Worker("worker:1", self.home, self.desk)
+
+    async def run(self, function: str, *arguments: object, **more: Any) -> Report:
+        order = desk.attempt(self.bundle, f"worker_steps:{function}", *arguments, **more)
+        (report,) = await asyncio.wait_for(self.worker.run([order]), 20)
+        return report
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    home = tmp_path / "home"
+    yield Place(home, desk.bundled(home, tmp_path, "worker_steps", STEPS))
+    root.handlers, root.level = handlers, level
+    sys.modules.pop("worker_steps", None)
+
+
+def value_of(outcome: Outcome) -> Any:
+    assert outcome.failure is None, outcome.failure
+    assert outcome.payload is not None
+    assert outcome.payload.inline is not None
+    return pickle.loads(outcome.payload.inline)
+
+
+async def test_the_return_of_a_dispatch_is_the_completion(place: Place) -> None:
+    report = await place.run("add", 1, 2)
+    assert value_of(report.outcome) == 3
+    assert report.worker == await place.worker.hello()
+    assert report.ended_us >= report.started_us > 0
+    assert report.peak_memory_bytes > 0
+
+
+async def test_a_fence_runs_once_however_often_it_is_dispatched(place: Place, tmp_path: Path) -> None:
+    path = str(tmp_path / "count")
+    reports = await asyncio.gather(*(place.run("counts", path) for _ in range(3)))
+    assert reports == [await place.run("counts", path)] * 3
+    assert Path(path).read_text() == "x"
+
+
+async def test_a_failure_carries_the_users_frames_alone(place: Place) -> None:
+    failure = (await place.run("breaks")).outcome.failure
+    assert failure is not None
+    assert (failure.kind, failure.cause_type, failure.message) == ("exception", "ValueError", "no")
+    assert "in breaks" in failure.frames
+    assert "headwater" not in failure.frames.replace("headwater-", "")
+
+
+async def test_a_step_that_exits_fails_and_leaves_the_worker_alive(place: Place) -> None:
+    failure = (await place.run("leaves")).outcome.failure
+    assert failure is not None
+    assert failure.cause_type == "SystemExit"
+    assert value_of((await place.run("add", 1, 2, fence=2)).outcome) == 3
+
+
+async def test_all_that_a_step_prints_and_logs_is_in_its_log(place: Place) -> None:
+    assert value_of((await place.run("talks")).outcome) == "Linux"
+    lines = (place.home / "logs" / "runs" / "run" / "0.1.log").read_text().splitlines()
+    assert lines[:3] == ["printed", "complained", "from a child"]
+    assert lines[3].endswith("INFO mine: logged")
+
+
+async def test_a_once_step_claims_before_its_code_begins(place: Place, tmp_path: Path) -> None:
+    path = str(tmp_path / "count")
+    await place.run("counts", path, fence=1, effect="once")
+    place.desk.refusal = "claim_lost"
+    refused = await place.run("counts", path, fence=2, effect="once")
+    assert place.desk.claims == [1, 2]
+    assert refused.outcome.failure is not None
+    assert "claim_lost" in refused.outcome.failure.message
+    assert Path(path).read_text() == "x"
+
+
+async def test_a_step_over_its_time_is_stopped_with_the_frames_where_it_stood(place: Place) -> None:
+    failure = (await place.run("naps", timeout_s=0.05)).outcome.failure
+    assert failure is not None
+    assert failure.kind == "timeout"
+    assert "0.05 s" in failure.message
+    assert "in naps" in failure.frames
+    assert value_of((await place.run("add", 1, 2, fence=2)).outcome) == 3
+
+
+async def test_a_cancelled_step_is_stopped(place: Place) -> None:
+    running = asyncio.create_task(place.run("naps"))
+    await asyncio.wait_for(place.desk.heard.get(), 10)  # its first word: it runs
+    await place.worker.cancel(1, 10.0)
+    failure = (await running).outcome.failure
+    assert failure is not None
+    assert failure.kind == "cancelled"
+
+
+async def test_an_attempt_that_has_not_begun_is_called_back(place: Place, tmp_path: Path) -> None:
+    running = asyncio.create_task(place.run("naps"))
+    path = str(tmp_path / "count")
+    waiting = asyncio.create_task(place.run("counts", path, fence=2))
+    await asyncio.wait_for(place.desk.heard.get(), 10)
+    await place.worker.cancel(2, 10.0)
+    await place.worker.cancel(1, 10.0)
+    failure = (await waiting).outcome.failure
+    assert failure is not None
+    assert failure.kind == "cancelled"
+    await running
+    assert not Path(path).exists()
+
+
+async def test_code_knows_where_it_runs(place: Place) -> None:
+    assert value_of((await place.run("where", fence=7)).outcome) == ("run", 7, 7, "run/0")
+
+
+async def test_progress_is_thinned_and_its_last_word_arrives(place: Place) -> None:
+    await place.run("tells")
+    await asyncio.sleep(0)
+    heard = [place.desk.heard.get_nowait() for _ in range(place.desk.heard.qsize())]
+    assert 1 <= len(heard) <= 10
+    assert (heard[-1].done, heard[-1].total, heard[-1].note) == (999, 1000, "on its way")
+
+
+async def test_a_large_result_is_an_artifact(place: Place) -> None:
+    payload = (await place.run("large")).outcome.payload
+    assert payload is not None
+    assert payload.inline is None
+    assert payload.digest is not None
+
+
+async def test_a_result_that_cannot_be_sent_names_its_path(place: Place) -> None:
+    failure = (await place.run("unsendable")).outcome.failure
+    assert failure is not None
+    assert "['deep'][0]" in failure.message
+
+
+async def test_another_code_version_is_refused(place: Place) -> None:
+    await place.run("add", 1, 2)
+    import msgspec
+
+    order = msgspec.structs.replace(desk.attempt(place.bundle, "worker_steps:add", fence=2), code_version="w" * 64)
+    (report,) = await place.worker.run([order])
+    assert report.outcome.failure is not None
+    assert "code version" in report.outcome.failure.message
