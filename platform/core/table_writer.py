@@ -48,8 +48,8 @@ class SnapshotFact(Struct, frozen=True, kw_only=True):
 class Seen(Struct, frozen=True, kw_only=True):
     """What the catalog held of a table, looked at when its announced head was `announced`.
 
-    `line` are the snapshots since then, oldest first; None where the head is no ancestor of `current` any more.
-    An empty `metadata_location` means that the table is gone.
+    `line` are the snapshots since then, oldest first; None where the head is no ancestor of `current` any more, and
+    then `keyed` are those of the table's whole line that carry a key. Without a `metadata_location` the table is gone.
     """
 
     table: str
@@ -59,6 +59,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     metadata_location: str
     columns: tuple[tuple[str, str], ...]
     rows_total: int = 0
+    keyed: tuple[SnapshotFact, ...] = ()
     author: Author | None = None
 
 
@@ -122,15 +123,7 @@ def _announce(self: TableWriter, turn: Turn, seen: Seen, fact: SnapshotFact) -> 
     if total is None:  # a writer that does not count
         total = max(0, (before.rows_total if before else 0) + fact.rows_added - fact.rows_deleted)
     self.heads.put(seen.table, _head(turn, seen, fact.id, total))
-    if fact.key:
-        row = CommitKey(
-            table=seen.table,
-            key=fact.key,
-            snapshot_id=fact.id,
-            rows_added=fact.rows_added,
-            committed_us=fact.committed_us,
-        )
-        self.keys.put((seen.table, fact.key), row)
+    _spend(self, seen.table, fact)
     body = TableCommitted(
         table=seen.table,
         snapshot_id=fact.id,
@@ -145,7 +138,22 @@ def _announce(self: TableWriter, turn: Turn, seen: Seen, fact: SnapshotFact) -> 
     _say(turn, body, seen.table, author)
 
 
+def _spend(self: TableWriter, table: str, fact: SnapshotFact) -> None:
+    if fact.key:
+        row = CommitKey(
+            table=table,
+            key=fact.key,
+            snapshot_id=fact.id,
+            rows_added=fact.rows_added,
+            committed_us=fact.committed_us,
+        )
+        self.keys.put((table, fact.key), row)
+
+
 def _reset(self: TableWriter, turn: Turn, seen: Seen) -> None:
+    """The line before the reset is announced no more, but the keys in it stay spent."""
+    for fact in seen.keyed:
+        _spend(self, seen.table, fact)
     if seen.metadata_location:
         self.heads.put(seen.table, _head(turn, seen, seen.current, seen.rows_total))
     else:
