@@ -24,6 +24,6 @@ def deploy(
     if as_json:
         print_json(deployed)
         return
-    console().print(f"Deployed {path} as {deployed.version[:12]}", markup=False)
+    console().print(f"Deployed {path} as {deployed.code_version[:12]}", markup=False)
     for flow in deployed.flows:
         console().print(f"  {flow}", markup=False)

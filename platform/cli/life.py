@@ -1,4 +1,4 @@
-"""up, down, demo: the platform's own life; the work is done in `local/`."""
+"""up, down, demo: the platform's own life; the work is done in `local/` and `demo.py`."""
 
 from __future__ import annotations
 
@@ -31,23 +31,25 @@ def up(
 ) -> None:
     """Start the platform; Ctrl-C stops it in order. State stays in the home folder."""
     flags = {"home": home, "config": config, "gpus": gpus, "port": port, "serve_port": serve_port, "detach": detach}
-    _hand_over("up", flags)
+    _hand_over("..local.up", flags)
 
 
 def down(home: Annotated[Path | None, HOME] = None) -> None:
     """Stop the platform of a home folder, in order. State stays."""
-    _hand_over("down", {"home": home})
+    _hand_over("..local.down", {"home": home})
 
 
 def demo(
     home: Annotated[Path | None, HOME] = None,
+    port: Annotated[int | None, PORT] = None,
+    serve_port: Annotated[int | None, SERVE_PORT] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the platform running.")] = False,
 ) -> None:
     """Run the main job on real flights, from an event to a prediction, with its state live in the terminal."""
-    _hand_over("demo", {"home": home, "keep": keep})
+    _hand_over(".demo", {"home": home, "keep": keep, "port": port, "serve_port": serve_port})
 
 
 def _hand_over(module: str, flags: dict[str, Any]) -> None:
-    main = importlib.import_module(f"..local.{module}", __package__).main
+    main = importlib.import_module(module, __package__).main
     code = main(**flags)
     raise typer.Exit(code or 0)

@@ -191,7 +191,7 @@ def _bar(progress: Progress) -> RenderableType:
 
 
 def line_of(told: Told) -> str:
-    """What was told in one line without control characters; empty for what is not worth one."""
+    """What was told in one line without control characters."""
     if isinstance(told, Progress):
         return f"           {told.name}: {_amount(told)}"
     words = _words(told.body)

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import typer
 from rich.live import Live
 
+from ..wire.calls import Progress
 from .options import AsJson, client
 from .output import console
 from .run_tree import RunTree, line_of
 
 REFRESHES_PER_S = 8
+PROGRESS_EVERY_US = 2_000_000
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +31,7 @@ def watch(
     Exits with 1 where the run did not succeed.
     """
     with client() as hw:
-        told = hw.runs[run_id].follow() if run_id else hw.watch(project or None)
+        told = hw.runs[run_id].follow() if run_id else hw.follow(project or None)
         if as_json:
             _print_json(told)
         elif run_id and sys.stdout.isatty():
@@ -49,10 +51,13 @@ def _show_tree(told: Any) -> None:
 
 
 def _print_lines(told: Any) -> None:
+    shown_us: dict[str, int] = {}
     for each in told:
-        line = line_of(each)
-        if line:
-            print(line, flush=True)
+        if isinstance(each, Progress):
+            if each.time_us - shown_us.get(each.step_id, 0) < PROGRESS_EVERY_US:
+                continue
+            shown_us[each.step_id] = each.time_us
+        print(line_of(each), flush=True)
 
 
 def _print_json(told: Any) -> None:

@@ -102,8 +102,14 @@ class Client:
 
     def watch(self, project: str | None = None, *, since: str | None = None) -> Generator[Entry, None, None]:
         """Every new entry of a project, or of all: from now on, or after the cursor `since`. Does not end."""
+        return _entries(self.follow(project, since=since))
+
+    def follow(
+        self, project: str | None = None, *, since: str | None = None
+    ) -> Generator[Entry | Progress, None, None]:
+        """Like `watch`, with the progress of running steps in between."""
         since = since or cursor_of(self._do(client_calls.status()))
-        return _entries(self._told(client_stream.Watch(watch_path(project), since=since)))
+        return self._told(client_stream.Watch(watch_path(project), since=since))
 
     def flows(self) -> list[api.FlowView]:
         return self._do(client_calls.flows())
@@ -247,10 +253,14 @@ class AsyncClient:
 
     async def watch(self, project: str | None = None, *, since: str | None = None) -> AsyncIterator[Entry]:
         """As of the first `anext`, or after the cursor `since`."""
-        since = since or cursor_of(await self._do(client_calls.status()))
-        async for told in self._told(client_stream.Watch(watch_path(project), since=since)):
+        async for told in self.follow(project, since=since):
             if is_entry(told):
                 yield told
+
+    async def follow(self, project: str | None = None, *, since: str | None = None) -> AsyncIterator[Entry | Progress]:
+        since = since or cursor_of(await self._do(client_calls.status()))
+        async for told in self._told(client_stream.Watch(watch_path(project), since=since)):
+            yield told
 
     def flows(self) -> Awaitable[list[api.FlowView]]:
         return self._do(client_calls.flows())

@@ -254,7 +254,7 @@ class Queries:
 def _by_state(connection: sa.Connection, table: sa.Table, states: tuple[str, ...]) -> dict[str, int]:
     state = table.c.state
     counted = sa.select(state, sa.func.count()).where(state.in_(states)).group_by(state)
-    found = {name: int(count) for name, count in connection.execute(counted).tuples()}
+    found = {str(row[0]): int(row[1]) for row in connection.execute(counted)}
     return {name: found.get(name, 0) for name in states}
 
 

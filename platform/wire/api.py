@@ -176,7 +176,7 @@ class FlowView(Answer, frozen=True):
 class Deployed(Answer, frozen=True):
     """What `POST /v1/deploys` answers: the code version and its flows as `project/flow`."""
 
-    version: str
+    code_version: str
     flows: tuple[str, ...]
     command: str
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from scenes.store import T0, a_flow, a_run, a_step, accepted, an_attempt, run_id, started, succeeded
+from scenes.web import TOKEN, a_scene, listening
 
 from headwater.cli.listings import LISTINGS
 from headwater.cli.main import parse
 from headwater.core.records import DeadLetter, StepState
 from headwater.wire.types import Failure, StepLeased, StepWaiting
 from headwater.wire.types import RunFailed as Failed
-
-from ..web.scene import TOKEN, a_scene, listening
-from ..web.story import T0, a_flow, a_run, a_step, accepted, an_attempt, run_id, started, succeeded
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 RUN = run_id(1)
@@ -165,16 +165,16 @@ async def test_the_tree_shows_steps_devices_and_progress() -> None:
     from headwater.wire.calls import Progress
     from headwater.wire.types import Demand, Entry
 
-    tree, step = RunTree(), {"step_id": f"{RUN}/0", "name": "fit"}
+    tree = RunTree()
+    step: dict[str, Any] = {"step_id": f"{RUN}/0", "name": "fit"}
     waiting = StepWaiting(**step, ordinal=0, priority=0, demand=Demand(), since_us=T0)
     leased = StepLeased(**step, attempt=1, fence=7, node="local", devices=("local/0",), demand=Demand())
-    about = {"subject": RUN, "project": "eta", "principal": "p", "time_us": T0, "run_id": RUN}
+    about: dict[str, Any] = {"subject": RUN, "project": "eta", "principal": "p", "time_us": T0, "run_id": RUN}
     for position, body in enumerate((accepted(), started(), waiting, leased), 1):
         tree.hear(Entry(position=position, seq=position, body=body, **about))
     tree.hear(Progress(fence=7, run_id=RUN, attempt=1, worker="w", done=50, total=100, rate=9, note="loss 0.5", **step))
-    console = Console(width=120, record=True, file=open(os.devnull, "w"))
+    console = Console(width=120, record=True, file=io.StringIO())
     console.print(tree)
-    console.file.close()
     text = console.export_text()
     assert "eta/train_delay RUNNING" in text
     assert "fit leased  local/0" in text

@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from scenes.store import a_flow, a_run, accepted, run_id, started, succeeded
+from scenes.web import TOKEN, a_scene, listening
 
 from headwater.errors import InvalidInput, NotFound, Unavailable
 from headwater.sdk.client import AsyncClient, Client
@@ -18,9 +20,6 @@ from headwater.sdk.client_calls import RunFailed
 from headwater.wire.calls import Progress
 from headwater.wire.types import Failure
 from headwater.wire.types import RunFailed as RunFailedEntry
-
-from ..web.scene import TOKEN, a_scene, listening
-from ..web.story import a_flow, a_run, accepted, run_id, started, succeeded
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 RUN = run_id(1)

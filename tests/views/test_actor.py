@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,14 +15,17 @@ from headwater.events.kafka_link import KafkaSettings
 from headwater.events.relay import message_of
 from headwater.views.actor import Views, entry_of
 from headwater.wire.topics import RUNS
-from headwater.wire.types import Entry, RunStarted, RunSucceeded
+from headwater.wire.types import AnyBody, Entry, RunStarted, RunSucceeded
 
 if TYPE_CHECKING:
     from headwater.local.broker import Broker
 
 
 def entries() -> list[Entry]:
-    bodies = (RunStarted(flow="f", host="h"), RunSucceeded(flow="f", duration_us=9, result={"mae": 3.5}))
+    bodies: tuple[AnyBody, ...] = (
+        RunStarted(flow="f", host="h"),
+        RunSucceeded(flow="f", duration_us=9, result={"mae": 3.5}),
+    )
     return [
         Entry(position=n, body=body, subject="r1", project="eta", principal="p", time_us=n, run_id="r1", seq=n)
         for n, body in enumerate(bodies, 1)
@@ -46,7 +49,7 @@ async def test_runs_in_the_topic_are_in_the_windows(broker: Broker, tmp_path: Pa
         home=str(tmp_path), store_url="", bootstrap=broker.bootstrap, settings=load(environment={}), http_port=0,
         serve_port=0,
     )  # fmt: skip
-    views = Views(wiring)
+    views: Any = Views(wiring)
     await views.start()
     try:
         async with asyncio.timeout(60):

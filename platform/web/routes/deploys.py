@@ -48,7 +48,7 @@ async def deploy(request: Request) -> Response:
     if isinstance(answer, Refused):
         return refusal(answer, status=422)
     flows = tuple(f"{flow.project}/{flow.name}" for flow in packed.manifest.flows)
-    return JsonAnswer(api.Deployed(version=packed.version, flows=flows, command=command))
+    return JsonAnswer(api.Deployed(code_version=packed.version, flows=flows, command=command))
 
 
 def keep(body: bytes, files: Files, spool: Path) -> Packed:

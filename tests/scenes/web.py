@@ -25,7 +25,7 @@ from headwater.wire import api
 from headwater.wire.calls import Order
 from headwater.wire.topics import TOPICS
 
-from .story import Story
+from .store import Story
 
 TOKEN = "secret"
 
