@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .conductor import ConductorActor
 from .flow_host import FlowHost
 from .names import NAMESPACE
+from .ray_nodes import RayNode
 from .wiring import Wiring
 from .worker import Worker
 
@@ -52,6 +54,30 @@ def flow_host(wiring: Wiring, host: str) -> Any:
 
 def worker(wiring: Wiring, name: str, placed: Any = None) -> Any:
     return _short_lived(Worker, f"worker:{name}", name, wiring.home, placed=placed)
+
+
+def node_agent(wiring: Wiring, name: str, node: RayNode) -> Any:
+    """The living agent of that node, or a new one on it. `gpus` and `cpus` of the settings are this machine's."""
+    from .node_agent import NodeAgent
+
+    settings = wiring.settings
+    remote: Any = ray.remote(NodeAgent)
+    return remote.options(
+        name=f"node_agent:{name}",
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=0,
+        max_task_retries=0,
+        max_concurrency=CALLS_AT_ONCE,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
+    ).remote(
+        name,
+        gpus=wiring.gpus if node.here else 0,
+        cpus=settings.ray.cpus if node.here else 0,
+        report_every_s=settings.leases.lease_lifetime_s / 3,
+    )
 
 
 def long_lived(kind: type, name: str, *arguments: Any) -> Any:

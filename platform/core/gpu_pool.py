@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from ..errors import did_you_mean
 from ..wire import calls
 from ..wire import types as t
+from .gpu_messages import LOGICAL, Event, Examine, Examined, NodeGone, NodeReport, Released, Reported
 from .inbox import Arrived, Inbox, Ordered, TopicGap
 from .inventory import DeviceRow, Node
 from .ledger import Book, Ledger
@@ -24,60 +24,10 @@ from .records import Lease, LeaseState, Offset
 from .turn import Turn
 
 OWNER: Final = "gpu_pool"
-LOGICAL: Final = "logical"
 PRINCIPAL: Final = "headwater"
 RESTORED: Final = 0  # the fence of a device.freed that frees the device of whatever it had
 
 replace = msgspec.structs.replace
-
-
-class NodeReport(Struct, frozen=True, kw_only=True):
-    """What a NodeAgent says of its node."""
-
-    node: str
-    ray_node: str
-    cpus_milli: int
-    memory_bytes: int
-    devices: tuple[t.Device, ...] = ()
-    labels: dict[str, str] = {}
-
-
-class Reported(Struct, frozen=True):
-    report: NodeReport
-
-
-class NodeGone(Struct, frozen=True):
-    node: str
-    reason: str
-
-
-class Released(Struct, frozen=True):
-    """An attempt that has ended, with its leases as the rows have them. `worker` is None where none was ever bound."""
-
-    fence: int
-    worker: str | None
-    seen_empty: bool
-    leases: tuple[Lease, ...]
-
-
-class Examined(Struct, frozen=True):
-    """The NodeAgent's last word: whether nothing of the attempt is left, or why that is not known."""
-
-    fence: int
-    empty: bool
-    why: str = ""
-
-
-class Examine(Struct, frozen=True):
-    """Effect: look, for as long as is reasonable, until nothing of the attempt is left; answered by `Examined`."""
-
-    fence: int
-    node: str
-    worker: str
-    devices: tuple[str, ...]
-
-
-Event = Reported | NodeGone | Released | Examined | Ordered | Arrived | TopicGap
 
 
 class GpuPool:
@@ -169,7 +119,7 @@ class GpuPool:
         changed = False
         told = {device.id: device for device in report.devices}
         for known in self._devices_of(report.node):
-            if known.id not in told:
+            if known.id not in told and known.state != "QUARANTINED":
                 self.devices.put(known.id, replace(known, state="LEFT"))
                 changed = True
         for device in told.values():
@@ -199,8 +149,9 @@ class GpuPool:
     # Devices.
 
     def _released(self, turn: Turn, event: Released) -> None:
-        kept = tuple(lease for lease in event.leases if lease.state is LeaseState.RELEASING)
-        if not kept or event.fence in self.examined:
+        new = (lease for lease in event.leases if (lease.fence, lease.device) not in self.leases)
+        kept = tuple(lease for lease in new if lease.state is LeaseState.RELEASING)
+        if not kept:
             return
         for lease in kept:
             self.leases.load((lease.fence, lease.device), lease)
@@ -256,7 +207,8 @@ class GpuPool:
                 return self._drain(turn, order, data)
             case "device.restore":
                 return self._restore(turn, order, data)
-        return _refused(order, "unknown_command", f"The GpuPool knows node.drain and device.restore, not {order.kind!r}")
+        reason = f"The GpuPool knows node.drain and device.restore, not {order.kind!r}"
+        return _refused(order, "unknown_command", reason)
 
     def _drain(self, turn: Turn, order: calls.Order, data: dict[str, Any]) -> t.CommandDone | t.CommandRefused:
         node_id, drained = str(data.get("node", "")), data.get("drained", True)
@@ -288,9 +240,7 @@ class GpuPool:
         self._say(turn, device_id, body, principal=order.principal)
         return t.CommandDone(command=order.id, result={"device": device_id})
 
-    def _say(
-        self, turn: Turn, subject: str, body: t.AnyBody, *, project: str = "", principal: str = PRINCIPAL
-    ) -> None:
+    def _say(self, turn: Turn, subject: str, body: t.AnyBody, *, project: str = "", principal: str = PRINCIPAL) -> None:
         turn.said.append(
             t.Said(
                 body=body,

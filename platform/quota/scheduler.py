@@ -90,6 +90,13 @@ class Scheduler:
     def rollback(self) -> None:
         self._undo.back_to(0)
 
+    def depth(self) -> int:
+        """A place to come back to with `back_to`, within the current mark."""
+        return self._undo.depth()
+
+    def back_to(self, depth: int) -> None:
+        self._undo.back_to(depth)
+
     def decide(self, event: Event) -> list[Effect]:
         depth = self._undo.depth()
         try:

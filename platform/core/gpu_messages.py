@@ -1,0 +1,62 @@
+"""What the GpuPool is told (past tense) and what it has done (imperative)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from ..wire import types as t
+from .inbox import Arrived, Ordered, TopicGap
+from .records import Lease
+
+LOGICAL: Final = "logical"  # the model of a device that stands for no real one
+
+
+class NodeReport(Struct, frozen=True, kw_only=True):
+    """What a NodeAgent says of its node."""
+
+    node: str
+    ray_node: str
+    cpus_milli: int
+    memory_bytes: int
+    devices: tuple[t.Device, ...] = ()
+    labels: dict[str, str] = {}
+
+
+class Reported(Struct, frozen=True):
+    report: NodeReport
+
+
+class NodeGone(Struct, frozen=True):
+    node: str
+    reason: str
+
+
+class Released(Struct, frozen=True):
+    """An attempt that has ended, with its leases as the rows have them. `worker` is None where none was ever bound."""
+
+    fence: int
+    worker: str | None
+    seen_empty: bool
+    leases: tuple[Lease, ...]
+
+
+class Examined(Struct, frozen=True):
+    """The NodeAgent's last word: whether nothing of the attempt is left, or why that is not known."""
+
+    fence: int
+    empty: bool
+    why: str = ""
+
+
+class Examine(Struct, frozen=True):
+    """Effect: look, for as long as is reasonable, until nothing of the attempt is left; answered by `Examined`."""
+
+    fence: int
+    node: str
+    worker: str
+    devices: tuple[str, ...]
+
+
+Event = Reported | NodeGone | Released | Examined | Ordered | Arrived | TopicGap

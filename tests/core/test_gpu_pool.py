@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headwater.core.gpu_messages import LOGICAL, Event, Examine, Examined, NodeGone, NodeReport, Released, Reported
+from headwater.core.gpu_pool import GpuPool
+from headwater.core.inbox import Ordered
+from headwater.core.ledger import Ledger
+from headwater.core.records import Lease, LeaseState
+from headwater.core.turn import Turn
+from headwater.wire import calls
+from headwater.wire import types as t
+
+
+def a_report(*models: str, ray_node: str = "r1", **changes: Any) -> Reported:
+    devices = tuple(t.Device(id=f"n/{number}", model=model) for number, model in enumerate(models))
+    node = {"node": "n", "ray_node": ray_node, "cpus_milli": 4000, "memory_bytes": 8, "devices": devices}
+    return Reported(NodeReport(**{**node, **changes}))
+
+
+def a_lease(fence: int = 1, device: str = "n/0", state: LeaseState = LeaseState.RELEASING) -> Lease:
+    facts = {"run_id": "r", "step_id": "r/1", "project": "eta", "since_us": 1, "released_us": 2}
+    return Lease(fence=fence, device=device, node="n", milli=1000, state=state, **facts)  # type: ignore[arg-type]
+
+
+def released(*leases: Lease, worker: str | None = "w", seen_empty: bool = True) -> Released:
+    return Released(leases[0].fence, worker, seen_empty, leases)
+
+
+def order(kind: str, **data: Any) -> Ordered:
+    facts = {"source": "cli", "id": f"{kind} {data}", "kind": kind, "principal": "me", "project": "p"}
+    return Ordered(order=calls.Order(**facts, data=data, sha256="s"))
+
+
+class Scene:
+    def __init__(self, *models: str) -> None:
+        self.pool = GpuPool()
+        self.now_us = 0
+        self.turn = Turn(0)
+        self.written: dict[str, dict[Any, Any]] = {}
+        if models:
+            self.tell(a_report(*models))
+
+    def tell(self, event: Event) -> list[Any]:
+        """What was said."""
+        self.now_us += 1
+        self.turn = self.pool.decide(event, self.now_us)
+        self.written = self.pool.book.changes()
+        self.pool.settle()
+        return [word.body for word in self.turn.said]
+
+    def lease_states(self) -> list[str]:
+        return [str(lease.state) for lease in self.written.get("leases", {}).values()]
+
+
+def test_a_node_joins_once_and_again_only_when_it_changed() -> None:
+    scene = Scene()
+    (joined,) = scene.tell(a_report(LOGICAL))
+    assert (joined.node, joined.ray_node, joined.devices[0].id) == ("n", "r1", "n/0")
+    assert set(scene.written) == {"nodes", "devices"}
+    assert scene.tell(a_report(LOGICAL)) == []
+    assert scene.written == {}
+    (again,) = scene.tell(a_report(LOGICAL, LOGICAL))
+    assert len(again.devices) == 2
+    assert len(scene.tell(a_report(LOGICAL, LOGICAL, ray_node="r2"))) == 1
+
+
+def test_a_device_that_is_not_reported_any_more_has_left() -> None:
+    scene = Scene(LOGICAL, LOGICAL)
+    scene.tell(a_report(LOGICAL))
+    assert scene.pool.devices["n/1"].state == "LEFT"
+
+
+def test_logical_devices_that_were_seen_empty_are_free_at_once() -> None:
+    scene = Scene(LOGICAL, LOGICAL)
+    (freed,) = scene.tell(released(a_lease(), a_lease(device="n/1")))
+    assert freed == t.DevicesFreed(fence=1, devices=("n/0", "n/1"))
+    assert scene.lease_states() == ["FREE", "FREE"]
+    assert scene.turn.said[0].project == "eta"
+    assert len(scene.pool.leases) == 0
+
+
+def test_what_was_not_seen_empty_is_looked_at_first() -> None:
+    scene = Scene(LOGICAL)
+    assert scene.tell(released(a_lease(), seen_empty=False)) == []
+    assert scene.turn.effects == [Examine(1, "n", "w", ("n/0",))]
+    assert scene.tell(released(a_lease(), seen_empty=False)) == []
+    assert scene.turn.effects == []
+    (freed,) = scene.tell(Examined(1, True))
+    assert freed.devices == ("n/0",)
+
+
+def test_a_real_device_is_looked_at_even_when_it_was_seen_empty() -> None:
+    scene = Scene("H100")
+    scene.tell(released(a_lease()))
+    assert scene.turn.effects == [Examine(1, "n", "w", ("n/0",))]
+
+
+def test_an_attempt_that_no_worker_was_bound_to_left_nothing() -> None:
+    scene = Scene("H100")
+    (freed,) = scene.tell(released(a_lease(), worker=None, seen_empty=False))
+    assert freed.fence == 1
+
+
+def test_a_device_that_does_not_get_empty_is_quarantined_until_it_is_restored() -> None:
+    scene = Scene(LOGICAL)
+    scene.tell(released(a_lease(), seen_empty=False))
+    (quarantined,) = scene.tell(Examined(1, False, "worker w lives"))
+    assert quarantined == t.DeviceQuarantined(device="n/0", reason="worker w lives")
+    assert scene.lease_states() == ["QUARANTINED"]
+    assert scene.pool.devices["n/0"].state == "QUARANTINED"
+    freed, done = scene.tell(order("device.restore", device="n/0"))
+    assert freed == t.DevicesFreed(fence=0, devices=("n/0",))
+    assert isinstance(done, t.CommandDone)
+    assert scene.lease_states() == ["FREE"]
+    assert scene.pool.devices["n/0"].state == "READY"
+
+
+def test_a_quarantine_outlives_the_node() -> None:
+    scene = Scene(LOGICAL)
+    scene.tell(released(a_lease(), seen_empty=False))
+    scene.tell(Examined(1, False, "worker w lives"))
+    scene.tell(NodeGone("n", "gone"))
+    joined, quarantined = scene.tell(a_report(LOGICAL, ray_node="r2"))
+    assert isinstance(joined, t.NodeJoined)
+    assert quarantined == t.DeviceQuarantined(device="n/0", reason="worker w lives")
+
+
+def test_nothing_lives_on_a_node_that_has_left() -> None:
+    scene = Scene(LOGICAL)
+    scene.tell(released(a_lease(1), seen_empty=False))
+    left, freed = scene.tell(NodeGone("n", "its machine is gone"))
+    assert left == t.NodeLeft(node="n", reason="its machine is gone")
+    assert freed.fence == 1
+    (freed,) = scene.tell(released(a_lease(2), seen_empty=False))
+    assert freed.fence == 2
+    assert scene.tell(NodeGone("n", "again")) == []
+
+
+def test_a_drained_node_stays_drained_when_it_is_reported_anew() -> None:
+    scene = Scene(LOGICAL)
+    drained, done = scene.tell(order("node.drain", node="n", drained=True))
+    assert drained == t.NodeDrained(node="n", drained=True)
+    assert done.result == {"node": "n", "drained": True}
+    assert scene.tell(a_report(LOGICAL, ray_node="r2"))[1] == t.NodeDrained(node="n", drained=True)
+    assert scene.tell(order("node.drain", node="n", drained=False))[0] == t.NodeDrained(node="n", drained=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "code"),
+    [
+        ("node.drain", {"node": "m"}, "not_found"),
+        ("node.drain", {"node": "n", "drained": "no"}, "bad_command"),
+        ("device.restore", {"device": "n/0"}, "not_quarantined"),
+        ("node.explode", {}, "unknown_command"),
+    ],
+)
+def test_a_command_that_does_not_fit_is_refused_in_the_log(kind: str, data: dict[str, Any], code: str) -> None:
+    scene = Scene(LOGICAL)
+    (refused,) = scene.tell(order(kind, **data))
+    assert refused.code == code
+    assert scene.turn.said[0].causation is not None
+
+
+def test_leases_that_are_held_or_free_are_not_touched() -> None:
+    scene = Scene(LOGICAL)
+    assert scene.tell(released(a_lease(state=LeaseState.HELD))) == []
+    assert scene.tell(released(a_lease(state=LeaseState.FREE))) == []
+
+
+EVENTS = st.sampled_from(
+    [
+        a_report(LOGICAL, LOGICAL),
+        a_report("H100", ray_node="r2"),
+        NodeGone("n", "gone"),
+        released(a_lease(1), seen_empty=False),
+        released(a_lease(2, "n/1")),
+        Examined(1, True),
+        Examined(1, False, "w lives"),
+        order("node.drain", node="n"),
+        order("device.restore", device="n/0"),
+    ]
+)
+
+
+@given(st.lists(EVENTS, max_size=8), st.lists(EVENTS, max_size=4))
+def test_a_rollback_leaves_the_pool_as_it_was(before: list[Event], undone: list[Event]) -> None:
+    scene = Scene(LOGICAL)
+    for event in before:
+        scene.tell(event)
+    pool = scene.pool
+    picture = contents(pool)
+    for event in undone:
+        pool.decide(event, 99)
+    pool.book.rollback()
+    assert contents(pool) == picture
+
+
+def contents(pool: GpuPool) -> list[dict[Any, Any]]:
+    ledgers: tuple[Ledger[Any, Any], ...] = (pool.nodes, pool.devices, pool.leases, pool.examined, pool.mail.rows)
+    return [{key: ledger[key] for key in ledger} for ledger in ledgers]
