@@ -2,6 +2,7 @@
 
 A run comes with its record and is played back to where it stood. Its fence says which host it belongs to: an order
 with a newer fence takes the place of the execution that is here, one with an older fence is stale and dropped.
+Ray keeps no order between calls: an answer or a close that comes before its run is kept for it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ from .loaded_code import Code
 from .output import ThreadOutput
 
 RUNS_MAX: Final = 1_000
+KEPT_MAX: Final = 1_000
 
 
 class FlowHost:
@@ -32,6 +35,8 @@ class FlowHost:
         self._code = Code(self._home)
         self._output = ThreadOutput()
         self._runs: dict[str, HostedRun] = {}
+        self._early: OrderedDict[tuple[str, int], list[Answer]] = OrderedDict()
+        self._closed: OrderedDict[str, int] = OrderedDict()
         self._last = ("", 0)
 
     async def ready(self) -> str:
@@ -42,7 +47,8 @@ class FlowHost:
         """Starts the run and returns at once; a repeated or stale order changes nothing."""
         self._heard("execute")
         known = self._runs.get(order.run_id)
-        if known is not None and known.order.fence >= order.fence:
+        stale = max(known.order.fence if known is not None else 0, self._closed.get(order.run_id, 0))
+        if order.fence <= stale:
             return
         if known is not None:
             known.close("another host has this run")
@@ -50,6 +56,8 @@ class FlowHost:
             raise Conflict(f"{self._name} has {RUNS_MAX} runs already", remedy="Give the run to another host")
         run = HostedRun(order, home=self._home, code=self._code, door=self._door, output=self._output)
         self._runs[order.run_id] = run
+        for answer in self._early.pop((order.run_id, order.fence), ()):
+            run.deliver(answer.ordinal, answer.outcome)
         run.start(self._ended)
 
     async def deliver(self, answers: list[Answer]) -> None:
@@ -58,10 +66,15 @@ class FlowHost:
             run = self._runs.get(answer.run_id)
             if run is not None and run.order.fence == answer.fence:
                 run.deliver(answer.ordinal, answer.outcome)
+            elif run is None or run.order.fence < answer.fence:
+                self._early.setdefault((answer.run_id, answer.fence), []).append(answer)
+        _bound(self._early)
 
     async def close(self, run_id: str, fence: int, reason: str) -> None:
         """The execution under this fence, or an older one, has no effect from now on."""
         self._heard("close")
+        self._closed[run_id] = max(fence, self._closed.pop(run_id, 0))
+        _bound(self._closed)
         run = self._runs.get(run_id)
         if run is not None and run.order.fence <= fence:
             run.close(reason)
@@ -88,3 +101,8 @@ class FlowHost:
 
     def _heard(self, event: str) -> None:
         self._last = (event, time.time_ns() // 1000)
+
+
+def _bound(kept: OrderedDict[Any, Any]) -> None:
+    while len(kept) > KEPT_MAX:
+        kept.popitem(last=False)

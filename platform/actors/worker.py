@@ -50,7 +50,7 @@ class Worker:
         self._output = ProcessOutput()
         self._jobs: OrderedDict[int, asyncio.Task[Report]] = OrderedDict()
         self._running: dict[int, _Job] = {}
-        self._cancelled: set[int] = set()
+        self._cancelled: OrderedDict[int, None] = OrderedDict()
         self._turn = asyncio.Lock()
         self._telling: set[asyncio.Task[None]] = set()
         self._last = ("", 0)
@@ -66,12 +66,17 @@ class Worker:
         return [await asyncio.shield(job) for job in jobs]
 
     async def cancel(self, fence: int, grace_s: float = STOP_GRACE_S) -> None:
-        """Asks the attempt to stop, and after the grace ends this process with it. Unknown fences are nothing."""
+        """Asks the attempt to stop, and after the grace ends this process with it.
+
+        Ray may hand over a cancel before the dispatch that was sent first: an unknown fence is remembered.
+        """
         self._last = ("cancel", _now_us())
         if (job := self._running.get(fence)) is not None:
             job.stop("cancelled", grace_s)
-        elif fence in self._jobs and not self._jobs[fence].done():
-            self._cancelled.add(fence)
+        elif fence not in self._jobs or not self._jobs[fence].done():
+            self._cancelled[fence] = None
+            while len(self._cancelled) > REPORTS_MAX:
+                self._cancelled.popitem(last=False)
 
     async def watch(self) -> None:
         """Never returns: that the call fails says that this process has died."""
@@ -110,7 +115,7 @@ class Worker:
     async def _refusal(self, order: AttemptOrder) -> Failure | None:
         """Why user code must not start."""
         if order.fence in self._cancelled:
-            self._cancelled.discard(order.fence)
+            del self._cancelled[order.fence]
             return Failure(kind="cancelled", message=stop_message(order, "cancelled"), step=order.name)
         if order.effect != "once":
             return None

@@ -184,3 +184,13 @@ async def test_a_fan_out_is_issued_in_order(place: Place) -> None:
     assert [command.ordinal for command in commands] == list(range(300))
     await place.host.deliver([Answer(run_id="run", fence=1, ordinal=n, outcome=good(n)) for n in range(300)])
     assert value_of(await place.end()) == sum(range(300))
+
+
+async def test_an_answer_or_a_close_that_overtakes_its_run_is_kept_for_it(place: Place) -> None:
+    await place.answer(1, 9)
+    await place.answer(0, 9)
+    await place.execute("chain")
+    assert value_of(await place.end()) == {"sum": 9}
+    await place.host.close("other", 2, "cancelled")
+    await place.host.execute(msgspec.structs.replace(desk.run_order(place.bundle, "host_flows:chain"), run_id="other"))
+    assert (await place.host.describe())["mailbox"] == 0

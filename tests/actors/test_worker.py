@@ -217,3 +217,10 @@ async def test_another_code_version_is_refused(place: Place) -> None:
     (report,) = await place.worker.run([order])
     assert report.outcome.failure is not None
     assert "code version" in report.outcome.failure.message
+
+
+async def test_a_cancel_that_overtakes_its_dispatch_counts(place: Place) -> None:
+    await place.worker.cancel(1, 10.0)
+    failure = (await place.run("naps")).outcome.failure
+    assert failure is not None
+    assert failure.kind == "cancelled"
