@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ from .loop import Machine
 from .owner import OwnerActor
 
 AGAIN_S: Final = 1.0
+
+log = logging.getLogger("headwater.registry")
 
 
 class RegistryActor(OwnerActor):
@@ -78,16 +81,18 @@ class RegistryActor(OwnerActor):
         """A stretch whose commit failed is read again: the machine has not moved past it."""
         try:
             await asyncio.gather(*(self.loop.ask(each) for each in heard))
-        except CommitFailed:
+        except CommitFailed as error:
+            log.warning("Requests for models wait: %s", error)
             await asyncio.sleep(AGAIN_S)
-            await self._reread()
+            self.spawn(self._reread())
 
     async def _reread(self) -> None:
-        after = self.state.cursor
-        upto = min(self.follower.cursor, after + PAGE_MAX)
-        if upto > after:
+        before = -1
+        while before < (after := self.state.cursor) < self.follower.cursor:
+            upto = min(self.follower.cursor, after + PAGE_MAX)
             entries = await asyncio.to_thread(self.reader.entries, after, upto=upto)
             await self._tell(stretches(after, entries, upto))
+            before = after
 
 
 def stretches(after: int, entries: Sequence[Entry], upto: int) -> list[m.Followed]:

@@ -85,3 +85,14 @@ async def test_the_log_is_cut_behind_each_entry_that_concerns_the_registry(wirin
     asks_for_a_model(wiring, "r1")
     cut = stretches(0, entries(wiring), 7)
     assert [(each.after, each.upto, each.entry is None) for each in cut] == [(0, 1, False), (1, 2, False), (2, 7, True)]
+
+
+async def test_a_stretch_that_was_not_pushed_is_read_from_the_log(wiring: Wiring) -> None:
+    async with living(Registry(wiring)) as registry:
+        for number in range(3):
+            asks_for_a_model(wiring, f"r{number}")
+        last = entries(wiring)[-1]
+        await registry.follow(last.position - 1, last.position, [last])
+        await registry.follower.catch_up()
+        await registry._reread()
+    assert [word.causation for word in entries(wiring, ModelRegistered)] == ["r0/1", "r1/1", "r2/1"]
