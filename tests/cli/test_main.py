@@ -163,14 +163,15 @@ async def test_the_tree_shows_steps_devices_and_progress() -> None:
 
     from headwater.cli.run_tree import RunTree
     from headwater.wire.calls import Progress
-    from headwater.wire.types import Demand, Entry
+    from headwater.wire.types import AnyBody, Demand, Entry
 
     tree = RunTree()
     step: dict[str, Any] = {"step_id": f"{RUN}/0", "name": "fit"}
     waiting = StepWaiting(**step, ordinal=0, priority=0, demand=Demand(), since_us=T0)
     leased = StepLeased(**step, attempt=1, fence=7, node="local", devices=("local/0",), demand=Demand())
     about: dict[str, Any] = {"subject": RUN, "project": "eta", "principal": "p", "time_us": T0, "run_id": RUN}
-    for position, body in enumerate((accepted(), started(), waiting, leased), 1):
+    bodies: tuple[AnyBody, ...] = (accepted(), started(), waiting, leased)
+    for position, body in enumerate(bodies, 1):
         tree.hear(Entry(position=position, seq=position, body=body, **about))
     tree.hear(Progress(fence=7, run_id=RUN, attempt=1, worker="w", done=50, total=100, rate=9, note="loss 0.5", **step))
     console = Console(width=120, record=True, file=io.StringIO())

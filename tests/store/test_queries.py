@@ -1,0 +1,125 @@
+"""Pages and details as the API reads them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scenes.store import T0, Story, a_flow, a_run, a_step, accepted, an_attempt, run_id, started, succeeded
+
+from headwater.core.inventory import ModelVersion
+from headwater.core.records import InboxRow, Offset
+from headwater.errors import InvalidInput
+from headwater.store.queries import Queries, RunFilter, Scope
+from headwater.wire.types import CommandRefused
+
+RUN = run_id(1)
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Story]:
+    one = Story(tmp_path)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def queries(story: Story) -> Iterator[Queries]:
+    reader = story.reader()
+    yield Queries(reader)
+    reader.dispose()
+
+
+def test_a_page_of_the_log_says_how_far_its_scope_was_read(story: Story, queries: Queries) -> None:
+    for number in range(6):
+        story.say(started(), run=run_id(number % 2))
+    page = queries.log(Scope(run_id=run_id(1)), after=0, upto=6, limit=2)
+    assert ([entry.position for entry in page.entries], page.through) == ([2, 4], 4)
+    rest = queries.log(Scope(run_id=run_id(1)), after=page.through, upto=6, limit=2)
+    assert ([entry.position for entry in rest.entries], rest.through) == ([6], 6)
+
+
+def test_the_last_word_of_a_run_tells_whether_it_ended(story: Story, queries: Queries) -> None:
+    story.say(accepted(), run=RUN)
+    last = queries.last_of_run(RUN)
+    assert last is not None
+    assert last.type == "run.accepted"
+    story.say(succeeded(), run=RUN)
+    last = queries.last_of_run(RUN)
+    assert last is not None
+    assert (last.type, last.position) == ("run.succeeded", 2)
+    assert queries.last_of_run("nope") is None
+
+
+def test_listings_by_key_go_on_where_the_page_before_ended(story: Story, queries: Queries) -> None:
+    for name in ("b", "a", "c"):
+        story.put("flows", a_flow(name))
+    first = queries.flows(limit=2)
+    assert [flow.name for flow in first.items] == ["a", "b"]
+    rest = queries.flows(after=first.next, limit=2)
+    assert ([flow.name for flow in rest.items], rest.next) == (["c"], None)
+
+
+def test_a_place_in_no_listing_is_refused(queries: Queries) -> None:
+    with pytest.raises(InvalidInput, match="no place in this listing"):
+        queries.flows(after="eta")
+
+
+def test_runs_are_narrowed_by_what_is_given(story: Story, queries: Queries) -> None:
+    story.put("runs", a_run(1, project="etl", state="FAILED"))
+    story.put("runs", a_run(2, state="FAILED"))
+    story.put("runs", a_run(3))
+    found = queries.runs(RunFilter(project="eta", state="FAILED"))
+    assert [run.id for run in found.items] == [run_id(2)]
+
+
+def test_a_run_comes_with_its_attempts_and_models_as_of_one_position(story: Story, queries: Queries) -> None:
+    story.put("runs", a_run(1))
+    step = a_step(RUN, 0)
+    story.put("steps", step)
+    for number in (1, 2):
+        story.put("attempts", an_attempt(step, number, number=number))
+    story.put("model_versions", a_model(RUN))
+    story.say(accepted(), run=RUN)
+    found = queries.run(RUN)
+    assert found is not None
+    assert [attempt.number for attempt in found.steps[0].attempts] == [1, 2]
+    assert [(model.name, model.version) for model in found.models] == [("delay", 1)]
+    assert found.cursor == "e1:1"
+    assert queries.run("nope") is None
+
+
+def test_a_command_is_pending_until_an_entry_answers_it(story: Story, queries: Queries) -> None:
+    assert queries.command("c1").state == "pending"
+    story.say(CommandRefused(command="quota.apply", code="bad_tree", reason="No cohort"), causation="c1")
+    found = queries.command("c1")
+    assert (found.state, found.code, found.reason) == ("refused", "bad_tree", "No cohort")
+
+
+def test_an_event_type_tells_who_publishes_it_and_its_last_example(story: Story, queries: Queries) -> None:
+    for number, source in enumerate(("/a", "/b", "/a")):
+        story.put("inbox", an_event(f"e{number}", source=source, received_us=T0 + number, data={"n": number}))
+    story.put("inbox", an_event("c1", type="run.start", topic=""))
+    (found,) = queries.event_types()
+    assert (found.type, found.publishers, found.seen) == ("flights.landed", ("/a", "/b"), 3)
+    assert (found.last_seen_us, found.example) == (T0 + 2, {"n": 2})
+
+
+def test_what_the_relay_marked_is_published(story: Story, queries: Queries) -> None:
+    assert queries.relayed() == 0
+    story.put("offsets", Offset(owner="conductor", topic="relay", partition=0, next=42))
+    assert queries.relayed() == 41
+
+
+def an_event(event_id: str, **fields: object) -> InboxRow:
+    known = {
+        "owner": "conductor", "source": "/a", "id": event_id, "sha256": "", "type": "flights.landed", "project": "eta",
+        "principal": "topic:headwater.events", "topic": "headwater.events", "received_us": T0,
+    }  # fmt: skip
+    return InboxRow(**{**known, **fields})  # type: ignore[arg-type]
+
+
+def a_model(run: str) -> ModelVersion:
+    return ModelVersion(
+        name="delay", version=1, project="eta", digest="d", runtime="onnx", signature={}, metrics={"mae": 3.0},
+        size_bytes=1, run_id=run, ordinal=1, code_version="c1", tables={}, principal="p", registered_us=T0,
+    )  # fmt: skip
