@@ -10,10 +10,12 @@ import sqlalchemy as sa
 from ..wire import api
 from ..wire.manifest import TriggerSpec
 from ..wire.topics import RUN_COMMANDS
-from .schema import FLOWS, INBOX
+from ..wire.types import EventPublished
+from .schema import FLOWS, INBOX, LOG, LOG_HEAD
 
 TYPES_MAX: Final = 1_000
 PUBLISHERS_MAX: Final = 20
+LOG_READ_MAX: Final = 50_000
 
 _IS_EVENT: Final = (INBOX.c.owner == "conductor", INBOX.c.topic.not_in(["", RUN_COMMANDS.name]))
 
@@ -23,22 +25,65 @@ class _Triggers(msgspec.Struct):
 
 
 def event_types(engine: sa.Engine) -> list[api.EventType]:
-    """By type, at most 1,000; commands are not among them."""
+    """By type, at most 1,000; commands are not among them. Of what flows publish, the newest part of the log counts."""
     with engine.connect() as connection, connection.begin():
+        found = {kind.type: kind for kind in _received(connection)}
+        for kind in _published(connection):
+            found[kind.type] = _merged(found.get(kind.type), kind)
         listeners = _listeners(connection)
-        seen = {row.type: row for row in connection.execute(_SEEN.limit(TYPES_MAX))}
-        return [
-            _event_type(connection, name, seen.get(name), listeners.get(name, ()))
-            for name in sorted(seen.keys() | listeners.keys())
-        ]
+    names = sorted(found.keys() | listeners.keys())[:TYPES_MAX]
+    return [
+        msgspec.structs.replace(found.get(name) or api.EventType(type=name), flows=listeners.get(name, ()))
+        for name in names
+    ]
 
 
-_SEEN: Final = (
-    sa.select(INBOX.c.type, sa.func.count().label("seen"), sa.func.max(INBOX.c.received_us).label("last_seen_us"))
-    .where(*_IS_EVENT)
-    .group_by(INBOX.c.type)
-    .order_by(INBOX.c.type)
-)
+def _received(connection: sa.Connection) -> list[api.EventType]:
+    """What came in from outside, from the inbox."""
+    counted = (
+        sa.select(INBOX.c.type, sa.func.count().label("seen"), sa.func.max(INBOX.c.received_us).label("last_us"))
+        .where(*_IS_EVENT)
+        .group_by(INBOX.c.type)
+        .limit(TYPES_MAX)
+    )
+    return [_of_inbox(connection, row) for row in connection.execute(counted).all()]
+
+
+def _of_inbox(connection: sa.Connection, row: sa.Row[Any]) -> api.EventType:
+    of_type = (*_IS_EVENT, INBOX.c.type == row.type)
+    sources = sa.select(INBOX.c.source).distinct().where(*of_type).order_by(INBOX.c.source).limit(PUBLISHERS_MAX)
+    newest = sa.select(INBOX.c.data).where(*of_type).order_by(INBOX.c.received_us.desc()).limit(1)
+    example = connection.execute(newest).scalar()
+    return api.EventType(
+        type=row.type,
+        publishers=tuple(connection.execute(sources).scalars()),
+        seen=row.seen,
+        last_seen_us=row.last_us,
+        example=None if example is None else msgspec.json.decode(example),
+    )
+
+
+def _published(connection: sa.Connection) -> list[api.EventType]:
+    """What flows published in the newest part of the log, oldest first."""
+    head = connection.execute(sa.select(LOG_HEAD.c.position)).scalar_one()
+    said = sa.select(LOG.c.project, LOG.c.time_us, LOG.c.body).where(
+        LOG.c.position > head - LOG_READ_MAX, LOG.c.type == "event.published"
+    )
+    found = []
+    for row in connection.execute(said.order_by(LOG.c.position)):
+        body = msgspec.json.decode(row.body, type=EventPublished)
+        about = {"type": body.event_type, "publishers": (f"headwater/{row.project}",), "example": body.data}
+        found.append(api.EventType(**about, seen=1, last_seen_us=row.time_us))
+    return found
+
+
+def _merged(before: api.EventType | None, later: api.EventType) -> api.EventType:
+    if before is None:
+        return later
+    publishers = tuple(sorted({*before.publishers, *later.publishers}))[:PUBLISHERS_MAX]
+    is_newer = (later.last_seen_us or 0) >= (before.last_seen_us or 0)
+    newest = later if is_newer else before
+    return msgspec.structs.replace(newest, publishers=publishers, seen=before.seen + later.seen)
 
 
 def _listeners(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
@@ -48,22 +93,3 @@ def _listeners(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
             if trigger.kind == "event":
                 found.setdefault(trigger.subject, []).append(f"{row.project}/{row.name}")
     return {name: tuple(sorted(set(flows))) for name, flows in found.items()}
-
-
-def _event_type(
-    connection: sa.Connection, name: str, seen: sa.Row[Any] | None, flows: tuple[str, ...]
-) -> api.EventType:
-    if seen is None:
-        return api.EventType(type=name, flows=flows)
-    of_type = (*_IS_EVENT, INBOX.c.type == name)
-    sources = sa.select(INBOX.c.source).distinct().where(*of_type).order_by(INBOX.c.source).limit(PUBLISHERS_MAX)
-    newest = sa.select(INBOX.c.data).where(*of_type).order_by(INBOX.c.received_us.desc()).limit(1)
-    example = connection.execute(newest).scalar()
-    return api.EventType(
-        type=name,
-        publishers=tuple(connection.execute(sources).scalars()),
-        flows=flows,
-        seen=seen.seen,
-        last_seen_us=seen.last_seen_us,
-        example=None if example is None else msgspec.json.decode(example),
-    )

@@ -136,8 +136,9 @@ class Queries:
         return None if last is None else LogMark(last.position, last.type)
 
     def command(self, command_id: str) -> api.CommandView:
-        """What became of a command: the log's entry with its id as causation, or that there is none yet."""
-        answers = sa.select(LOG).where(LOG.c.causation == command_id).order_by(LOG.c.position)
+        """What became of a command of the API, by its id, or of any other, as SOURCE/ID."""
+        causes = (command_id, f"{api.COMMAND_SOURCE}/{command_id}")
+        answers = sa.select(LOG).where(LOG.c.causation.in_(causes)).order_by(LOG.c.position)
         entries = [entry for row in self._all(answers.limit(100)) if (entry := entry_of(row)) is not None]
         return views.command_view(command_id, entries)
 

@@ -77,7 +77,7 @@ def _waiting(step: records.Step) -> api.Waiting:
 
 
 def command_view(command_id: str, entries: Sequence[Entry]) -> api.CommandView:
-    """Done or refused as the log's entry says; any other entry with this causation is progress, not an answer."""
+    """Done or refused as the log's entry says; any other entry that the command caused is no answer."""
     for entry in entries:
         match entry.body:
             case CommandDone(result=result):
@@ -88,7 +88,4 @@ def command_view(command_id: str, entries: Sequence[Entry]) -> api.CommandView:
                 )
             case _:
                 continue
-    if entries:  # a command that starts a run is answered by the run's first entry
-        first = entries[0]
-        return api.CommandView(id=command_id, state="done", result={"run_id": first.run_id}, position=first.position)
     return api.CommandView(id=command_id, state="pending")

@@ -76,7 +76,7 @@ async def place(
     platform = platform_of(request)
     owner = owner_of(kind)
     order = Order(
-        source="/v1", id=order_id or platform.new_id(), kind=kind,
+        source=api.COMMAND_SOURCE, id=order_id or platform.new_id(), kind=kind,
         principal=principal_of(request), project=project, data=data,
         sha256=digest_of(kind, project, orjson.dumps(data, option=orjson.OPT_SORT_KEYS).decode()),
     )  # fmt: skip

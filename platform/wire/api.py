@@ -14,6 +14,7 @@ from .types import JSON, Demand, Failure
 
 T = TypeVar("T")
 
+COMMAND_SOURCE: Final = "/v1"  # of commands that come through the API; one is known as SOURCE/ID
 PAGE_MAX: Final = 1_000
 PAGE_DEFAULT: Final = 50
 ENDED_STATES: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "NEEDS_ATTENTION"})

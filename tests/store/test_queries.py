@@ -10,7 +10,7 @@ from headwater.core.inventory import ModelVersion
 from headwater.core.records import InboxRow, Offset
 from headwater.errors import InvalidInput
 from headwater.store.queries import Queries, RunFilter, Scope
-from headwater.wire.types import CommandRefused
+from headwater.wire.types import CommandRefused, EventPublished
 
 RUN = run_id(1)
 
@@ -90,8 +90,9 @@ def test_a_run_comes_with_its_attempts_and_models_as_of_one_position(story: Stor
 
 def test_a_command_is_pending_until_an_entry_answers_it(story: Story, queries: Queries) -> None:
     assert queries.command("c1").state == "pending"
-    story.say(CommandRefused(command="quota.apply", code="bad_tree", reason="No cohort"), causation="c1")
+    story.say(CommandRefused(command="quota.apply", code="bad_tree", reason="No cohort"), causation="/v1/c1")
     found = queries.command("c1")
+    assert queries.command("/v1/c1").state == "refused"
     assert (found.state, found.code, found.reason) == ("refused", "bad_tree", "No cohort")
 
 
@@ -102,6 +103,15 @@ def test_an_event_type_tells_who_publishes_it_and_its_last_example(story: Story,
     (found,) = queries.event_types()
     assert (found.type, found.publishers, found.seen) == ("flights.landed", ("/a", "/b"), 3)
     assert (found.last_seen_us, found.example) == (T0 + 2, {"n": 2})
+
+
+def test_what_flows_publish_is_an_event_type_too(story: Story, queries: Queries) -> None:
+    for number in range(2):
+        story.say(EventPublished(event_id=f"e{number}", event_type="trips.scored", data={"n": number}), run=RUN)
+    (found,) = queries.event_types()
+    assert (found.type, found.publishers, found.seen, found.example) == (
+        "trips.scored", ("headwater/eta",), 2, {"n": 1}
+    )  # fmt: skip
 
 
 def test_what_the_relay_marked_is_published(story: Story, queries: Queries) -> None:

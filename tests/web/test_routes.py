@@ -170,7 +170,7 @@ async def test_a_command_that_takes_long_is_answered_with_its_id_and_found_later
         command = answer.json()["id"]
         assert (answer.status_code, answer.json()["state"]) == (202, "pending")
         assert (await client.get(f"/v1/commands/{command}")).json()["state"] == "pending"
-        scene.story.say(CommandDone(command="quota.apply", result={"version": 2}), causation=command)
+        scene.story.say(CommandDone(command="quota.apply", result={"version": 2}), causation=f"/v1/{command}")
         later = (await client.get(f"/v1/commands/{command}")).json()
         assert (later["state"], later["result"]) == ("done", {"version": 2})
 

@@ -28,7 +28,7 @@ async def post_order(request: Request) -> Response:
     return JsonAnswer(api.CommandView(id=command, state="done", result=answer.result))
 
 
-@router.get("/commands/{command_id}", responses=answers(api.CommandView))
+@router.get("/commands/{command_id:path}", responses=answers(api.CommandView))
 async def show_command(request: Request, command_id: str) -> Response:
     """Done, refused with the reason, or pending: also for an id that nobody has heard of yet."""
     return JsonAnswer(await asyncio.to_thread(platform_of(request).queries.command, command_id))
