@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -18,8 +18,6 @@ from headwater.store.reader import Reader
 from headwater.store.writer import Writer
 from headwater.wire.calls import Order
 from headwater.wire.types import AnyBody, Entry, Said
-
-A = TypeVar("A", bound=OwnerActor)
 
 
 def a_wiring(home: Path) -> Wiring:
@@ -36,8 +34,8 @@ def a_wiring(home: Path) -> Wiring:
     )
 
 
-def alone(kind: type[A]) -> type[A]:
-    """The same actor, by itself."""
+def alone(kind: type[OwnerActor]) -> Any:
+    """The same actor, by itself; its methods are called plainly, for which Ray's types have no word."""
 
     class Alone(kind):  # type: ignore[misc, valid-type]
         command_topic = None
@@ -52,7 +50,7 @@ def alone(kind: type[A]) -> type[A]:
 
 
 @asynccontextmanager
-async def living(actor: A) -> AsyncIterator[A]:
+async def living(actor: Any) -> AsyncIterator[Any]:
     """The actor, started; its tasks are ended at the end, as a crash would end them."""
     await actor.start()
     try:

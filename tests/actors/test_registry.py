@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from .alone import a_wiring, alone, an_order, entries, living, say
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 Registry = alone(RegistryActor)
-TREE = {"cohort": {"local": {"projects": {"flights": {}}}}}
+TREE: dict[str, Any] = {"cohort": {"local": {"projects": {"flights": {}}}}}
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from headwater.actors.table_writer import TableWriterActor
 from headwater.actors.wiring import Wiring
 from headwater.core.inventory import TableHead
 from headwater.data import catalog as catalogs
+from headwater.data.commit import Append, append_batches
 from headwater.data.write import write_files
 from headwater.errors import InvalidInput, NotFound
 from headwater.store.reader import Reader
@@ -34,12 +35,13 @@ def rows(*days: str) -> pa.Table:
     return pa.table({"day": pa.array(days, pa.string())})
 
 
-async def append(writer: TableWriterActor, key: str, *days: str) -> dict[str, Any]:
+async def append(writer: Any, key: str, *days: str) -> dict[str, Any]:
     """As a worker does it: the files are written by the caller, the commit is the TableWriter's."""
     data = rows(*days)
     target = await writer.prepare(TRIPS, data.schema)
     files = write_files(target, data.to_batches())
-    return await writer.append(TRIPS, files, key, "flights", "ann")
+    answer: dict[str, Any] = await writer.append(TRIPS, files, key, "flights", "ann")
+    return answer
 
 
 def a_foreign_commit(wiring: Wiring, *days: str) -> None:
@@ -105,6 +107,16 @@ async def test_a_commit_that_was_never_announced_is_announced_after_the_start(wi
     async with living(TableWriter(wiring)) as writer:
         await writer.announce_all()
     assert [body.rows_added for body in committed(wiring)] == [1, 1]
+
+
+async def test_a_commit_whose_answer_was_lost_in_a_crash_is_not_made_again(wiring: Wiring) -> None:
+    data = rows("mon")
+    with catalogs.opened(catalogs.embedded(wiring.folder / "lake")) as catalog:
+        made = append_batches(catalog, Append(TRIPS, (), "k"), data.schema, data.to_batches())
+    async with living(TableWriter(wiring)) as writer:
+        answer = await append(writer, "k", "mon")
+    assert (answer["snapshot_id"], answer["already"]) == (made.snapshot_id, True)
+    assert [body.snapshot_id for body in committed(wiring)] == [made.snapshot_id]
 
 
 async def test_a_rollback_is_one_reset_and_appends_go_on(wiring: Wiring) -> None:

@@ -58,7 +58,9 @@ class Desk:
         manifest = msgspec.to_builtins(Manifest(flows=flows))
         return self.order("code.deploy", version=version, bundle=f"bundle-{version}", manifest=manifest)
 
-    def request(self, name: str, run_id: str = "r1", *, ordinal: int = 1, project: str = "flights", **more: Any) -> None:
+    def request(
+        self, name: str, run_id: str = "r1", *, ordinal: int = 1, project: str = "flights", **more: Any
+    ) -> None:
         asked = ModelRequested(
             name=name, ordinal=ordinal, digest="d", runtime="onnx", signature=None, metrics=None, **more
         )

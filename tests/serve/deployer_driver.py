@@ -37,7 +37,7 @@ async def drive(home: Path, port: int) -> None:
     wiring = Wiring(home=str(home), store_url=url, bootstrap="", settings=settings, http_port=0, serve_port=port)
     registry = ray.remote(LoneRegistry).options(name="registry", namespace=NAMESPACE, num_cpus=0).remote(wiring)
     await registry.start.remote()
-    deployer = Deployer(wiring)
+    deployer: Any = Deployer(wiring)
     await deployer.start()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what Ray prints is no answer

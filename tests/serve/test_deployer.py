@@ -119,8 +119,7 @@ def order(front: Front, ray_head: RayHead, platform: Platform) -> Iterator[Calla
             return msgspec.json.decode(stdout.readline())
 
         yield give
-        stdin.close()
-        process.wait(30)
+        process.communicate(timeout=30)
 
 
 def test_a_deployment_is_ready_when_it_answers_and_the_latest_wish_wins(
