@@ -12,7 +12,7 @@ import sys
 from ..errors import HeadwaterError
 from .listings import LISTINGS, Listing
 
-DEBUG = "HEADWATER_DEBUG"
+DEBUG = "PYTHONDEVMODE"
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if os.environ.get(DEBUG):
+        if sys.flags.dev_mode:
             raise
         _fail(f"{type(error).__name__}: {error}. This is a fault of Headwater; {DEBUG}=1 shows where.")
 

@@ -33,19 +33,12 @@ class RayOwners:
 
     async def append(self, append: Append) -> api.Appended | Refused:
         """Writes the data files here and has the TableWriter commit them."""
-        source = await asyncio.to_thread(pa.memory_map, append.path)
-        with source:
-            try:
-                stream = await asyncio.to_thread(pa.ipc.open_stream, source)
-            except pa.ArrowInvalid as error:
-                what = f"The body is no Arrow IPC stream: {error}"
-                raise InvalidInput(what, remedy="Write it with pa.ipc.new_stream.") from None
-            target = await ask("table_writer", "prepare", append.table, stream.schema, within_s=APPEND_TIMEOUT_S)
-            files = await asyncio.to_thread(_write, target, stream)
-        said = await ask(
-            "table_writer", "append", append.table, files, append.key, append.project, append.principal,
-            within_s=APPEND_TIMEOUT_S,
-        )  # fmt: skip
+        try:
+            async with asyncio.timeout(APPEND_TIMEOUT_S):
+                said = await _appended(append)
+        except TimeoutError:
+            what = f"The append to {append.table} was not committed within {APPEND_TIMEOUT_S:g} s"
+            raise Unavailable(what, remedy="Ask again with the same key: it makes one commit.") from None
         return msgspec.convert({**said, "commit_key": append.key}, api.Appended)
 
     async def describe(self) -> list[api.ActorView]:
@@ -86,6 +79,24 @@ async def _view(name: str) -> api.ActorView:
     except RayError as error:
         return api.ActorView(name=name, state=f"starting ({type(error).__name__})")
     return msgspec.convert({**said, "state": ALIVE}, api.ActorView, strict=False)
+
+
+async def _appended(append: Append) -> dict[str, Any]:
+    with await asyncio.to_thread(pa.memory_map, append.path) as source:
+        stream = await asyncio.to_thread(_opened, source)
+        target = await ask("table_writer", "prepare", append.table, stream.schema)
+        files = await asyncio.to_thread(_write, target, stream)
+    author = (append.key, append.project, append.principal)
+    said: dict[str, Any] = await ask("table_writer", "append", append.table, files, *author)
+    return said
+
+
+def _opened(source: pa.MemoryMappedFile) -> pa.RecordBatchStreamReader:
+    try:
+        return pa.ipc.open_stream(source)
+    except pa.ArrowInvalid as error:
+        what = f"The body is no Arrow IPC stream: {error}"
+        raise InvalidInput(what, remedy="Write it with pa.ipc.new_stream.") from None
 
 
 def _write(target: Any, stream: pa.RecordBatchStreamReader) -> list[WrittenFile]:

@@ -222,13 +222,14 @@ class TableView(Answer, frozen=True):
 
 
 class Appended(Answer, frozen=True):
-    """The commit that a key stands for: asking again gives the same snapshot."""
+    """The commit that a key stands for: asking again gives the same snapshot, and says `already`."""
 
     table: str
     snapshot_id: int
     rows_added: int
     rows_total: int
     commit_key: str
+    already: bool = False
 
 
 # Quota

@@ -94,3 +94,58 @@ def test_web_answers_and_pushes_from_a_process_of_its_own(ray_head: RayHead, tmp
     assert said["parts"] == {"store": "ok", "conductor": "ok"}
     assert "is not there" in said["scheduler"]
     assert (said["again"], said["pid"]) == (True, True)
+
+
+APPENDS = """
+import asyncio, json, sys
+import pyarrow as pa
+import ray
+from headwater.actors.roster import long_lived, table_writer
+from headwater.actors.wiring import Wiring
+from headwater.config import load
+from headwater.errors import HeadwaterError
+from headwater.web.owners import RayOwners
+from headwater.web.seams import Append
+
+address, home, url = sys.argv[1:]
+ray.init(address=address, namespace="headwater", _node_ip_address="127.0.0.1", log_to_driver=False)
+wiring = Wiring(home=home, store_url=url, bootstrap="127.0.0.1:9", settings=load(environment={}), http_port=0,
+                serve_port=8001)
+writer = table_writer(wiring)
+ray.get(writer.start.remote())
+with pa.OSFile(f"{home}/rows.arrows", "w") as sink, pa.ipc.new_stream(sink, pa.schema({"x": pa.int64()})) as out:
+    for start in (0, 1000):
+        out.write_batch(pa.record_batch({"x": pa.array(range(start, start + 1000))}))
+with open(f"{home}/bad.arrows", "wb") as sink:
+    sink.write(b"no arrow stream")
+
+async def main():
+    owners = RayOwners()
+    order = Append(table="lake.x", path=f"{home}/rows.arrows", key="k1", project="eta", principal="token:local")
+    first, again = await owners.append(order), await owners.append(order)
+    try:
+        await owners.append(Append(table="lake.x", path=f"{home}/bad.arrows", key="k2", project="", principal="p"))
+    except HeadwaterError as error:
+        refused = str(error)
+    return [first.rows_added, first.already, again.already, again.snapshot_id == first.snapshot_id, refused]
+
+print(json.dumps(asyncio.run(main())))
+ray.kill(writer)
+"""
+
+
+def test_an_arrow_stream_becomes_one_commit_under_its_key(ray_head: RayHead, tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.close()
+    answer = subprocess.run(
+        [sys.executable, "-c", APPENDS, ray_head.address, str(tmp_path), story.url],
+        env={**os.environ, **ray_head.environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    rows, already, again, same, refused = json.loads(answer.stdout.splitlines()[-1])
+    assert (rows, already, again, same) == (2000, False, True, True)
+    assert refused.startswith("The body is no Arrow IPC stream")
