@@ -237,7 +237,9 @@ class Inbox:
 
     def halt(self, turn: Turn, gap: TopicGap) -> None:
         """The partition stands still, and the log says why."""
-        self.put_next(gap.topic, gap.wanted, partition=gap.partition, topic_id=gap.topic_id, halted=gap.reason)
+        kept = self.offsets.get((self.owner, gap.topic, gap.partition))
+        topic_id = kept.topic_id if kept else gap.topic_id  # of the topic that the position belongs to
+        self.put_next(gap.topic, gap.wanted, partition=gap.partition, topic_id=topic_id, halted=gap.reason)
         body = DataGap(
             topic=gap.topic,
             partition=gap.partition,

@@ -54,7 +54,8 @@ class Book:
 
 
 class Ledger(Generic[K, V]):
-    """A table of values by key. `table` names where its rows are written; empty for memory alone."""
+    """A table of values by key, in no promised order. `table` names where its rows are written; empty for
+    memory alone."""
 
     def __init__(self, book: Book, table: str = "") -> None:
         self.table = table
@@ -117,7 +118,8 @@ class Groups(Generic[K, M]):
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._groups: dict[K, dict[M, None]] = {}
+        self._groups: dict[K, dict[M, int]] = {}
+        self._joined = 0
 
     def of(self, group: K) -> list[M]:
         return list(self._groups.get(group, ()))
@@ -129,21 +131,26 @@ class Groups(Generic[K, M]):
         return len(self._groups.get(group, ()))
 
     def load(self, group: K, member: M) -> None:
-        self._groups.setdefault(group, {})[member] = None
+        self._joined += 1
+        self._groups.setdefault(group, {})[member] = self._joined
 
     def add(self, group: K, member: M) -> None:
-        members = self._groups.setdefault(group, {})
-        if member not in members:
-            members[member] = None
+        if member not in self._groups.get(group, ()):
+            self.load(group, member)
             self._book.note(lambda: self._drop(group, member))
 
     def discard(self, group: K, member: M) -> None:
-        if member in self._groups.get(group, ()):
+        joined = self._groups.get(group, {}).get(member)
+        if joined is not None:
             self._drop(group, member)
-            self._book.note(lambda: self.load(group, member))
+            self._book.note(lambda: self._put_back(group, member, joined))
 
     def forget(self, group: K) -> None:
         self._groups.pop(group, None)
+
+    def _put_back(self, group: K, member: M, joined: int) -> None:
+        members = [*self._groups.get(group, {}).items(), (member, joined)]
+        self._groups[group] = dict(sorted(members, key=lambda one: one[1]))
 
     def _drop(self, group: K, member: M) -> None:
         members = self._groups[group]

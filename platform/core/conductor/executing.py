@@ -192,7 +192,7 @@ def _sleep(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.Slee
     )
     state.timers.put(timer.id, timer)
     state.timers_of.add(run.id, timer.id)
-    turn.effects.append(m.Wake(timer.due_us))
+    state.wake(turn, timer.due_us)
 
 
 def function_ended(state: State, turn: Turn, event: m.RunFunctionEnded) -> None:
@@ -206,6 +206,7 @@ def function_ended(state: State, turn: Turn, event: m.RunFunctionEnded) -> None:
         end_run(state, turn, run, end.outcome.failure)
         return
     _leave_host(state, run)
+    cancel_steps(state, turn, run.id, "the flow function returned without them")
     here = state.runs[run.id]
     ended = replace(here, state=RunState.SUCCEEDED, result=end.preview, ended_us=turn.now_us)
     state.say(turn, ended, RunSucceeded(flow=run.flow, duration_us=turn.now_us - run.created_us, result=end.preview))
@@ -223,7 +224,6 @@ def cancel(state: State, turn: Turn, run: Run, reason: str) -> None:
     """Stops a run that has not ended: its host closes it, its steps end, and then it is CANCELLED."""
     if run.host is not None:
         turn.effects.append(m.CloseRun(run.host, run.id, run.host_fence, reason or "cancelled"))
-    state.homeless.discard(run.code_version, run.id)
     _leave_host(state, run)
     cancelling = replace(state.runs[run.id], state=RunState.CANCELLING, cancel_reason=reason)
     state.say(turn, cancelling, RunCancelling(flow=run.flow, reason=reason))
@@ -232,6 +232,7 @@ def cancel(state: State, turn: Turn, run: Run, reason: str) -> None:
 
 
 def _leave_host(state: State, run: Run) -> None:
+    state.homeless.discard(run.code_version, run.id)
     for timer_id in state.timers_of.of(run.id):
         state.timers.remove(timer_id)
         state.timers_of.discard(run.id, timer_id)
@@ -244,6 +245,9 @@ def pinned(state: State, turn: Turn, event: m.Pinned) -> None:
     """What the run sees of a table or model: decided at first use, the same ever after."""
     key = (event.run_id, event.kind, event.name)
     pin = state.pins.get(key)
+    if event.run_id not in state.runs:
+        turn.answer = Failure(kind="cancelled", message=f"Run {event.run_id} is over; it pins nothing more")
+        return
     if pin is None:
         found = state.tables.get(event.name) if event.kind == "table" else state.models.get(event.name)
         if found is None:

@@ -23,7 +23,10 @@ from ...wire.types import (
     RunSucceeded,
     TableCommitted,
     TableReset,
+    encode_entry,
 )
+from ..inbox import letter_id
+from ..records import DeadLetter
 from ..trigger import Happening, Trigger, triggers_of
 from ..turn import Turn
 from . import messages as m
@@ -45,8 +48,47 @@ def followed(state: State, turn: Turn, event: m.Followed) -> None:
     for entry in event.entries:
         if entry.position > state.cursor:
             _follow(state, turn, entry)
-    state.cursor = max(state.cursor, event.upto)
-    state.mail.put_next(LOG, state.cursor + 1)
+    _advance(state, max(state.cursor, event.upto))
+
+
+def followed_one_by_one(state: State, turn: Turn, event: m.Followed) -> None:
+    """The same where that raised: an entry that cannot be followed is a dead letter, and the others count."""
+    for entry in event.entries:
+        if entry.position <= state.cursor:
+            continue
+        alone, mark = Turn(turn.now_us), state.book.mark()
+        try:
+            _follow(state, alone, entry)
+        except Exception as error:  # whatever it raises concerns this entry alone
+            state.book.rollback(mark)
+            alone = Turn(turn.now_us)
+            state.mail.lay_down(alone, _letter_of(state, alone, entry, error))
+        turn.said += alone.said
+        turn.effects += alone.effects
+    _advance(state, max(state.cursor, event.upto))
+
+
+def _advance(state: State, cursor: int) -> None:
+    before = state.cursor
+    state.book.note(lambda: setattr(state, "cursor", before))
+    state.cursor = cursor
+    state.mail.put_next(LOG, cursor + 1)
+
+
+def _letter_of(state: State, turn: Turn, entry: Entry, error: Exception) -> DeadLetter:
+    return DeadLetter(
+        id=letter_id(turn, LOG, str(entry.position)),
+        owner=state.mail.owner,
+        code="engine_error",
+        reason=f"The engine could not follow entry {entry.position}: {type(error).__name__}: {error}",
+        topic=LOG,
+        offset=entry.position,
+        event_type=entry.type,
+        project=entry.project,
+        principal=entry.principal,
+        raw=encode_entry(entry),
+        received_us=turn.now_us,
+    )
 
 
 def _follow(state: State, turn: Turn, entry: Entry) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ...wire import calls
-from ...wire.types import Failure
+from ...wire.types import CommandRefused, Failure
 from ..inbox import Arrived, Ordered, TopicGap
 from ..records import Attempt, CommandRow, Lease, Offset, Pin, Run, RunState, Step, StepState, Timer
 from ..turn import Turn
@@ -20,10 +20,11 @@ from . import messages as m
 from .answering import answer, settle_cancel
 from .arriving import arrived, halted, ordered
 from .executing import end_run, function_ended, host_joined, host_lost, issued, pinned, place
-from .following import followed
+from .following import followed, followed_one_by_one
 from .state import State
 from .stepping import (
     back_from_backoff,
+    cancel_steps,
     claimed,
     held_back,
     lose,
@@ -75,6 +76,15 @@ class Conductor:
             self._fail_run(turn, event.run_id, failure)
         elif isinstance(event, m.RunFunctionEnded):
             self._fail_run(turn, event.end.run_id, failure)
+        elif isinstance(event, m.Followed):
+            followed_one_by_one(self.state, turn, event)
+        elif isinstance(event, m.Reported):
+            outcome = calls.Outcome(failure=failure)
+            reports = tuple(msgspec.structs.replace(report, outcome=outcome) for report in event.reports)
+            reported(self.state, turn, m.Reported(reports))
+        elif isinstance(event, Ordered):
+            refused = CommandRefused(command=event.order.id, code="engine_error", reason=message)
+            self.state.mail.ordered(turn, event, lambda _: refused)
         else:
             turn.answer = error
         return turn
@@ -103,9 +113,10 @@ class Conductor:
 
 
 def _due(state: State, turn: Turn, event: m.Due) -> None:
+    if len(state.wakes):
+        state.wakes.remove(min(state.wakes))
     for timer in state.timers.values():
         if timer.due_us > turn.now_us:
-            turn.effects.append(m.Wake(timer.due_us))
             continue
         state.timers.remove(timer.id)
         state.timers_of.discard(timer.run_id, timer.id)
@@ -113,6 +124,12 @@ def _due(state: State, turn: Turn, event: m.Due) -> None:
             answer(state, turn, timer.run_id, timer.ordinal, calls.Outcome())
         else:
             back_from_backoff(state, turn, f"{timer.run_id}/{timer.ordinal}")
+    _wake_for_the_next(state, turn)
+
+
+def _wake_for_the_next(state: State, turn: Turn) -> None:
+    if len(state.timers):
+        state.wake(turn, min(timer.due_us for timer in state.timers.values()))
 
 
 def _started(state: State, turn: Turn, event: m.Started) -> None:
@@ -120,6 +137,9 @@ def _started(state: State, turn: Turn, event: m.Started) -> None:
     found = {worker.worker for worker in event.workers}
     for worker in event.workers:
         worker_joined(state, turn, worker)
+    for run in state.runs.values():
+        if run.state is RunState.CANCELLING or run.state.ended:
+            cancel_steps(state, turn, run.id, run.cancel_reason or "the run has ended")
     for attempt in state.attempts.values():
         if attempt.state.live and attempt.worker is None:
             state.starting_workers.put(attempt.fence, attempt.node)
@@ -131,7 +151,8 @@ def _started(state: State, turn: Turn, event: m.Started) -> None:
             settle_cancel(state, turn, run.id)
         elif not run.state.ended:
             place(state, turn, run)
-    turn.effects += [m.StartHost(), *(m.Wake(timer.due_us) for timer in state.timers.values())]
+    turn.effects.append(m.StartHost())
+    _wake_for_the_next(state, turn)
 
 
 def _load(state: State, rows: Rows) -> None:

@@ -25,6 +25,7 @@ from ..records import (
 )
 from ..trigger import Trigger
 from ..turn import Turn
+from .messages import Wake
 
 OWNER: Final = "conductor"
 LOG: Final = "log"
@@ -99,6 +100,7 @@ class State:
         self.pins_of: Groups[str, tuple[str, str, str]] = Groups(self.book)
         self.timers_of: Groups[str, str] = Groups(self.book)
         self.starting_workers: Ledger[int, str] = Ledger(self.book)
+        self.wakes: Ledger[int, bool] = Ledger(self.book)
 
     def say(self, turn: Turn, run: Run, body: AnyBody, *, causation: str | None = None) -> Run:
         """A word about a run: the next of its sequence. The run with its number, put back.
@@ -133,6 +135,12 @@ class State:
         fence = self.mail.next_of(FENCE) or 1
         self.mail.put_next(FENCE, fence + 1)
         return fence
+
+    def wake(self, turn: Turn, due_us: int) -> None:
+        """Asks for a `Due` at that time, unless one that comes no later has been asked for."""
+        if not any(turn.now_us < at <= due_us for at in self.wakes):
+            self.wakes.put(due_us, True)
+            turn.effects.append(Wake(due_us))
 
     def secret_of(self, *parts: str) -> str:
         """A token that only this platform can make for these words, the same after a restart."""

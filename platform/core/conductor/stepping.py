@@ -266,6 +266,9 @@ def reported(state: State, turn: Turn, event: m.Reported) -> None:
 
 
 def _succeed(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> None:
+    if state.runs[attempt.run_id].state is not RunState.RUNNING:
+        _fail(state, turn, attempt, report, Failure(kind="cancelled", message="it ended after its run was given up"))
+        return
     payload = report.outcome.payload or calls.Payload()
     _close(
         state,
@@ -275,10 +278,6 @@ def _succeed(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -
     )
     step = state.steps[attempt.step_id]
     run = state.runs[step.run_id]
-    if run.state is not RunState.RUNNING:
-        state.steps.put(step.id, replace(step, state=StepState.CANCELLED, ended_us=turn.now_us))
-        settle_cancel(state, turn, step.run_id)
-        return
     state.steps.put(step.id, replace(step, state=StepState.SUCCEEDED, ended_us=turn.now_us))
     body = StepSucceeded(
         step_id=step.id,
@@ -369,7 +368,7 @@ def _back_off(state: State, turn: Turn, step: Step) -> None:
     state.steps.put(step.id, replace(step, state=StepState.BACKOFF))
     state.timers.put(timer.id, timer)
     state.timers_of.add(step.run_id, timer.id)
-    turn.effects.append(m.Wake(timer.due_us))
+    state.wake(turn, timer.due_us)
 
 
 def _close(state: State, turn: Turn, attempt: Attempt, report: calls.Report | None) -> None:
@@ -392,7 +391,7 @@ def _close(state: State, turn: Turn, attempt: Attempt, report: calls.Report | No
 
 
 def cancel_steps(state: State, turn: Turn, run_id: str, reason: str) -> None:
-    """Steps of the run that have not ended: those without an attempt end now, the others are told to."""
+    """Steps of the run that have not ended: those that no worker has end now, the others are told to."""
     for step_id in state.steps_of.of(run_id):
         step = state.steps.get(step_id)
         if step is None or step.state.ended or step.state in (StepState.LEASED, StepState.RUNNING):
@@ -406,6 +405,16 @@ def cancel_steps(state: State, turn: Turn, run_id: str, reason: str) -> None:
         attempt = state.attempts[fence]
         if attempt.worker is not None:
             turn.effects.append(m.CancelAttempt(attempt.worker, fence))
+        else:
+            _withdraw(state, turn, attempt, reason)
+
+
+def _withdraw(state: State, turn: Turn, attempt: Attempt, reason: str) -> None:
+    """An attempt that no worker was told of ends at once; the worker that starts for it will be idle."""
+    failure = Failure(kind="cancelled", message=reason)
+    _close(state, turn, replace(attempt, state=AttemptState.CANCELLED, failure=failure), None)
+    step = state.steps[attempt.step_id]
+    _after_a_bad_end(state, turn, attempt, step, failure, again=False, duration_us=0, empty=True)
 
 
 def held_back(state: State, turn: Turn, event: m.HeldBack) -> None:

@@ -1,0 +1,427 @@
+"""Any sequence of events, restarts among them, keeps the promises of the Conductor.
+
+The rows that each decision leads to are kept as a store would keep them; a restart rebuilds the machine from them
+and from nothing else. Every decision is also taken back once and compared, before it is made again and kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from scenes.conductor import a_flow, a_step
+
+from headwater.core.conductor import messages as m
+from headwater.core.conductor.following import learn_flow
+from headwater.core.conductor.machine import Conductor, Rows
+from headwater.core.conductor.state import LOG, State
+from headwater.core.inbox import Arrived, Ordered
+from headwater.core.ledger import Groups, Ledger
+from headwater.core.records import AttemptState, LeaseState, Run, StepState
+from headwater.core.turn import Turn
+from headwater.wire import calls
+from headwater.wire.envelope import Event
+from headwater.wire.types import TERMINAL, Entry, Failure, NodeLeft, Said, StepFailed, StepSucceeded, type_of
+
+DEVICES = ("n1/0", "n1/1", "n2/0")
+PICK = st.integers(0, 1_000)
+SELDOM = st.sampled_from([False] * 11 + [True])
+FAILURES = st.sampled_from([None, None, "exception", "timeout", "cancelled"])
+
+
+def everything(state: State) -> dict[str, object]:
+    """All that the machine knows, for comparison."""
+    seen: dict[str, object] = {"cursor": state.cursor}
+    for name, part in [*vars(state).items(), *((f"mail.{name}", part) for name, part in vars(state.mail).items())]:
+        if isinstance(part, Ledger):
+            seen[name] = {key: part[key] for key in part}
+        elif isinstance(part, Groups):
+            seen[name] = {group: part.of(group) for group in part.groups()}
+    return seen
+
+
+def runs_live(machine: AnySequence) -> bool:
+    return len(machine.state.runs) > 0
+
+
+def attempts_live(machine: AnySequence) -> bool:
+    return len(machine.state.attempts) > 0
+
+
+def steps_wait(machine: AnySequence) -> bool:
+    return any(step.state is StepState.WAITING for step in machine.state.steps.values())
+
+
+def picked(options: list[Any], pick: int) -> Any:
+    return options[pick % len(options)] if options else None
+
+
+class AnySequence(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: dict[str, dict[Any, Any]] = defaultdict(dict)
+        self.log: list[Said] = []
+        self.workers: dict[str, str] = {}
+        self.now_us, self.offset, self.names = 1_000_000, 0, 0
+
+    # The store and the shell.
+
+    def tell(self, event: m.Event) -> Turn:
+        self.now_us += 1
+        before = everything(self.state)
+        self.machine.decide(event, self.now_us)
+        self.machine.book.rollback()
+        assert everything(self.state) == before
+        assert self.machine.book.changes() == {}
+        turn = self.machine.decide(event, self.now_us)
+        self.commit(turn)
+        return turn
+
+    def commit(self, turn: Turn) -> None:
+        for table, rows in self.machine.book.changes().items():
+            for key, row in rows.items():
+                if row is None:
+                    self.rows[table].pop(key, None)
+                else:
+                    self.rows[table][key] = row
+        self.log += turn.said
+        self.machine.settle()
+
+    @property
+    def state(self) -> State:
+        return self.machine.state
+
+    def runs(self) -> list[Run]:
+        return sorted(self.state.runs.values(), key=lambda run: run.id)
+
+    def name(self, kind: str) -> str:
+        self.names += 1
+        return f"{kind}{self.names}"
+
+    # Events.
+
+    @initialize()
+    def begin(self) -> None:
+        self.rebuild(0)
+        self.host_joined()
+        self.arrive(0, "monday")
+
+    @rule(keep=PICK, now=SELDOM)
+    def restart(self, keep: int, now: bool) -> None:
+        if now:
+            self.rebuild(keep)
+            self.host_joined()
+
+    def rebuild(self, keep: int) -> None:
+        """Hosts of the earlier life are ended; some workers have lived on."""
+        rows = self.rows
+        attempts = [attempt for attempt in rows["attempts"].values() if attempt.state.live]
+        holders = {attempt.run_id for attempt in attempts}
+        runs = [run for run in rows["runs"].values() if not run.state.ended or run.id in holders]
+        ids = {run.id for run in runs}
+        state = State(secret=b"s")
+        self.machine = Conductor(state)
+        learn_flow(state, {"spec": msgspec.to_builtins(a_flow()), "bundle": "b" * 64}, "v1")
+        state.book.settle()
+        self.machine.load(
+            Rows(
+                runs=runs,
+                commands=[row for row in rows["commands"].values() if row.run_id in ids],
+                steps=[row for row in rows["steps"].values() if row.run_id in ids],
+                attempts=attempts,
+                leases=[row for row in rows["leases"].values() if row.state is LeaseState.HELD],
+                timers=list(rows["timers"].values()),
+                pins=[row for row in rows["pins"].values() if row.run_id in ids],
+                offsets=list(rows["offsets"].values()),
+            )
+        )
+        state.cursor = (state.mail.next_of(LOG) or 1) - 1
+        self.workers = {w: node for index, (w, node) in enumerate(self.workers.items()) if keep >> index & 1}
+        self.tell(m.Started(tuple(m.WorkerJoined(w, node, None, "v1") for w, node in self.workers.items())))
+
+    @rule(number=st.integers(0, 5), day=st.sampled_from(["monday", "monday", "tuesday"]))
+    def arrive(self, number: int, day: str) -> None:
+        event = Event(id=f"e{number}", source="test", type="landed", data={"day": day})
+        known = self.rows["inbox"].get(("conductor", "test", f"e{number}"))
+        record = Arrived(
+            topic="headwater.events",
+            topic_id="t",
+            partition=0,
+            offset=self.offset,
+            previous=self.offset or None,
+            parsed=event,
+            raw=b"raw",
+            headers=[],
+            principal="p",
+            known=known,
+        )
+        self.offset += 1
+        self.tell(record)
+
+    @rule()
+    def host_joined(self) -> None:
+        if len(self.state.hosts) < 3:
+            self.tell(m.HostJoined(self.name("h")))
+
+    @rule(pick=PICK, now=SELDOM)
+    def host_lost(self, pick: int, now: bool) -> None:
+        host = picked(list(self.state.hosts), pick)
+        if now and host:
+            self.tell(m.HostLost(host, "killed"))
+
+    @precondition(runs_live)
+    @rule(pick=PICK, need=PICK, milli=st.sampled_from([0, 500, 1000]), retries=st.integers(0, 1), stale=PICK)
+    def issue_step(self, pick: int, need: int, milli: int, retries: int, stale: int) -> None:
+        if run := picked(self.runs(), pick):
+            ordinal = len(self.state.commands_of.of(run.id))
+            needs = (need % ordinal,) if ordinal and need % 2 else ()
+            effect = "once" if need % 5 == 0 else "retry"
+            step = a_step(ordinal, *needs, gpus_milli=milli, retries=retries, effect=effect)
+            self.tell(m.Issued(run.id, run.host_fence - (stale % 9 == 0), (step,)))
+
+    @rule(
+        pick=PICK,
+        call=st.sampled_from(
+            [
+                calls.NowCall(),
+                calls.SleepCall(duration_us=5_000),
+                calls.SleepCall(duration_us=50),
+                calls.RegisterCall(name="delay", digest="d", runtime="onnx"),
+                calls.PublishCall(event_type="done"),
+            ]
+        ),
+    )
+    def issue(self, pick: int, call: calls.Call) -> None:
+        if run := picked(self.runs(), pick):
+            ordinal = len(self.state.commands_of.of(run.id))
+            command = calls.Command(ordinal=ordinal, name="c", key=f"c#{ordinal}", call=call)
+            self.tell(m.Issued(run.id, run.host_fence, (command,)))
+
+    @rule(pick=PICK)
+    def issue_again(self, pick: int) -> None:
+        if run := picked(self.runs(), pick):
+            rows = [self.state.commands[run.id, ordinal] for ordinal in self.state.commands_of.of(run.id)]
+            self.tell(m.Issued(run.id, run.host_fence, tuple(row.command for row in rows)))
+
+    @precondition(steps_wait)
+    @rule(pick=PICK, devices=st.lists(st.sampled_from(DEVICES), max_size=2, unique=True))
+    def grant(self, pick: int, devices: list[str]) -> None:
+        waiting = sorted(step.id for step in self.state.steps.values() if step.state is StepState.WAITING)
+        step_id = picked(waiting, pick) if pick % 7 else picked(sorted(self.state.steps), pick)
+        if step_id:
+            chosen = tuple(devices) if self.state.steps[step_id].demand.gpus_milli else ()
+            grant = calls.Grant(step_id=step_id, node="n1", devices=chosen, tree_version=1, scheduler_epoch=1)
+            self.tell(m.Proposed((grant,)))
+
+    @rule(pick=PICK, final=st.booleans())
+    def hold(self, pick: int, final: bool) -> None:
+        if step_id := picked(sorted(self.state.steps), pick):
+            self.tell(m.HeldBack((calls.Hold(step_id=step_id, code="quota", reason=f"r{pick}", final=final),)))
+
+    @rule(pick=PICK, node=st.sampled_from(["n1", "n2"]))
+    def worker_joined(self, pick: int, node: str) -> None:
+        fence = picked([None, *sorted(self.state.starting_workers)], pick)
+        worker = self.name("w")
+        self.workers[worker] = node
+        self.tell(m.WorkerJoined(worker, node, fence))
+
+    @rule(pick=PICK, now=SELDOM)
+    def worker_lost(self, pick: int, now: bool) -> None:
+        worker = picked(list(self.workers), pick)
+        if now and worker:
+            del self.workers[worker]
+            self.tell(m.WorkerLost(worker, "killed"))
+
+    @precondition(lambda self: len(self.state.starting_workers) > 0)
+    @rule(pick=PICK)
+    def worker_for_an_attempt(self, pick: int) -> None:
+        fence = picked(sorted(self.state.starting_workers), pick)
+        worker, node = self.name("w"), self.state.starting_workers[fence]
+        self.workers[worker] = node
+        self.tell(m.WorkerJoined(worker, node, fence))
+
+    @precondition(lambda self: len(self.state.starting_workers) > 0)
+    @rule(pick=PICK)
+    def worker_not_started(self, pick: int) -> None:
+        if fence := picked(sorted(self.state.starting_workers), pick):
+            self.tell(m.WorkerNotStarted(fence, "no room"))
+
+    @rule(pick=PICK, kind=FAILURES, other=PICK)
+    def report(self, pick: int, kind: str | None, other: int) -> None:
+        """From the worker that has it, mostly; late, repeated and foreign reports among them."""
+        if fence := picked(sorted(self.rows["attempts"]), pick):
+            worker = self.rows["attempts"][fence].worker if other % 6 else picked(list(self.workers), other)
+            self.tell(self.a_report(fence, worker or "nobody", kind))
+
+    @precondition(attempts_live)
+    @rule(pick=PICK, kind=FAILURES)
+    def report_what_runs(self, pick: int, kind: str | None) -> None:
+        live = sorted(attempt.fence for attempt in self.state.attempts.values() if attempt.worker)
+        if fence := picked(live, pick):
+            self.tell(self.a_report(fence, self.state.attempts[fence].worker or "", kind))
+
+    def a_report(self, fence: int, worker: str, kind: str | None) -> m.Reported:
+        failure = Failure(kind=kind, message="boom") if kind else None
+        outcome = calls.Outcome(payload=None if failure else calls.Payload(inline=b"42"), failure=failure)
+        return m.Reported((calls.Report(fence=fence, worker=worker, started_us=1, ended_us=2, outcome=outcome),))
+
+    @precondition(attempts_live)
+    @rule(pick=PICK, first=st.booleans())
+    def start(self, pick: int, first: bool) -> None:
+        if attempt := picked(sorted(self.state.attempts.values(), key=lambda one: one.fence), pick):
+            worker = attempt.worker or "nobody"
+            claim = m.Claimed(attempt.fence, worker, attempt.secret)
+            self.tell(claim if first else m.Progressed(attempt.fence, worker, self.now_us))
+
+    @rule(pick=PICK, now=SELDOM)
+    def cancel(self, pick: int, now: bool) -> None:
+        run = picked(self.runs(), pick)
+        if now and run:
+            self.order_cancel(run.id)
+
+    def order_cancel(self, run_id: str) -> None:
+        name = self.name("c")
+        order = calls.Order(
+            source="cli",
+            id=name,
+            kind="run.cancel",
+            principal="me",
+            project="eta",
+            data={"run_id": run_id},
+            sha256=name,
+        )
+        self.tell(Ordered(order=order))
+
+    @rule(after_us=st.sampled_from([0, 60, 6_000, 10_000_000]))
+    def due(self, after_us: int) -> None:
+        self.now_us += after_us
+        self.tell(m.Due())
+
+    @rule(pick=PICK, failed=st.booleans(), stale=PICK, now=SELDOM)
+    def function_ended(self, pick: int, failed: bool, stale: int, now: bool) -> None:
+        run = picked(self.runs(), pick)
+        if now and run:
+            outcome = calls.Outcome(failure=Failure(kind="exception", message="boom") if failed else None)
+            fence = run.host_fence - (stale % 9 == 0)
+            self.tell(m.RunFunctionEnded(calls.RunEnd(run_id=run.id, fence=fence, outcome=outcome)))
+
+    @rule(pick=PICK)
+    def pin(self, pick: int) -> None:
+        self.state.tables.load("lake.x", calls.PinnedTable(name="lake.x", metadata_location="m", snapshot_id=pick))
+        if run_id := picked(sorted(self.rows["runs"]), pick):
+            self.tell(m.Pinned(run_id, "table", "lake.x"))
+
+    @rule(now=SELDOM)
+    def node_left(self, now: bool) -> None:
+        if not now:
+            return
+        position = self.state.cursor + 1
+        body = NodeLeft(node="n1", reason="gone")
+        entry = Entry(position=position, body=body, subject="n1", project="eta", principal="p", time_us=1)
+        self.tell(m.Followed((entry,), position))
+
+    @rule(pick=PICK, now=SELDOM)
+    def a_decision_raises(self, pick: int, now: bool) -> None:
+        run = picked(self.runs(), pick)
+        if now and run:
+            event = m.Issued(run.id, run.host_fence, ())
+            self.commit(self.machine.set_aside(event, self.now_us, ValueError("bad")))
+
+    # Promises.
+
+    @invariant()
+    def a_step_succeeds_at_most_once(self) -> None:
+        attempts = self.rows["attempts"].values()
+        won = Counter(attempt.step_id for attempt in attempts if attempt.state is AttemptState.SUCCEEDED)
+        assert all(count == 1 for count in won.values())
+        assert set(won) == {s.id for s in self.rows["steps"].values() if s.state is StepState.SUCCEEDED}
+
+    @invariant()
+    def a_run_is_numbered_without_gaps(self) -> None:
+        numbers: dict[str, list[int | None]] = defaultdict(list)
+        for word in self.log:
+            if word.run_id is not None:
+                numbers[word.run_id].append(word.seq)
+        for run_id, row in self.rows["runs"].items():
+            assert numbers[run_id] == list(range(1, row.seq + 1))
+
+    @invariant()
+    def no_device_is_lent_twice(self) -> None:
+        lent: Counter[str] = Counter()
+        for lease in self.rows["leases"].values():
+            lent[lease.device] += lease.milli if lease.state is LeaseState.HELD else 0
+        assert all(milli <= 1000 for milli in lent.values())
+
+    @invariant()
+    def a_run_ends_once(self) -> None:
+        ends = Counter(word.run_id for word in self.log if type_of(word.body) in TERMINAL)
+        for run in self.rows["runs"].values():
+            assert ends[run.id] == run.state.ended
+
+    @invariant()
+    def an_attempt_that_ended_was_told_once(self) -> None:
+        told = Counter(word.body.fence for word in self.log if isinstance(word.body, StepSucceeded | StepFailed))
+        for attempt in self.rows["attempts"].values():
+            assert told[attempt.fence] == (not attempt.state.live)
+
+    @invariant()
+    def a_step_has_a_live_attempt_exactly_while_it_is_at_work(self) -> None:
+        live = Counter(attempt.step_id for attempt in self.rows["attempts"].values() if attempt.state.live)
+        for step in self.rows["steps"].values():
+            at_work = step.state in (StepState.LEASED, StepState.RUNNING)
+            assert live[step.id] == at_work
+
+    @invariant()
+    def a_step_is_blocked_exactly_while_inputs_are_missing(self) -> None:
+        for step in self.state.steps.values():
+            if step.state is StepState.BLOCKED:
+                rows = [self.state.commands[step.run_id, ordinal] for ordinal in step.needs]
+                assert step.missing == sum(row.outcome is None for row in rows) > 0
+
+    @invariant()
+    def what_ended_leaves_memory(self) -> None:
+        for run in self.state.runs.values():
+            assert not run.state.ended or self.state.live_of.count(run.id)
+        assert all(attempt.state.live for attempt in self.state.attempts.values())
+        assert {run_id for run_id, _ in self.state.commands} <= set(self.state.runs)
+        assert {key[0] for key in self.state.pins} <= set(self.state.runs)
+
+    @invariant()
+    def a_run_at_work_has_a_host_or_waits_for_one(self) -> None:
+        state = self.state
+        homeless = {run_id for version in state.homeless.groups() for run_id in state.homeless.of(version)}
+        placed = {run_id for host in state.runs_on.groups() for run_id in state.runs_on.of(host)}
+        assert set(state.runs_on.groups()) <= set(state.hosts)
+        at_work = {run.id for run in state.runs.values() if run.state in ("PENDING", "RUNNING")}
+        assert at_work == homeless | placed
+        assert not homeless & placed
+
+    @invariant()
+    def somebody_will_wake_the_timers(self) -> None:
+        if len(self.state.timers):
+            assert min(self.state.wakes) <= min(timer.due_us for timer in self.state.timers.values())
+        assert len(self.state.wakes) <= len(self.rows["runs"]) * 4 + 4
+
+    def teardown(self) -> None:
+        """Once everything is cancelled and reported, nothing is left in memory."""
+        if not hasattr(self, "machine"):
+            return
+        for run in self.runs():
+            self.order_cancel(run.id)
+        for attempt in self.state.attempts.values():
+            assert attempt.worker is not None
+            self.tell(self.a_report(attempt.fence, attempt.worker, "cancelled"))
+        self.a_run_ends_once()
+        state = self.state
+        ledgers: list[Any] = [state.runs, state.commands, state.steps, state.attempts, state.leases, state.timers]
+        assert not any(map(len, [*ledgers, state.pins, state.run_of_key]))
+        groups: list[Any] = [state.commands_of, state.steps_of, state.live_of, state.fed_by, state.held_on]
+        assert not any(g.groups() for g in [*groups, state.runs_on, state.homeless, state.pins_of, state.timers_of])
+
+
+TestAnySequence = AnySequence.TestCase
+TestAnySequence.settings = settings(max_examples=50, stateful_step_count=50, deadline=None)
