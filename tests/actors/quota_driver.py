@@ -30,6 +30,7 @@ from headwater.wire.manifest import FlowSpec, Manifest
 from headwater.wire.types import Demand
 
 WITHIN_S = 60.0
+ONE_S = 5.0  # for one call to an actor that may be dying
 GPU = Demand(gpus_milli=1000, cpus_milli=0)
 
 
@@ -62,6 +63,11 @@ def story(store: Reader, gpu_pool: Any, scheduler: Any) -> dict[str, Any]:
         ask(scheduler, "quota.apply", tree={"cohort": {"local": {"projects": {"eta": {"gpux": 1}}}}}),
         ask(gpu_pool, "node.drain", node="local"),
     ]
+    first = agent_pid()
+    ray.kill(ray.get_actor("node_agent:local", namespace=NAMESPACE))
+    until(lambda: agent_pid() not in (0, first))
+    ray.kill(scheduler, no_restart=False)
+    until(lambda: started_again(scheduler))
     return {
         "log": [(entry.type, msgspec.to_builtins(entry.body)) for entry in store.entries(0)],
         "answers": answers,
@@ -78,6 +84,24 @@ def ask(actor: Any, kind: str, **data: Any) -> dict[str, Any]:
     order = calls.Order(source="test", id=f"{kind} {data}", kind=kind, principal="me", project="eta", data=data)
     answer: dict[str, Any] = ray.get(actor.order.remote(order), timeout=WITHIN_S)
     return answer
+
+
+def agent_pid() -> int:
+    try:
+        agent = ray.get_actor("node_agent:local", namespace=NAMESPACE)
+        said: Any = ray.get(agent.describe.remote(), timeout=ONE_S)
+        return int(said["pid"])
+    except (ValueError, ray.exceptions.RayError):
+        return 0
+
+
+def started_again(actor: Any) -> bool:
+    try:
+        ray.get(actor.start.remote(), timeout=ONE_S)
+        said: dict[str, Any] = ray.get(actor.describe.remote(), timeout=ONE_S)
+        return bool(said["restarts"])
+    except ray.exceptions.RayError:
+        return False
 
 
 def rows(store: Reader, table: str) -> list[Any]:

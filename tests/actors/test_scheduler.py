@@ -59,6 +59,16 @@ def test_commands_are_answered_and_told_in_the_log(story: dict[str, Any]) -> Non
     assert story["nodes"] == [["local", "DRAINED"]]
 
 
+def test_an_agent_that_died_is_made_again_and_its_node_does_not_leave(story: dict[str, Any]) -> None:
+    assert "node.left" not in [kind for kind, _ in story["log"]]
+    assert [kind for kind, _ in story["log"]].count("node.joined") == 1
+
+
+def test_a_scheduler_that_died_takes_the_tree_from_the_store(story: dict[str, Any]) -> None:
+    assert [version for version, _ in story["trees"]] == [1, 2]
+    assert story["described"][1]["restarts"] == 1
+
+
 def test_the_owners_say_how_they_stand(story: dict[str, Any]) -> None:
     assert [said["name"] for said in story["described"]] == ["gpu_pool", "scheduler"]
     assert story["agent"]["name"] == "node_agent:local"
