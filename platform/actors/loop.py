@@ -5,26 +5,29 @@ fsync. Nothing outside happens before the commit, and whoever asked is answered 
 
 A decision that raises is rolled back alone, and its subject is set aside in the same commit. A
 guard that objects ends the transaction before anything is written: the batch is decided again, the
-event it belongs to as refused. After an error of the database the journal tells whether the commit
-landed: landed, go on; not landed, the machine goes back and the callers get the error. A fenced
-loop raises, and its process ends.
+event it belongs to as refused. Where something cannot be written at all, each event is committed
+alone, and the one whose words or rows it is is set aside. After an error of the database the journal
+tells whether the commit landed: landed, go on; not landed, the machine goes back, the callers get
+the error, and what nobody waits for is decided again. A loop that cannot commit time and again
+raises, as a fenced one does, and its process ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from ..core.ledger import Book
 from ..core.turn import GrantGuard, Turn
-from ..store.writer import Changes, CommitFailed, Objected
+from ..store.writer import Changes, CommitFailed, Objected, Unwritable
 from ..wire.types import Entry, Said
 
 BATCH_MAX: Final = 512
 WAITING_MAX: Final = 20_000
 OBJECTIONS_MAX: Final = BATCH_MAX
+FAILURES_MAX: Final = 5
 
 
 class Machine(Protocol):
@@ -66,6 +69,8 @@ class Loop:
         self._machine, self._journal = machine, journal
         self._carry_out, self._published, self._clock = carry_out, published, clock
         self._waiting: asyncio.Queue[Waiting] = asyncio.Queue()
+        self._again: list[Waiting] = []
+        self._failures = 0
         self.last_event, self.last_event_us = "", 0
 
     def __len__(self) -> int:
@@ -88,17 +93,36 @@ class Loop:
 
     async def run(self) -> None:
         while True:
-            batch = await self._drain()
+            await self._serve(await self._drain())
+
+    async def _serve(self, batch: list[Waiting]) -> None:
+        try:
             turns, entries, error = await self._settle(batch)
-            for (_, answer), turn in zip(batch, turns, strict=True):
-                _tell_answer(answer, turn, error)
-            if error is None:
-                if entries:
-                    self._published(entries)
-                self._carry_out([effect for turn in turns for effect in turn.effects])
+        except Unwritable:
+            if len(batch) == 1:
+                raise
+            for one in batch:
+                await self._serve([one])
+            return
+        for (_, answer), turn in zip(batch, turns, strict=True):
+            _tell_answer(answer, turn, error)
+        if error is not None:
+            self._decide_again(batch, error)
+            return
+        self._failures = 0
+        if entries:
+            self._published(entries)
+        self._carry_out([effect for turn in turns for effect in turn.effects])
+
+    def _decide_again(self, batch: list[Waiting], error: CommitFailed) -> None:
+        """Whoever asked has the error; what was told would be lost."""
+        self._failures += 1
+        if self._failures >= FAILURES_MAX:
+            raise error
+        self._again += [(event, None) for event, answer in batch if answer is None]
 
     async def _drain(self) -> list[Waiting]:
-        batch = [await self._waiting.get()]
+        batch, self._again = self._again or [await self._waiting.get()], []
         while len(batch) < BATCH_MAX and not self._waiting.empty():
             batch.append(self._waiting.get_nowait())
         self.last_event, self.last_event_us = type(batch[-1][0]).__name__, self._clock()
@@ -106,7 +130,7 @@ class Loop:
 
     async def _settle(self, batch: list[Waiting]) -> tuple[list[Turn], list[Entry], CommitFailed | None]:
         """Decides the batch and commits it; again with what a guard objected to refused."""
-        refused: dict[int, str] = {}
+        refused: dict[int, str | Unwritable] = {}
         for _ in range(OBJECTIONS_MAX):
             turns = self._decide([event for event, _ in batch], refused)
             try:
@@ -115,23 +139,33 @@ class Loop:
                 self._machine.book.rollback()
                 refused[_owner_of_guard(turns, objection.index)] = objection.reason
                 continue
+            except Unwritable as unwritable:
+                self._machine.book.rollback()
+                if len(batch) > 1 or isinstance(refused.get(0), Unwritable):
+                    raise
+                refused[0] = unwritable
+                continue
             return turns, entries, error
         raise RuntimeError("more objections than events in a batch")
 
-    def _decide(self, events: list[Any], refused: dict[int, str]) -> list[Turn]:
+    def _decide(self, events: list[Any], refused: Mapping[int, str | Unwritable]) -> list[Turn]:
         now_us = self._clock()
         turns = []
         for index, event in enumerate(events):
             mark = self._machine.book.mark()
             try:
-                if index in refused:
-                    turns.append(self._machine.objected(event, now_us, refused[index]))
-                else:
-                    turns.append(self._machine.decide(event, now_us))
+                turns.append(self._decide_one(event, now_us, refused.get(index)))
             except Exception as error:  # whatever a decision raises concerns its subject alone
                 self._machine.book.rollback(mark)
                 turns.append(self._machine.set_aside(event, now_us, error))
         return turns
+
+    def _decide_one(self, event: Any, now_us: int, refused: str | Unwritable | None) -> Turn:
+        if refused is None:
+            return self._machine.decide(event, now_us)
+        if isinstance(refused, Unwritable):
+            return self._machine.set_aside(event, now_us, refused)
+        return self._machine.objected(event, now_us, refused)
 
     async def _commit(self, turns: list[Turn]) -> tuple[list[Entry], CommitFailed | None]:
         said = [word for turn in turns for word in turn.said]

@@ -36,6 +36,10 @@ class CommitFailed(HeadwaterError):
     """The transaction ended in an error; it may or may not have landed."""
 
 
+class Unwritable(HeadwaterError):
+    """A row or a word has no form that the store could keep; nothing was written."""
+
+
 class Objected(HeadwaterError):
     """The guard number `index` objected; nothing was written."""
 
@@ -70,7 +74,7 @@ class Writer:
     def commit(self, changes: Changes, said: Sequence[Said] = (), guards: Sequence[Guard] = ()) -> list[Entry]:
         """Writes it all, or nothing; the entries as they now stand in the log.
 
-        Raises Fenced, Objected (nothing was written) or CommitFailed (in doubt: ask `landed`).
+        Raises Fenced, Objected or Unwritable (nothing was written), or CommitFailed (in doubt: ask `landed`).
         """
         try:
             with self._locked(), self._engine.begin() as connection:
@@ -83,16 +87,28 @@ class Writer:
                 self._append(connection, entries)
         except sa.exc.SQLAlchemyError as error:
             raise CommitFailed(f"The database did not take the transaction: {error}") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise Unwritable(f"What was to be written cannot be encoded: {error}") from error
         self.commits += 1
         return entries
 
     def landed(self) -> bool:
-        """Whether the transaction in doubt is there. Raises the epoch first, which shuts it out if it is not."""
+        """Whether the transaction in doubt is there. Raises the epoch first, which shuts it out if it is not.
+
+        Only its own epoch: one that was taken over learns that it is fenced, and leaves the new owner alone.
+        """
+        epoch, commits = LOG_HEAD.c[self._epoch_column], LOG_HEAD.c[self._commits_column]
+        mine = sa.update(LOG_HEAD).where(epoch == self.epoch).values({epoch: epoch + 1}).returning(epoch, commits)
         before = self.commits
-        old = self.epoch
-        if self.take_epoch() != old + 1:
-            raise Fenced(f"The {self._owner} was taken over at epoch {old}", remedy="This process ends itself.")
+        with self._locked(), self._engine.begin() as connection:
+            row = connection.execute(mine).first()
+        if row is None:
+            raise self._fenced()
+        self.epoch, self.commits = row
         return self.commits > before
+
+    def _fenced(self) -> Fenced:
+        return Fenced(f"The {self._owner} of epoch {self.epoch} was taken over", remedy="This process ends itself.")
 
     def _take_head(self, connection: sa.Connection, count: int) -> int:
         sql = (
@@ -102,7 +118,7 @@ class Writer:
         )
         row = connection.exec_driver_sql(sql, (count, self.epoch)).first()
         if row is None:
-            raise Fenced(f"The {self._owner} of epoch {self.epoch} was taken over", remedy="This process ends itself.")
+            raise self._fenced()
         return int(row[0])
 
     def _write(self, connection: sa.Connection, changes: Changes) -> None:

@@ -1,0 +1,138 @@
+"""A grant is refused from rows, with the reason, where they say otherwise than it supposes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from headwater.core.inventory import DeviceRow, Node, QuotaTree
+from headwater.core.records import Lease, LeaseState, Step, StepState
+from headwater.core.turn import GrantGuard
+from headwater.store.engine import create, open_engine, sqlite_url
+from headwater.store.guards import grant_guard
+from headwater.store.writer import CommitFailed, Objected, Writer
+from headwater.wire.calls import Payload
+from headwater.wire.types import Demand
+
+GRANT = GrantGuard(scheduler_epoch=1, tree_version=2, step_id="r/0", devices=("n1/0",), milli=1000)
+STEP = Step(
+    id="r/0",
+    run_id="r",
+    ordinal=0,
+    project="eta",
+    name="fit",
+    function="flow:fit",
+    code_version="v1",
+    state=StepState.WAITING,
+    demand=Demand(gpus_milli=1000),
+    arguments=Payload(),
+    created_us=1,
+)
+NODE = Node(id="n1", ray_node="x", cpus_milli=1000, memory_bytes=1, labels={}, joined_us=1, seen_us=1)
+DEVICE = DeviceRow(id="n1/0", node="n1", model="A100", memory_bytes=1)
+LEASE = Lease(fence=1, device="n1/0", node="n1", milli=500, run_id="q", step_id="q/0", project="eta", since_us=1)
+TREES = {version: QuotaTree(version=version, tree={}, principal="me", applied_us=1) for version in (1, 2)}
+
+
+class Desk:
+    """A store in which GRANT may pass."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.writer = Writer(engine, "conductor")
+        self.writer.take_epoch()
+        Writer(engine, "scheduler").take_epoch()
+        self.put(quota_trees=TREES, steps={"r/0": STEP}, nodes={"n1": NODE}, devices={"n1/0": DEVICE})
+
+    def put(self, **rows: Mapping[Any, msgspec.Struct | None]) -> None:
+        self.writer.commit(rows)
+
+    def ask(self, **changes: Any) -> str:
+        """The objection to GRANT, or to GRANT with changes."""
+        try:
+            self.writer.commit({}, [], [grant_guard(msgspec.structs.replace(GRANT, **changes))])
+        except Objected as objected:
+            return objected.reason
+        return ""
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    url = sqlite_url(tmp_path / "store.db")
+    create(url, store_epoch="one")
+    engine = open_engine(url)
+    yield Desk(engine)
+    engine.dispose()
+
+
+def test_a_grant_that_agrees_with_the_rows_passes(desk: Desk) -> None:
+    assert desk.ask() == ""
+
+
+def test_a_scheduler_that_was_taken_over_grants_nothing(desk: Desk) -> None:
+    assert desk.ask(scheduler_epoch=0) == "scheduler_epoch: 0 proposed, 1 leads"
+
+
+def test_a_grant_decided_on_an_older_tree_is_refused(desk: Desk) -> None:
+    assert desk.ask(tree_version=1) == "tree_version: decided on 1, the tree is 2"
+
+
+@pytest.mark.parametrize("state", [state for state in StepState if state is not StepState.WAITING])
+def test_a_step_that_does_not_wait_is_not_granted(desk: Desk, state: StepState) -> None:
+    desk.put(steps={"r/0": msgspec.structs.replace(STEP, state=state)})
+    assert desk.ask() == "step_not_waiting"
+
+
+def test_a_step_that_begins_to_wait_in_this_transaction_is_granted(desk: Desk) -> None:
+    desk.put(steps={"r/0": None})
+    assert desk.ask() == ""
+
+
+@pytest.mark.parametrize("state", ["QUARANTINED", "LEFT"])
+def test_a_device_out_of_service_is_not_granted(desk: Desk, state: str) -> None:
+    desk.put(devices={"n1/0": msgspec.structs.replace(DEVICE, state=state)})
+    assert desk.ask() == "device_out_of_service: of n1/0"
+
+
+@pytest.mark.parametrize("state", ["DRAINED", "LEFT"])
+def test_a_device_of_a_node_out_of_service_is_not_granted(desk: Desk, state: str) -> None:
+    desk.put(nodes={"n1": msgspec.structs.replace(NODE, state=state)})
+    assert desk.ask() == "device_out_of_service: of n1/0"
+
+
+def test_a_device_that_nobody_knows_is_not_granted(desk: Desk) -> None:
+    assert desk.ask(devices=("n1/0", "n1/9")).startswith("device_out_of_service")
+
+
+@pytest.mark.parametrize("state", [LeaseState.HELD, LeaseState.RELEASING, LeaseState.QUARANTINED])
+def test_a_device_under_a_live_lease_is_not_granted(desk: Desk, state: LeaseState) -> None:
+    desk.put(leases={(1, "n1/0"): msgspec.structs.replace(LEASE, state=state)})
+    assert desk.ask() == "device_held: n1/0"
+    assert desk.ask(milli=501) == "device_held: n1/0"
+
+
+def test_the_rest_of_a_shared_device_is_granted(desk: Desk) -> None:
+    desk.put(leases={(1, "n1/0"): LEASE})
+    assert desk.ask(milli=500) == ""
+
+
+def test_a_freed_device_is_granted(desk: Desk) -> None:
+    desk.put(leases={(1, "n1/0"): msgspec.structs.replace(LEASE, state=LeaseState.FREE)})
+    assert desk.ask() == ""
+
+
+def test_a_step_without_devices_asks_for_none(desk: Desk) -> None:
+    desk.put(devices={"n1/0": None}, nodes={"n1": None})
+    assert desk.ask(devices=(), milli=0) == ""
+
+
+def test_the_index_behind_the_guard_lends_a_whole_device_once(desk: Desk) -> None:
+    whole = msgspec.structs.replace(LEASE, milli=1000)
+    desk.put(leases={(1, "n1/0"): whole})
+    with pytest.raises(CommitFailed):
+        desk.put(leases={(2, "n1/0"): msgspec.structs.replace(whole, fence=2)})
+    assert not desk.writer.landed()

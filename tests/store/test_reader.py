@@ -1,0 +1,93 @@
+"""The store read back: pictures, pages of the log, what was taken in before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from headwater.core.records import InboxRow, Run
+from headwater.store.engine import create, open_engine, sqlite_url
+from headwater.store.inbox import known_inbox, run_of_key
+from headwater.store.reader import Reader
+from headwater.store.writer import Writer
+from headwater.wire.envelope import Event, Reason, Rejected
+from headwater.wire.types import CommandRefused, Said
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    url = sqlite_url(tmp_path / "store.db")
+    create(url, store_epoch="one")
+    engine = open_engine(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def writer(engine: sa.Engine) -> Writer:
+    writer = Writer(engine, "conductor")
+    writer.take_epoch()
+    return writer
+
+
+def said(count: int) -> list[Said]:
+    body = CommandRefused(command="c", code="x", reason="why")
+    return [Said(body=body, subject="s", project="eta", principal="me", time_us=1)] * count
+
+
+def test_the_log_is_read_in_pages(engine: sa.Engine, writer: Writer) -> None:
+    writer.commit({}, said(5))
+    reader = Reader(engine)
+    assert [entry.position for entry in reader.entries(1, limit=2)] == [2, 3]
+    assert [entry.position for entry in reader.entries(1, upto=3)] == [2, 3]
+    assert reader.entries(5) == []
+
+
+def test_a_type_that_this_version_does_not_know_is_passed_over(engine: sa.Engine, writer: Writer) -> None:
+    writer.commit({}, said(3))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("""UPDATE log SET body = '{"type":"from.tomorrow"}' WHERE position = 2""")
+    assert [entry.position for entry in Reader(engine).entries(0)] == [1, 3]
+
+
+def test_a_picture_and_its_position_belong_together(engine: sa.Engine, writer: Writer) -> None:
+    reader = open_engine(str(engine.url), read_only=True)
+    with Reader(reader).picture() as picture:
+        assert picture.position == 0
+        writer.commit({"runs": {"r": a_run()}}, said(1))
+        assert picture.rows("runs") == []
+    with Reader(reader).picture() as picture:
+        assert (picture.position, picture.rows("runs")) == (1, [a_run()])
+    reader.dispose()
+
+
+def a_run() -> Run:
+    return Run(
+        id="r", project="eta", flow="f", code_version="v", idempotency_key="k", principal="p", root_id="r", created_us=1
+    )
+
+
+def test_a_run_is_found_by_its_key(engine: sa.Engine, writer: Writer) -> None:
+    writer.commit({"runs": {"r": a_run()}})
+    assert run_of_key(Reader(engine), "k") == "r"
+    assert run_of_key(Reader(engine), "other") is None
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_what_was_taken_in_is_known_however_many_are_asked_for(engine: sa.Engine, writer: Writer) -> None:
+    rows = {("conductor", "s", f"e{n}"): inbox_row(f"e{n}") for n in range(900)}
+    writer.commit({"inbox": {**rows, ("scheduler", "s", "e9999"): inbox_row("e9999", owner="scheduler")}})
+    asked = [Event(id=f"e{n}", source="s", type="t") for n in (*range(0, 900, 2), 9999)]
+    found = await known_inbox(Reader(engine), "conductor", [*asked, Rejected(Reason.INVALID_JSON, "no"), ("s", "e1")])
+    assert set(found) == {("s", f"e{n}") for n in (1, *range(0, 900, 2))}
+    assert found["s", "e4"] == rows["conductor", "s", "e4"]
+    assert await known_inbox(Reader(engine), "conductor", []) == {}
+
+
+def inbox_row(id_: str, owner: str = "conductor") -> InboxRow:
+    return InboxRow(
+        owner=owner, source="s", id=id_, sha256="x", type="t", project="eta", principal="p", received_us=1, outcome=[]
+    )

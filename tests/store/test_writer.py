@@ -1,0 +1,287 @@
+"""The one way into the store, on a real SQLite file: numbering, fencing, all or nothing, and what is in doubt."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from headwater.core.records import DeadLetter, Offset, Timer
+from headwater.store.engine import create, open_engine, sqlite_url
+from headwater.store.reader import Reader
+from headwater.store.schema import OWNERS
+from headwater.store.writer import CommitFailed, Fenced, Objected, Unwritable, Writer
+from headwater.wire.types import CommandRefused, Said
+
+COMMITS = 24
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = sqlite_url(tmp_path / "store.db")
+    create(url, store_epoch="one")
+    return url
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[sa.Engine]:
+    engine = open_engine(url)
+    yield engine
+    engine.dispose()
+
+
+def a_writer(engine: sa.Engine, owner: str = "conductor") -> Writer:
+    writer = Writer(engine, owner)
+    writer.take_epoch()
+    return writer
+
+
+def said(reason: str = "why", **changes: object) -> Said:
+    body = CommandRefused(command="c", code="x", reason=reason)
+    return Said(body=body, subject="s", project="eta", principal="me", time_us=1, **changes)  # type: ignore[arg-type]
+
+
+def a_timer(number: int = 1, **changes: object) -> Timer:
+    fields = {"id": f"t{number}", "kind": "sleep", "due_us": number, "run_id": "r", "ordinal": number, **changes}
+    return Timer(**fields)  # type: ignore[arg-type]
+
+
+def timers(engine: sa.Engine) -> list[Timer]:
+    with Reader(engine).picture() as picture:
+        return picture.rows("timers")
+
+
+def test_entries_are_numbered_from_one_in_the_order_they_were_said(engine: sa.Engine) -> None:
+    writer = a_writer(engine)
+    first = writer.commit({}, [said("a"), said("b")])
+    second = writer.commit({}, [said("c")])
+    assert [entry.position for entry in first + second] == [1, 2, 3]
+    assert Reader(engine).entries(0) == first + second
+
+
+def test_a_commit_that_says_nothing_takes_no_position(engine: sa.Engine) -> None:
+    a_writer(engine).commit({"timers": {"t1": a_timer()}})
+    assert Reader(engine).position() == 0
+
+
+def test_writers_on_threads_number_the_log_without_gaps(url: str) -> None:
+    engines = [open_engine(url) for _ in OWNERS]
+    mine: dict[str, list[int]] = {owner: [] for owner in OWNERS}
+
+    def work(owner: str, engine: sa.Engine) -> None:
+        writer = a_writer(engine, owner)
+        for number in range(COMMITS):
+            mine[owner] += [entry.position for entry in writer.commit({}, [said(owner)] * (number % 3))]
+
+    threads = [threading.Thread(target=work, args=pair) for pair in zip(OWNERS, engines, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(position for positions in mine.values() for position in positions) == list(
+        range(1, COMMITS * len(OWNERS) + 1)
+    )
+    assert all(positions == sorted(positions) for positions in mine.values())
+    entries = Reader(engines[0]).entries(0)
+    assert [entry.position for entry in entries] == list(range(1, len(entries) + 1))
+    assert {entry.position for entry in entries if entry.body == said("scheduler").body} == set(mine["scheduler"])
+    for engine in engines:
+        engine.dispose()
+
+
+PROCESS = """
+import sys
+from headwater.store.engine import open_engine
+from headwater.store.writer import Writer
+from headwater.wire.types import CommandRefused, Said
+url, owner, commits = sys.argv[1], sys.argv[2], int(sys.argv[3])
+writer = Writer(open_engine(url), owner)
+writer.take_epoch()
+body = CommandRefused(command="c", code="x", reason=owner)
+word = Said(body=body, subject="s", project="eta", principal="me", time_us=1)
+for number in range(commits):
+    writer.commit({}, [word, word])
+"""
+
+
+def test_writers_in_processes_number_the_log_without_gaps(url: str, engine: sa.Engine) -> None:
+    owners = OWNERS[:3]
+    processes = [subprocess.Popen([sys.executable, "-c", PROCESS, url, owner, str(COMMITS)]) for owner in owners]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    entries = Reader(engine).entries(0)
+    assert [entry.position for entry in entries] == list(range(1, 2 * COMMITS * len(owners) + 1))
+    with Reader(engine).picture() as picture:
+        assert [picture.head[f"{owner}_commits"] for owner in owners] == [COMMITS] * 3
+
+
+def test_a_writer_that_was_taken_over_writes_nothing(engine: sa.Engine) -> None:
+    old = a_writer(engine)
+    new = a_writer(engine)
+    with pytest.raises(Fenced, match="epoch 1 was taken over"):
+        old.commit({"timers": {"t1": a_timer()}}, [said()])
+    assert (timers(engine), Reader(engine).position()) == ([], 0)
+    new.commit({"timers": {"t2": a_timer(2)}}, [said()])
+    assert timers(engine) == [a_timer(2)]
+
+
+def test_owners_do_not_fence_one_another(engine: sa.Engine) -> None:
+    conductor = a_writer(engine)
+    a_writer(engine, "scheduler")
+    assert [entry.position for entry in conductor.commit({}, [said()])] == [1]
+
+
+def test_a_takeover_waits_for_the_commit_in_flight(url: str, engine: sa.Engine) -> None:
+    old, other = a_writer(engine), open_engine(url)
+    inside, taken, steps = threading.Event(), threading.Event(), list[str]()
+
+    def guard(connection: sa.Connection) -> str:
+        inside.set()
+        assert not taken.wait(0.2)
+        steps.append("committed")
+        return ""
+
+    def take_over() -> None:
+        inside.wait(10)
+        new = Writer(other, "conductor")
+        new.take_epoch()
+        taken.set()
+        steps.append(f"took over after {new.commits}")
+
+    thread = threading.Thread(target=take_over)
+    thread.start()
+    old.commit({"timers": {"t1": a_timer()}}, [said()], [guard])
+    thread.join()
+    other.dispose()
+    assert steps == ["committed", "took over after 1"]
+
+
+def test_a_guard_that_objects_leaves_nothing_behind(engine: sa.Engine) -> None:
+    writer = a_writer(engine)
+    with pytest.raises(Objected) as objected:
+        writer.commit({"timers": {"t1": a_timer()}}, [said()], [lambda _: "", lambda _: "no place"])
+    assert (objected.value.index, objected.value.reason) == (1, "no place")
+    assert (timers(engine), Reader(engine).position()) == ([], 0)
+    assert not writer.landed()
+    assert [entry.position for entry in writer.commit({}, [said()])] == [1]
+
+
+def test_what_cannot_be_encoded_is_not_written(engine: sa.Engine) -> None:
+    writer = a_writer(engine)
+    for word, row in ((said("\ud800"), a_timer()), (said(), a_timer(due_us=1 << 70)), (said(), a_timer(kind="\ud800"))):
+        with pytest.raises(Unwritable):
+            writer.commit({"timers": {"t1": row}}, [word])
+    assert (timers(engine), Reader(engine).position()) == ([], 0)
+    assert [entry.position for entry in writer.commit({}, [said()])] == [1]
+
+
+def test_a_row_is_put_over_the_one_of_its_key_and_taken_away(engine: sa.Engine) -> None:
+    writer = a_writer(engine)
+    writer.commit({"timers": {"t1": a_timer(), "t2": a_timer(2)}})
+    writer.commit({"timers": {"t1": a_timer(due_us=99), "t2": None, "never": None}})
+    assert timers(engine) == [a_timer(due_us=99)]
+
+
+def test_a_row_with_several_keys_is_taken_away_by_all_of_them(engine: sa.Engine) -> None:
+    writer = a_writer(engine)
+    rows = {
+        ("conductor", "t", part): Offset(owner="conductor", topic="t", partition=part, next=part) for part in (0, 1)
+    }
+    writer.commit({"offsets": rows})
+    writer.commit({"offsets": {("conductor", "t", 0): None}})
+    with Reader(engine).picture() as picture:
+        assert picture.rows("offsets") == [rows["conductor", "t", 1]]
+
+
+def test_a_number_of_a_run_is_given_once(engine: sa.Engine) -> None:
+    writer = a_writer(engine)
+    writer.commit({}, [said(run_id="r", seq=1)])
+    with pytest.raises(CommitFailed):
+        writer.commit({}, [said(run_id="r", seq=1)])
+    assert not writer.landed()
+
+
+# In doubt. The faults are the driver's: an error before the commit reached the file, or after.
+
+
+def test_an_error_before_the_commit_did_not_land(engine: sa.Engine) -> None:
+    writer = a_writer(engine)
+
+    @sa.event.listens_for(engine, "commit", once=True)
+    def broken(connection: sa.Connection) -> None:
+        raise sa.exc.OperationalError("COMMIT", {}, OSError("disk I/O error"))
+
+    with pytest.raises(CommitFailed, match="disk I/O error"):
+        writer.commit({"timers": {"t1": a_timer()}}, [said()])
+    assert not writer.landed()
+    assert timers(engine) == []
+    assert [entry.position for entry in writer.commit({"timers": {"t1": a_timer()}}, [said()])] == [1]
+
+
+def test_an_error_after_the_commit_did_land(engine: sa.Engine) -> None:
+    writer = a_writer(engine)
+
+    @sa.event.listens_for(engine, "commit", once=True)
+    def broken(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("COMMIT")
+        raise sa.exc.OperationalError("COMMIT", {}, OSError("the answer was lost"))
+
+    with pytest.raises(CommitFailed):
+        writer.commit({"timers": {"t1": a_timer()}}, [said()])
+    assert writer.landed()
+    assert timers(engine) == [a_timer()]
+    assert [entry.position for entry in writer.commit({}, [said()])] == [2]
+
+
+def test_doubt_is_settled_each_time_anew(engine: sa.Engine) -> None:
+    writer = a_writer(engine)
+    assert not writer.landed()
+    writer.commit({}, [said()])
+    assert not writer.landed()
+    assert writer.epoch == 3
+
+
+def test_a_writer_in_doubt_leaves_the_one_that_took_over_alone(engine: sa.Engine) -> None:
+    old = a_writer(engine)
+    new = a_writer(engine)
+    with pytest.raises(Fenced):
+        old.landed()
+    assert [entry.position for entry in new.commit({}, [said()])] == [1]
+
+
+# The file.
+
+
+def test_the_store_belongs_to_its_user_alone(url: str, engine: sa.Engine, tmp_path: Path) -> None:
+    a_writer(engine).commit({}, [said()])
+    names = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert {"store.db", "store.lock"} <= set(names)
+    assert set(names.values()) == {0o600}
+
+
+def test_creating_the_store_again_keeps_it(url: str, engine: sa.Engine) -> None:
+    a_writer(engine).commit({"timers": {"t1": a_timer()}}, [said()])
+    create(url, store_epoch="two")
+    with Reader(engine).picture() as picture:
+        assert (picture.store_epoch, picture.position, picture.rows("timers")) == ("one", 1, [a_timer()])
+
+
+def test_a_read_only_engine_refuses_to_write(url: str) -> None:
+    reader = open_engine(url, read_only=True)
+    with pytest.raises(sa.exc.OperationalError, match="readonly"), reader.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM log_head")
+    assert Reader(reader).position() == 0
+    reader.dispose()
+
+
+def test_raw_bytes_and_odd_text_come_back_as_they_were(engine: sa.Engine) -> None:
+    letter = DeadLetter(
+        id="d", owner="conductor", code="x", reason="żółw\0\n'\"", topic="t", raw=bytes(range(256)), received_us=1
+    )
+    a_writer(engine).commit({"dead_letters": {"d": letter}})
+    with Reader(engine).picture() as picture:
+        assert picture.rows("dead_letters") == [letter]
