@@ -132,7 +132,9 @@ class Stage:
                 return
             self._last_progress = time.monotonic()
         if isinstance(told, Progress) or told.run_id is not None:
-            self.say("   " + line_of(told).replace("[", r"\["))
+            line = line_of(told)
+            if line:
+                self.say("   " + line.replace("[", r"\["))
 
     @contextmanager
     def showing_runs(self) -> Iterator[None]:
@@ -153,7 +155,9 @@ class Stage:
         self.rows.append(row)
 
 
-def main(*, home: Path | None = None, keep: bool = False, port: int | None = None, serve_port: int | None = None) -> int:
+def main(
+    *, home: Path | None = None, keep: bool = False, port: int | None = None, serve_port: int | None = None
+) -> int:
     """The exit code: 0 where every part of the job did what it should."""
     stage = Stage(Console(file=sys.stdout))
     settings = settings_of(home=home, gpus=1, port=port, serve_port=serve_port, config=None)
@@ -280,7 +284,7 @@ def _predict(stage: Stage, hw: Client, watcher: Watcher, data: ModuleType, super
     with stage.timed("predict over HTTP", COMPARED_ROWS):
         online = np.asarray(hw.models["delay"].predict(rows)["arr_delay"]).ravel()
     home = supervisor.home.folder
-    model = load(Folders(Files(home / "artifacts"), home / "folders").folder(registered.body.digest))
+    model, _ = load(Folders(Files(home / "artifacts"), home / "folders").folder(registered.body.digest))
     offline = np.asarray(model.predict(columns_of(rows, model.signature))["arr_delay"]).ravel()
     difference = float(np.max(np.abs(online - offline)))
     if not np.allclose(online, offline, rtol=1e-4, atol=1e-3):
@@ -320,7 +324,7 @@ def _score(stage: Stage, hw: Client, watcher: Watcher, data: ModuleType) -> None
 
 async def _produce(bootstrap: str, event_type: str) -> str:
     """An event as any outside program would send it: aiokafka and JSON, nothing of ours."""
-    from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
+    from aiokafka import AIOKafkaProducer
 
     event = {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "/demo", "type": event_type}
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)

@@ -193,7 +193,7 @@ def _bar(progress: Progress) -> RenderableType:
 def line_of(told: Told) -> str:
     """What was told in one line without control characters."""
     if isinstance(told, Progress):
-        return f"           {told.name}: {_amount(told)}"
+        return f"           {told.name}: {_amount(told)}" if told.done else ""
     words = _words(told.body)
     about = f"{told.project} " + (f"{told.run_id[-6:]} " if told.run_id else f"{told.subject} ")
     line = f"{moment(told.time_us)[11:]} {about}{told.type}" + (f" {words}" if words else "")

@@ -6,6 +6,7 @@ late, and nowhere else in this folder.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -37,11 +38,11 @@ class Cast:
         os.environ.update(self._environment)
         import ray
 
+        logging.getLogger("ray").setLevel(logging.ERROR)  # the raylet's advice on many small workers is not ours
         ray.init(
             address=self._address,
             namespace="headwater",
             log_to_driver=False,
-            logging_level=40,
             configure_logging=False,
             _node_ip_address="127.0.0.1",
         )
