@@ -37,7 +37,7 @@ def train_delay(rounds: int = 60) -> dict[str, float]:
     landed = Table("lake.flights").select(*columns, "arr_delay")
     held_out = Table("lake.flights_held_out").select(*columns, "arr_delay")
     delay = fit(landed, held_out, rounds)
-    metrics = delay.result().metrics
+    metrics: dict[str, float] = delay.result().metrics
     if metrics["mae"] >= metrics["baseline_mae"]:
         raise ValueError(f"no better than the mean: {metrics}")
     register("delay", delay)

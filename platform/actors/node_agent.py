@@ -70,7 +70,7 @@ class NodeAgent:
         for name in await asyncio.to_thread(living, f"worker:{self._node}:"):
             try:
                 handle = ray.get_actor(name, namespace=NAMESPACE)
-                known = await asyncio.wait_for(handle.hello.remote(), ASK_S)
+                known: str = await asyncio.wait_for(handle.hello.remote(), ASK_S)
             except (RayActorError, ValueError):  # it has ended meanwhile
                 continue
             except (RayError, TimeoutError):

@@ -20,7 +20,7 @@ def alive() -> dict[str, RayNode]:
     """By Ray's id. Blocking, a few milliseconds."""
     here = ray.get_runtime_context().get_node_id()
     found = {}
-    for row in ray.nodes():
+    for row in ray.nodes():  # type: ignore[no-untyped-call]
         if row["Alive"]:
             name = row.get("Labels", {}).get(NODE_LABEL) or row["NodeManagerHostname"]
             found[row["NodeID"]] = RayNode(row["NodeID"], name, row["NodeID"] == here)

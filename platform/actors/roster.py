@@ -82,7 +82,7 @@ def node_agent(wiring: Wiring, name: str, node: RayNode) -> Any:
 
 def long_lived(kind: type, name: str, *arguments: Any) -> Any:
     """The living actor of that name, or a new one. Calls in flight when it dies are not made again."""
-    remote = ray.remote(kind)
+    remote: Any = ray.remote(kind)
     return remote.options(
         name=name,
         namespace=NAMESPACE,
@@ -97,7 +97,7 @@ def long_lived(kind: type, name: str, *arguments: Any) -> Any:
 
 def _short_lived(kind: type, name: str, *arguments: Any, placed: Any = None) -> Any:
     options: dict[str, Any] = {"scheduling_strategy": placed} if placed is not None else {}
-    remote = ray.remote(kind)
+    remote: Any = ray.remote(kind)
     return remote.options(
         name=name,
         namespace=NAMESPACE,

@@ -38,7 +38,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StepCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="step"):
-    """`function` is `module:qualname` inside the code bundle; `needs` are the ordinals of futures among the arguments."""
+    """`function` is `module:qualname` in the code bundle; `needs` are the ordinals of futures among the arguments."""
 
     function: str
     arguments: Payload

@@ -395,7 +395,8 @@ def encode_body(body: Body) -> bytes:
 
 def decode_body(raw: str | bytes) -> AnyBody:
     """The typed body; raises `msgspec.ValidationError` for a type this version does not know."""
-    return _BODY.decode(raw)
+    body: AnyBody = _BODY.decode(raw)
+    return body
 
 
 def encode_entry(entry: Entry) -> bytes:

@@ -68,8 +68,8 @@ class Scene:
         self.offset += 1
         return self.tell(msgspec.structs.replace(record, **changes), settle=settle)
 
-    def landed(self, id: str = "e1", **data: Any) -> Turn:
-        return self.arrive(Event(id=id, source="test", type="landed", data=data or {"day": "monday"}))
+    def landed(self, event_id: str = "e1", **data: Any) -> Turn:
+        return self.arrive(Event(id=event_id, source="test", type="landed", data=data or {"day": "monday"}))
 
     def a_running_run(self) -> str:
         """A run on the host `h1`, under fence 1."""
