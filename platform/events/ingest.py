@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from ..errors import Unavailable
+from ..errors import HeadwaterError
 from ..wire.envelope import Event, Rejected, parse
 from .bus import Gap, Partition, Record, Source
 
@@ -61,7 +61,7 @@ class Ingest:
             try:
                 await self._round()
                 backoff_s = BACKOFF_MIN_S
-            except Unavailable as error:
+            except HeadwaterError as error:  # the bus is away, or the owner could not take them
                 log.warning("%s; trying again in %.2f s", error, backoff_s)
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
@@ -69,7 +69,8 @@ class Ingest:
     async def _round(self) -> None:
         for partition, offset in list(self._to_seek.items()):
             await self._source.seek(partition, offset)
-            del self._to_seek[partition]
+            if self._to_seek[partition] == offset:  # otherwise another place was asked for meanwhile
+                del self._to_seek[partition]
         while self._owner.busy():
             await asyncio.sleep(BACKOFF_MIN_S)
         batch = await self._source.next_batch(BATCH_MAX, WAIT_S)

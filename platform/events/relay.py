@@ -94,10 +94,11 @@ class Relay:
         self._held: list[Entry] = []
         self._more = asyncio.Event()
         self._behind = True
-        self.published = self.marked = start
+        self.published = self.marked = self._seen = start
 
     def take(self, entries: list[Entry]) -> None:
         last = self._held[-1].position if self._held else self.published
+        self._seen = max(self._seen, entries[-1].position)
         if self._behind or entries[0].position != last + 1 or len(self._held) >= HELD_MAX:
             self._behind = True
         else:
@@ -118,9 +119,7 @@ class Relay:
 
     async def _publish(self) -> None:
         if not self._held and self._behind:
-            self._behind = False
-            self._held = await self._read(self.published)
-            self._behind = self._behind or len(self._held) >= BATCH_MAX
+            await self._catch_up()
         batch = self._held[:BATCH_MAX]
         if batch:
             await self._producer.send_many([message_of(entry) for entry in batch])
@@ -129,6 +128,13 @@ class Relay:
         if self.published > self.marked and (not batch or self.published - self.marked > BATCH_MAX):
             await self._mark(self.published)
             self.marked = self.published
+
+    async def _catch_up(self) -> None:
+        """What is handed over during the read may lie beyond it: then there is more to read."""
+        read = await self._read(self.published)
+        come = read[-1].position if read else self.published
+        self._behind = len(read) >= BATCH_MAX or self._seen > come
+        self._held = read
 
     async def _wait(self) -> None:
         """Until there is something to publish, or nothing came for a while and the mark is behind."""

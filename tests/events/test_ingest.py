@@ -1,0 +1,171 @@
+"""Records into an owner: in order, held back while it is busy, sought again where it could not take them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from headwater.errors import Conflict
+from headwater.events.bus import Gap, Message, Partition, Start
+from headwater.events.ingest import Ingest, Parsed, gather_in_order
+from headwater.events.memory import MemoryBus
+from headwater.wire.envelope import Event, Rejected
+from headwater.wire.topics import Direction, Topic
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+TOPIC = Topic(name="in", direction=Direction.INBOUND, owner="conductor", key="any", partitions=1)
+P0 = Partition("in", 0)
+
+
+class Owner:
+    """Takes what it is given, unless told to fail; a record that does not continue is a mistake of ingest."""
+
+    def __init__(self) -> None:
+        self.taken: list[Parsed] = []
+        self.gaps: list[tuple[Gap, str]] = []
+        self.failures = 0
+        self.full = False
+
+    async def take(self, records: list[Parsed]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise Conflict("The database is away")
+        self.taken += records
+
+    async def gap(self, gap: Gap, topic_id: str) -> None:
+        self.gaps.append((gap, topic_id))
+
+    def busy(self) -> bool:
+        return self.full
+
+    def offsets(self) -> list[int]:
+        return [parsed.record.offset for parsed in self.taken]
+
+
+class Scene:
+    def __init__(self, bus: MemoryBus, position: int | None = None) -> None:
+        self.bus, self.owner = bus, Owner()
+        positions = {} if position is None else {P0: position}
+        self.ingest = Ingest(bus.source(Start(topics=("in",), positions=positions)), self.owner)
+
+    async def send(self, *ids: str) -> None:
+        headers = (("ce_specversion", b"1.0"), ("ce_source", b"s"), ("ce_type", b"t"))
+        messages = [Message("in", None, b"{}", (*headers, ("ce_id", one.encode()))) for one in ids]
+        await self.bus.producer().send_many(messages)
+
+
+@asynccontextmanager
+async def running(scene: Scene) -> AsyncIterator[Scene]:
+    task = asyncio.create_task(scene.ingest.run())
+    try:
+        yield scene
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def a_bus() -> MemoryBus:
+    bus = MemoryBus()
+    await bus.ensure_topics([TOPIC])
+    return bus
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.001)
+
+
+async def test_records_are_parsed_and_taken_in_order() -> None:
+    scene = Scene(await a_bus())
+    await scene.send("e1", "e2")
+    await scene.bus.producer().send("in", None, b"not an event")
+    async with running(scene):
+        await until(lambda: len(scene.owner.taken) == 3)
+    said = [parsed.said for parsed in scene.owner.taken]
+    assert [one.id for one in said if isinstance(one, Event)] == ["e1", "e2"]
+    assert isinstance(said[2], Rejected)
+    assert all(parsed.topic_id for parsed in scene.owner.taken)
+
+
+async def test_reading_begins_where_the_rows_say() -> None:
+    scene = Scene(await a_bus(), position=1)
+    await scene.send("e1", "e2")
+    async with running(scene):
+        await until(lambda: scene.owner.offsets() == [1])
+    assert scene.owner.taken[0].record.previous == 1
+
+
+async def test_records_wait_while_the_owner_is_busy() -> None:
+    scene = Scene(await a_bus())
+    scene.owner.full = True
+    await scene.send("e1")
+    async with running(scene):
+        await asyncio.sleep(0.01)
+        assert scene.owner.taken == []
+        scene.owner.full = False
+        await until(lambda: scene.owner.offsets() == [0])
+
+
+async def test_what_could_not_be_taken_is_read_again() -> None:
+    scene = Scene(await a_bus())
+    scene.owner.failures = 2
+    await scene.send("e1", "e2", "e3")
+    async with running(scene):
+        await until(lambda: len(scene.owner.taken) >= 3)
+        await scene.send("e4")
+        await until(lambda: scene.owner.offsets() == [0, 1, 2, 3])
+
+
+async def test_a_machine_that_misses_records_sends_ingest_back() -> None:
+    scene = Scene(await a_bus())
+    await scene.send("e1", "e2", "e3")
+    async with running(scene):
+        await until(lambda: len(scene.owner.taken) == 3)
+        scene.ingest.seek("in", 0, 1)
+        await scene.send("e4")
+        await until(lambda: scene.owner.offsets()[-3:] == [1, 2, 3])
+    assert scene.owner.taken[-3].record.previous == 1
+
+
+async def test_a_bus_that_comes_back_is_read_on() -> None:
+    scene = Scene(await a_bus())
+    await scene.send("e1")
+    async with running(scene):
+        await until(lambda: scene.owner.offsets() == [0])
+        await scene.bus.go_down()
+        await asyncio.sleep(0.01)
+        await scene.bus.come_back()
+        await scene.send("e2")
+        await until(lambda: scene.owner.offsets() == [0, 1])
+
+
+async def test_records_that_are_gone_are_handed_over_as_a_gap() -> None:
+    scene = Scene(await a_bus(), position=0)
+    await scene.send("e1", "e2", "e3")
+    await scene.bus.drop_before(P0, 2)
+    async with running(scene):
+        await until(lambda: len(scene.owner.gaps) == 1)
+        ((gap, topic_id),) = scene.owner.gaps
+        assert (gap.wanted, gap.first, gap.topic_id_changed, bool(topic_id)) == (0, 2, False, True)
+        assert scene.owner.taken == []
+        scene.ingest.seek("in", 0, 2)
+        await until(lambda: scene.owner.offsets() == [2])
+
+
+async def test_all_are_asked_before_the_first_error_is_raised() -> None:
+    done: list[int] = []
+
+    async def ask(number: int) -> int:
+        await asyncio.sleep(0)
+        done.append(number)
+        if number == 1:
+            raise Conflict("no")
+        return number
+
+    with pytest.raises(Conflict):
+        await gather_in_order(ask(number) for number in range(3))
+    assert done == [0, 1, 2]
