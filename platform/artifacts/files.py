@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 import msgspec
@@ -56,6 +57,8 @@ class Files:
     def put_tree(self, folder: Path, names: Iterable[str] | None = None) -> str:
         """The digest of a tree artifact with the named files of `folder`, or with all of them."""
         chosen = sorted(names) if names is not None else sorted(_names(folder))
+        for name in chosen:
+            _require_portable(name)
         tree = {name: TreeFile(self.put_file(folder / name), os.access(folder / name, os.X_OK)) for name in chosen}
         return self.put_bytes(msgspec.json.encode(tree, order="sorted"))
 
@@ -68,19 +71,20 @@ class Files:
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
-        for name, file in self.tree(digest).items():
-            self._lay(draft, name, file)
         try:
+            for name, file in self.tree(digest).items():
+                self._lay(draft, name, file)
             draft.rename(target)
-        except OSError:  # another process was first, with the same content
-            if not target.is_dir():
+        except OSError:
+            if not target.is_dir():  # otherwise another process was first, with the same content
                 raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
         return target
 
     def _lay(self, draft: Path, name: str, file: TreeFile) -> None:
-        place = (draft / name).resolve()
-        if not place.is_relative_to(draft.resolve()):
-            raise InvalidInput(f"The tree names {name!r}, which lies outside its folder", remedy="Pack it again.")
+        _require_portable(name)
+        place = draft / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(self.read(file.digest))
         if file.executable:
@@ -109,6 +113,15 @@ class Files:
             Path(draft).unlink(missing_ok=True)
             raise
         return sha.hexdigest()
+
+
+def _require_portable(name: str) -> None:
+    """Names of a tree are relative, stay inside it, and are text."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+        raise InvalidInput(f"The tree names {name!r}, which is no file inside its folder", remedy="Pack it again.")
+    if not name.isascii() and name != name.encode("utf-8", "replace").decode():
+        raise InvalidInput(f"The file name {name!r} is not UTF-8", remedy="Rename the file.")
 
 
 def _chunks(source: BinaryIO) -> Iterator[bytes]:
