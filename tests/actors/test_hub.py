@@ -1,0 +1,91 @@
+"""The hub pushes the log to each follower: contiguous, in order, and only what it asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scenes.log import KEPT, STRETCHES, TWICE, Log, Taken, until
+
+from headwater.actors.hub import Hub, Push
+from headwater.wire.types import Entry
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    log = Log(tmp_path)
+    yield log
+    log.engine.dispose()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(stretches=STRETCHES, attached=st.integers(0, 8))
+async def test_the_hub_pushes_contiguous_stretches_to_each(
+    log: Log, stretches: list[tuple[int, str, bool]], attached: int
+) -> None:
+    """Others commit in between and are told of, late or never; a filtered follower sees no hole of its own."""
+    start = log.reader.position()
+    hub = Hub(log.reader, start)
+    everything, nodes, late = Taken(start), Taken(start), Taken(start)
+    hub.attach("all", None, pushed(everything))
+    hub.attach("nodes", frozenset({"node.left"}), pushed(nodes))
+    for index, (count, fate, notices) in enumerate(stretches):
+        if index == attached:
+            late = Taken(hub.cursor)
+            hub.attach("late", None, pushed(late))
+        entries = log.say(count)
+        for _ in range({KEPT: 1, TWICE: 2}.get(fate, 0)):
+            hub.committed(entries)
+        if notices:
+            hub.notice(entries[-1].position)
+            await hub._log.catch_up()
+    await hub._log.catch_up()
+    whole = log.reader.entries(start)
+    assert everything.entries == whole
+    assert nodes.entries == [entry for entry in whole if entry.type == "node.left"]
+    if attached < len(stretches):
+        assert late.entries == [entry for entry in whole if entry.position > late.start]
+
+
+def pushed(taken: Taken) -> Push:
+    def push(after: int, upto: int, entries: list[Entry]) -> None:
+        assert after == taken.upto
+        taken.take(entries, upto)
+
+    return push
+
+
+async def test_nothing_is_pushed_to_who_left(log: Log) -> None:
+    hub, taken = Hub(log.reader, 0), Taken(0)
+    hub.attach("all", None, pushed(taken))
+    hub.detach("all")
+    hub.committed(log.say(1))
+    assert (taken.entries, hub.cursor) == ([], 1)
+
+
+async def test_a_notice_of_what_was_seen_already_reads_nothing(log: Log) -> None:
+    hub, taken = Hub(log.reader, 0), Taken(0)
+    hub.attach("all", None, pushed(taken))
+    hub.committed(log.say(2))
+    hub.notice(2)
+    running = asyncio.create_task(hub.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    assert [entry.position for entry in taken.entries] == [1, 2]
+
+
+async def test_a_notice_makes_the_hub_read(log: Log) -> None:
+    hub, taken = Hub(log.reader, 0), Taken(0)
+    hub.attach("all", None, pushed(taken))
+    running = asyncio.create_task(hub.run())
+    log.say(2)
+    hub.notice(2)
+    await until(lambda: hub.cursor == 2)
+    assert [entry.position for entry in taken.entries] == [1, 2]
+    running.cancel()
