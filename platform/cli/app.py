@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import config_file, deploys, events, health, inventory, letters, life, predict, runs, watch
+from . import config_file, deploys, events, health, inventory, letters, life, predict, quotas, runs, watch
 
 app = typer.Typer(
     name="headwater",
@@ -20,6 +20,5 @@ app = typer.Typer(
     ),
 )
 
-for register in (life.register, health.register, deploys.register, events.register, runs.register, watch.register,
-                 inventory.register, predict.register, letters.register, config_file.register):  # fmt: skip
-    register(app)
+for noun in (life, health, deploys, events, runs, watch, inventory, quotas, predict, letters, config_file):
+    noun.register(app)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from .listings import Column
-from .options import AsJson
-from .output import console, print_json, print_table
+from .options import AsJson, example
+from .output import print_json, print_table, say
 
 config = typer.Typer(no_args_is_help=True, help="Look at the settings, or check a file of them.")
 File = Annotated[Path | None, typer.Option("--config", help="A file of settings; HEADWATER_CONFIG if not given.")]
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(config, name="config", rich_help_panel="Platform")
 
 
-@config.command("show")
+@config.command("show", epilog=example("headwater config show --origins"))
 def show_config(
     file: File = None,
     origins: Annotated[bool, typer.Option("--origins", help="Say where each value came from.")] = False,
@@ -41,7 +41,7 @@ def show_config(
     print_table(columns, rows, empty="")
 
 
-@config.command("check")
+@config.command("check", epilog=example("headwater config check my.toml"))
 def check_config(
     file: Annotated[Path | None, typer.Argument(help="A file of settings; HEADWATER_CONFIG if not given.")] = None,
 ) -> None:
@@ -49,4 +49,4 @@ def check_config(
     from ..config import load
 
     load(file)
-    console().print(f"{file or 'The configuration'} can be used", markup=False)
+    say(f"{file or 'The configuration'} can be used")

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, client
-from .output import console, print_json
+from .options import AsJson, client, example
+from .output import print_json, say
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Act")(deploy)
+    app.command(rich_help_panel="Act", epilog=example("headwater deploy examples/flights"))(deploy)
 
 
 def deploy(
@@ -24,6 +24,6 @@ def deploy(
     if as_json:
         print_json(deployed)
         return
-    console().print(f"Deployed {path} as {deployed.code_version[:12]}", markup=False)
+    say(f"Deployed {path} as {deployed.code_version[:12]}")
     for flow in deployed.flows:
-        console().print(f"  {flow}", markup=False)
+        say(f"  {flow}")

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from ..errors import InvalidInput
+from .fetch import items
 from .listings import LISTINGS
-from .options import DEFAULT_LIMIT, AsJson, Limit, client, show
-from .output import console, print_json
+from .options import DEFAULT_LIMIT, AsJson, Limit, client, example
+from .output import print_json, print_table, say
+
+TYPES = ("events", "types")
+PLAINEST: Final = {"integer": 1, "number": 1.0, "string": "text", "boolean": True, "array": [], "object": {}}
 
 events = typer.Typer(no_args_is_help=True, help="Look at events.")
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Act")(publish)
+    epilog = example("""headwater publish flights.landed --data '{"rounds": 60}'""")
+    app.command(rich_help_panel="Act", epilog=epilog)(publish)
     app.add_typer(events, name="events", rich_help_panel="Look")
 
 
@@ -30,22 +36,46 @@ def publish(
     subject: Annotated[str, typer.Option(help="What it is about.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Publish an event; every flow that listens for its type runs.
-
-    Example: headwater publish flights.landed --data '{"month": 10}'
-    """
+    """Publish an event; every flow that listens for its type runs."""
     body = _data(data, file)
     with client() as hw:
         accepted = hw.publish(event_type, body, id=event_id or None, source=source, subject=subject or None)
     if as_json:
         print_json({"id": accepted, "source": source})
     else:
-        console().print(f"Published {event_type}, id {accepted}", markup=False)
+        say(f"Published {event_type}, id {accepted}")
 
 
-@events.command("types", help=LISTINGS["events", "types"].help)
+@events.command("types", help=LISTINGS[TYPES].help, epilog=example("headwater events types"))
 def types(limit: Limit = DEFAULT_LIMIT, as_json: AsJson = False) -> None:
-    show(("events", "types"), {}, limit, as_json=as_json)
+    listing = LISTINGS[TYPES]
+    found = items(listing, {}, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    if any(row["example"] is None for row in found):
+        schemas = {f"{flow['project']}/{flow['name']}": flow["parameters"] for flow in items(LISTINGS["flows",], {})}
+        found = [{**row, "example": row["example"] or _taken(row["flows"], schemas)} for row in found]
+    print_table(listing.columns, found, empty=listing.empty)
+
+
+def _taken(flows: list[str], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """Data that each of the flows takes, where none was seen yet."""
+    return {name: value for flow in flows for name, value in sample(schemas.get(flow, {})).items()}
+
+
+def sample(schema: Mapping[str, Any]) -> Any:
+    """A value that fits a JSON Schema: its example, its default, or the plainest of its type."""
+    for known in ("example", "default", "const"):
+        if known in schema:
+            return schema[known]
+    for several in ("examples", "enum", "anyOf", "oneOf"):
+        if schema.get(several):
+            first = schema[several][0]
+            return sample(first) if several.endswith("Of") else first
+    if "properties" in schema:
+        return {name: sample(each) for name, each in schema["properties"].items()}
+    return PLAINEST.get(str(schema.get("type")))
 
 
 def _data(text: str, file: Path | None) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import HOME
+from .options import HOME, example
 
 CONFIG = typer.Option("--config", help="A file of settings.", show_default=False)
 GPUS = typer.Option(min=0, help="Logical GPUs to lend to steps.", show_default=False)
@@ -17,8 +17,12 @@ SERVE_PORT = typer.Option(min=0, max=65_535, help="Of inference; 0 takes a free 
 
 
 def register(app: typer.Typer) -> None:
-    for command in (up, down, demo):
-        app.command(rich_help_panel="Platform")(command)
+    for command, shown in (
+        (up, "headwater up --gpus 2 --detach"),
+        (down, "headwater down --home /data/headwater"),
+        (demo, "headwater demo --keep"),
+    ):
+        app.command(rich_help_panel="Platform", epilog=example(shown))(command)
 
 
 def up(

@@ -9,16 +9,21 @@ from typing import Final, NamedTuple
 
 
 class Column(NamedTuple):
-    """`field` is the name in the answer; `kind` says how it is shown: text, time, id, bytes or names."""
+    """`field` is the name in the answer; `kind` says how it is shown (`forms.FORMS`). On a narrow terminal the
+    columns of the highest rank are left out first; rank 0 stays."""
 
     heading: str
     field: str
     kind: str = "text"
+    rank: int = 0
 
 
 class Listing(NamedTuple):
+    """`empty` is what is said where there is nothing to list."""
+
     path: str
     help: str
+    empty: str
     columns: tuple[Column, ...]
     filters: tuple[str, ...] = ()
     is_paged: bool = True
@@ -28,87 +33,94 @@ LISTINGS: Final[dict[tuple[str, ...], Listing]] = {
     ("runs",): Listing(
         "/v1/runs",
         "List runs, newest first.",
+        "There are no such runs. `headwater publish TYPE` or `headwater run start FLOW` starts one.",
         (
             Column("run", "id", "id"),
-            Column("project", "project"),
+            Column("project", "project", rank=2),
             Column("flow", "flow"),
             Column("state", "state", "state"),
-            Column("trigger", "trigger"),
-            Column("created", "created_us", "time"),
-            Column("ended", "ended_us", "time"),
+            Column("trigger", "trigger", "trigger", rank=3),
+            Column("created", "created_us", "time", rank=1),
+            Column("took", "", "took"),
         ),
         ("project", "flow", "state", "since"),
     ),
     ("flows",): Listing(
         "/v1/flows",
         "List the deployed flows, with what triggers them.",
+        "There are no flows. `headwater deploy FOLDER` brings some.",
         (
             Column("project", "project"),
-            Column("flow", "name"),
+            Column("flow", "name", "id"),
             Column("triggers", "triggers", "names"),
-            Column("code", "code_version", "digest"),
-            Column("deployed", "deployed_us", "time"),
-            Column("about", "doc"),
+            Column("code", "code_version", "digest", rank=3),
+            Column("deployed", "deployed_us", "time", rank=2),
+            Column("about", "doc", rank=1),
         ),
     ),
     ("models",): Listing(
         "/v1/models",
         "List every version of every model.",
+        "There are no models. A flow registers one with `Model.register`.",
         (
-            Column("model", "name"),
-            Column("version", "version"),
-            Column("project", "project"),
-            Column("runtime", "runtime"),
-            Column("metrics", "metrics", "json"),
-            Column("run", "run_id", "id"),
-            Column("registered", "registered_us", "time"),
+            Column("model", "name", "id"),
+            Column("version", "version", "number"),
+            Column("project", "project", rank=3),
+            Column("metrics", "metrics", "metrics"),
+            Column("size", "size_bytes", "bytes", rank=4),
+            Column("registered", "registered_us", "time", rank=2),
+            Column("run", "run_id", "id", rank=1),
         ),
     ),
     ("deployments",): Listing(
         "/v1/deployments",
         "List what is served, and how it stands.",
+        "There are no deployments. A model that is registered is served.",
         (
-            Column("model", "name"),
-            Column("version", "version"),
+            Column("model", "name", "id"),
+            Column("version", "version", "number"),
             Column("state", "state", "state"),
             Column("address", "url"),
-            Column("ready", "ready_us", "time"),
+            Column("ready", "ready_us", "time", rank=1),
             Column("reason", "reason"),
         ),
     ),
     ("tables",): Listing(
         "/v1/tables",
         "List the tables with their newest snapshot.",
+        "There are no tables. A flow, or `Client().tables[NAME].append(rows)`, makes one.",
         (
-            Column("table", "name"),
+            Column("table", "name", "id"),
             Column("rows", "rows_total", "number"),
-            Column("columns", "columns", "names"),
-            Column("snapshot", "snapshot_id"),
-            Column("announced", "announced_us", "time"),
+            Column("columns", "columns", "counted"),
+            Column("snapshot", "snapshot_id", "id", rank=2),
+            Column("announced", "announced_us", "time", rank=1),
         ),
     ),
     ("dlq", "list"): Listing(
         "/v1/dlq",
-        "List what could not be taken in, newest first.",
+        "List the dead letters, newest first: what came and could not be taken in.",
+        "There are no dead letters.",
         (
             Column("id", "id", "id"),
-            Column("code", "code"),
+            Column("code", "code", "id"),
             Column("reason", "reason"),
-            Column("event", "event_type"),
-            Column("topic", "topic"),
-            Column("offset", "offset"),
-            Column("received", "received_us", "time"),
+            Column("event", "event_type", rank=1),
+            Column("topic", "topic", rank=2),
+            Column("offset", "offset", "number", rank=3),
+            Column("received", "received_us", "time", rank=1),
         ),
     ),
     ("events", "types"): Listing(
         "/v1/events/types",
-        "List each event type seen or declared: who publishes it, which flows listen, when it was last seen.",
+        "List each event type seen or declared: who publishes it, which flows listen, and an example of its data.",
+        "There are no event types. A flow with `on.event(TYPE)` declares one.",
         (
-            Column("type", "type"),
-            Column("published by", "publishers", "names"),
+            Column("type", "type", "id"),
+            Column("published by", "publishers", "names", rank=2),
             Column("flows", "flows", "names"),
-            Column("seen", "seen", "number"),
-            Column("last seen", "last_seen_us", "time"),
+            Column("seen", "seen", "number", rank=1),
+            Column("last seen", "last_seen_us", "time", rank=1),
             Column("example", "example", "json"),
         ),
         is_paged=False,
@@ -116,15 +128,16 @@ LISTINGS: Final[dict[tuple[str, ...], Listing]] = {
     ("actors",): Listing(
         "/v1/actors",
         "List the actors: mailbox, last event, restarts, memory.",
+        "There are no actors.",
         (
-            Column("actor", "name"),
+            Column("actor", "name", "id"),
             Column("state", "state", "state"),
-            Column("pid", "pid"),
             Column("mailbox", "mailbox", "number"),
-            Column("last event", "last_event"),
-            Column("at", "last_event_us", "time"),
+            Column("last event", "last_event", rank=1),
+            Column("at", "last_event_us", "time", rank=2),
             Column("restarts", "restarts", "number"),
             Column("memory", "memory_bytes", "bytes"),
+            Column("pid", "pid", "id", rank=3),
         ),
         is_paged=False,
     ),

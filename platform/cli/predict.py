@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InvalidInput
 from .listings import Column
-from .options import DEFAULT_LIMIT, AsJson, Limit, client
+from .options import DEFAULT_LIMIT, AsJson, Limit, client, example
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Act")(predict)
+    epilog = example("headwater predict delay --file flights.csv", "headwater predict delay --file rows.json --json")
+    app.command(rich_help_panel="Act", epilog=epilog)(predict)
 
 
 def predict(
@@ -26,10 +27,7 @@ def predict(
     limit: Limit = DEFAULT_LIMIT,
     as_json: AsJson = False,
 ) -> None:
-    """Predict with a served model over HTTP.
-
-    Example: headwater predict delay --file flights.csv
-    """
+    """Predict with a served model over HTTP."""
     features = _features(file)
     with client() as hw:
         outputs = hw.models[model].predict(features)

@@ -19,7 +19,8 @@ from rich.tree import Tree
 from ..wire import types
 from ..wire.calls import Progress
 from ..wire.types import Entry
-from .output import STATE_STYLE, moment
+from .forms import clock, one_line
+from .output import STATE_STYLE
 
 BAR_WIDTH: Final = 24
 STEPS_SHOWN_MAX: Final = 40
@@ -196,8 +197,8 @@ def line_of(told: Told) -> str:
         return f"           {told.name}: {_amount(told)}" if told.done else ""
     words = _words(told.body)
     about = f"{told.project} " + (f"{told.run_id[-6:]} " if told.run_id else f"{told.subject} ")
-    line = f"{moment(told.time_us)[11:]} {about}{told.type}" + (f" {words}" if words else "")
-    return "".join(each if each.isprintable() else " " for each in line)
+    line = f"{clock(told.time_us)} {about}{told.type}" + (f" {words}" if words else "")
+    return one_line(line)
 
 
 def _words(body: types.AnyBody) -> str:

@@ -7,22 +7,24 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from ..errors import InvalidInput
-from .listings import LISTINGS, Column
-from .options import DEFAULT_LIMIT, AsJson, Limit, client, show
-from .output import STATE_STYLE, console, duration, print_json, print_table
+from .listings import LISTINGS
+from .options import DEFAULT_LIMIT, AsJson, Limit, client, example, show, whole_id
+from .output import console, print_json, say
+from .run_show import lines
 
 if TYPE_CHECKING:
-    from ..wire.api import RunDetail, StepView
+    from ..wire.api import RunDetail
+
+LIST_EXAMPLES = example("headwater runs", "headwater runs --flow train_delay --state FAILED --since 2h")
 
 run = typer.Typer(no_args_is_help=True, help="Start, show, cancel one run, or read its logs.")
-RunId = Annotated[str, typer.Argument(metavar="ID", help="From `headwater runs`.")]
+RunId = Annotated[str, typer.Argument(metavar="ID", help="From `headwater runs`; its last characters are enough.")]
 
 
 def register(app: typer.Typer) -> None:
-    app.command("runs", help=LISTINGS["runs",].help, rich_help_panel="Look")(list_runs)
+    app.command("runs", help=LISTINGS["runs",].help, rich_help_panel="Look", epilog=LIST_EXAMPLES)(list_runs)
     app.add_typer(run, name="run", rich_help_panel="Look")
 
 
@@ -38,96 +40,57 @@ def list_runs(
     show(("runs",), filters, limit, as_json=as_json)
 
 
-@run.command("start")
+@run.command("start", epilog=example("headwater run start train_delay -p rounds=20 --key nightly-7"))
 def start_run(
     flow: Annotated[str, typer.Argument(help="FLOW or PROJECT/FLOW.")],
     parameter: Annotated[list[str], typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Repeatable.")] = [],  # noqa: B006
     key: Annotated[str, typer.Option(help="The same key twice starts one run.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Start a run of a flow with parameters. Example: headwater run start train_delay -p month=10"""
+    """Start a run of a flow with parameters; a value is JSON, or else text."""
     with client() as hw:
         started = hw.run(flow, dict(map(_parameter, parameter)), key=key or None)
     if as_json:
         print_json({"id": started.id})
     else:
-        console().print(f"Started {flow}: run {started.id}. `headwater watch {started.id}` shows it.", markup=False)
+        say(f"Started {flow}: run {started.id}. `headwater watch {started.id[-6:]}` shows it.")
 
 
-@run.command("show")
+@run.command("show", epilog=example("headwater run show 22bf82"))
 def show_run(run_id: RunId, as_json: AsJson = False) -> None:
-    """Show a run: its steps with their attempts, why one waits, how it failed."""
+    """Show a run: its steps with their attempts, why one waits, what it made, how it failed."""
     with client() as hw:
-        found = hw.runs[run_id].detail()
+        found = hw.runs[whole_id(("runs",), run_id)].detail()
+        made = [model for model in hw.models() if model.run_id == found.id] if found.models and not as_json else []
     if as_json:
         print_json(found)
-    else:
-        _print(found)
+        return
+    out = console()
+    for line in lines(found, made):
+        out.print(line)
 
 
-@run.command("cancel")
+@run.command("cancel", epilog=example("headwater run cancel 22bf82 --reason 'wrong month'"))
 def cancel_run(run_id: RunId, reason: Annotated[str, typer.Option(help="Kept with the run.")] = "") -> None:
     """Cancel a run: its steps are stopped, its devices given back."""
+    run_id = whole_id(("runs",), run_id)
     with client() as hw:
         hw.runs[run_id].cancel(reason)
-    console().print(f"Run {run_id} is being cancelled", markup=False)
+    say(f"Run {run_id} is being cancelled")
 
 
-@run.command("logs")
+@run.command("logs", epilog=example("headwater run logs 22bf82", "headwater run logs 22bf82 --step fit"))
 def read_logs(run_id: RunId, step: Annotated[str, typer.Option(help="Only of the steps of this name.")] = "") -> None:
     """Print what the flow and its steps wrote, and the traceback of what failed."""
     with client() as hw:
-        detail, text = hw.runs[run_id].detail(), hw.runs[run_id].logs(step or None)
+        chosen = hw.runs[whole_id(("runs",), run_id)]
+        detail, text = chosen.detail(), chosen.logs(step or None)
     sys.stdout.write(text)
     for frames in _failures(detail):
         if frames not in text:
             sys.stdout.write(frames.rstrip() + "\n")
-
-
-def _print(found: RunDetail) -> None:
-    out = console()
-    out.print(Text(f"{found.project}/{found.flow} ") + Text(found.state, STATE_STYLE.get(found.state, "")))
-    out.print(
-        f"run {found.id}, {found.trigger or 'called'}, by {found.principal}, code {found.code_version[:12]}",
-        markup=False,
-    )
-    out.print(
-        f"parameters {json.dumps(found.parameters)}, took {duration(found.started_us, found.ended_us)}", markup=False
-    )
-    print_table(STEP_COLUMNS, [_row(step) for step in found.steps], empty="It has called no steps.")
-    if found.steps_total > len(found.steps):
-        out.print(f"… and {found.steps_total - len(found.steps):,} more steps")
-    for model in found.models:
-        out.print(f"registered model {model.name} version {model.version}", markup=False)
-    if found.result is not None:
-        out.print(f"result {json.dumps(found.result)}", markup=False)
-    if found.failure is not None:
-        out.print(
-            f"{found.failure.cause_type or found.failure.kind}: {found.failure.message}", style="red", markup=False
-        )
-        out.print(found.failure.frames, markup=False)
-
-
-STEP_COLUMNS = (
-    Column("step", "step"), Column("state", "state", "state"), Column("attempts", "attempts", "number"),
-    Column("took", "took"), Column("rows", "rows", "number"), Column("memory", "memory", "bytes"),
-    Column("device", "device"), Column("why", "why"),
-)  # fmt: skip
-
-
-def _row(step: StepView) -> dict[str, Any]:
-    last = step.attempts[-1] if step.attempts else None
-    why = step.held_reason if step.state == "WAITING" else step.failure.message if step.failure else ""
-    return {
-        "step": f"{step.name} #{step.ordinal}",
-        "state": step.state,
-        "attempts": len(step.attempts),
-        "took": duration(last.started_us or last.leased_us, last.ended_us) if last else "-",
-        "rows": (last.rows or None) if last else None,
-        "memory": (last.peak_memory_bytes or None) if last else None,
-        "device": ", ".join(last.devices) or last.node if last else "",
-        "why": why,
-    }
+    if not text and detail.failure is None:
+        print(f"Nothing was written{f' by a step {step!r}' if step else ''}.", file=sys.stderr)
 
 
 def _failures(found: RunDetail) -> list[str]:

@@ -9,20 +9,22 @@ import typer
 from rich.live import Live
 
 from ..wire.calls import Progress
-from .options import AsJson, client
+from .options import AsJson, client, example, whole_id
 from .output import console
 from .run_tree import RunTree, line_of
 
+RUN_HELP = "A run, or the last characters of its id; without one, everything new."
 REFRESHES_PER_S = 8
 PROGRESS_EVERY_US = 2_000_000
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Look")(watch)
+    epilog = example("headwater watch", "headwater watch 22bf82", "headwater watch --project eta --json")
+    app.command(rich_help_panel="Look", epilog=epilog)(watch)
 
 
 def watch(
-    run_id: Annotated[str, typer.Argument(metavar="[RUN]", help="A run; without one, everything new.")] = "",
+    run_id: Annotated[str, typer.Argument(metavar="[RUN]", help=RUN_HELP)] = "",
     project: Annotated[str, typer.Option(help="Everything new in this project.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -30,6 +32,7 @@ def watch(
 
     Exits with 1 where the run did not succeed.
     """
+    run_id = whole_id(("runs",), run_id)
     with client() as hw:
         told = hw.runs[run_id].follow() if run_id else hw.follow(project or None)
         if as_json:
@@ -57,7 +60,8 @@ def _print_lines(told: Any) -> None:
             if each.time_us - shown_us.get(each.step_id, 0) < PROGRESS_EVERY_US:
                 continue
             shown_us[each.step_id] = each.time_us
-        print(line_of(each), flush=True)
+        if line := line_of(each):
+            print(line, flush=True)
 
 
 def _print_json(told: Any) -> None:

@@ -1,0 +1,165 @@
+"""quota: the tree with what each node is guaranteed and takes, and who waits for what.
+
+The platform says what each project holds of GPUs; what a team or cohort uses is the sum of what is below it.
+What is borrowed comes first out of what the parent guarantees beyond its children, then out of what its other
+children leave unused, in proportion to it: that part is `lent`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from ..errors import InvalidInput
+from .forms import moment
+from .listings import Column
+from .options import AsJson, client, example
+from .output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from ..quota.tree import Tree
+    from ..sdk.client import Client
+    from ..wire.api import QuotaView
+
+TREE: Final = tuple(
+    Column(name, name, "drawn") for name in ("tree", "flavour", "nominal", "used", "borrowed", "lent", "waiting")
+)
+HELD: Final = (Column("project", "project"), Column("holds", "holds", "id"), Column("devices", "devices", "names"))
+WAITING: Final = (
+    Column("waiting step", "name", "id"), Column("run", "run", "id"), Column("project", "project", "id"),
+    Column("since", "since_us", "time", rank=1), Column("why", "reason"),
+)  # fmt: skip
+RUN_TAIL: Final = 6
+
+
+def register(app: typer.Typer) -> None:
+    app.command(rich_help_panel="Look", epilog=example("headwater quota", "headwater quota --apply quota.toml"))(quota)
+
+
+def quota(
+    apply: Annotated[Path | None, typer.Option(metavar="FILE", help="Replace the tree by that of a TOML file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the quota tree: what each project is guaranteed, uses, borrows and lends, and why steps wait."""
+    with client() as hw:
+        if apply is not None:
+            _apply(hw, apply)
+        found = hw.quota()
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+
+
+def _print(found: QuotaView) -> None:
+    from ..quota.tree import parse_tree
+
+    say(f"Quota tree, version {found.version}, by {found.principal}, {moment(found.applied_us)}", style="bold")
+    rows = list(rows_of(parse_tree(found.tree), found))
+    print_table(TREE, rows, empty="The tree names no node.")
+    if found.held:
+        say("")
+        print_table(HELD, [_held(each.project, each.gpus_milli, each.devices) for each in found.held], empty="")
+    say("")
+    waiting = [{"name": each.name, "run": each.run_id[-RUN_TAIL:], "project": each.project,
+                "since_us": each.since_us, "reason": each.reason or each.code} for each in found.waiting]  # fmt: skip
+    print_table(WAITING, waiting, empty="No step waits.")
+
+
+def rows_of(tree: Tree, found: QuotaView) -> Iterator[dict[str, str]]:
+    """A row for each node and flavour that it has a quota of, parents first."""
+    use = {flavour: _use(tree, found) if flavour == "gpu" else None for flavour in tree.flavours()}
+    waiting = _waiting(tree, found)
+    for index, stem, trunk in _drawn(tree):
+        node, is_member = tree.nodes[index], tree.nodes[index].parent >= 0
+        for nth, (flavour, quota) in enumerate(node.quotas.items() or [("", None)]):
+            used = use.get(flavour)
+            yield {
+                "tree": stem if nth == 0 else trunk,
+                "flavour": flavour,
+                "nominal": _amount(flavour, quota.nominal) if quota else "",
+                "used": _amount(flavour, used[index]) if used else "",
+                "borrowed": _amount(flavour, _borrowed(tree, used, index, flavour)) if used and is_member else "",
+                "lent": _amount(flavour, lent(tree, used, index, flavour)) if used and is_member else "",
+                "waiting": _steps(waiting[index]) if nth == 0 else "",
+            }
+
+
+def lent(tree: Tree, used: list[int], index: int, flavour: str) -> int:
+    """What others of the same parent use of what this node is guaranteed."""
+    family = [at for at, node in enumerate(tree.nodes) if node.parent == tree.nodes[index].parent >= 0]
+    idle = {at: max(0, _nominal(tree, at, flavour) - used[at]) for at in family}
+    if not idle.get(index):
+        return 0
+    surplus = _nominal(tree, tree.nodes[index].parent, flavour) - sum(_nominal(tree, at, flavour) for at in family)
+    wanted = sum(_borrowed(tree, used, at, flavour) for at in family) - max(0, surplus)
+    return min(idle[index], max(0, wanted) * idle[index] // sum(idle.values()))
+
+
+def _borrowed(tree: Tree, used: list[int], index: int, flavour: str) -> int:
+    return max(0, used[index] - _nominal(tree, index, flavour)) if tree.nodes[index].parent >= 0 else 0
+
+
+def _nominal(tree: Tree, index: int, flavour: str) -> int:
+    quota = tree.nodes[index].quotas.get(flavour)
+    return quota.nominal if quota else 0
+
+
+def _use(tree: Tree, found: QuotaView) -> list[int]:
+    return _summed(tree, {each.project: each.gpus_milli for each in found.held})
+
+
+def _waiting(tree: Tree, found: QuotaView) -> list[int]:
+    counts: dict[str, int] = {}
+    for each in found.waiting:
+        counts[each.project] = counts.get(each.project, 0) + 1
+    return _summed(tree, counts)
+
+
+def _summed(tree: Tree, by_project: Mapping[str, int]) -> list[int]:
+    """The amounts of the projects, and of each group what is below it; children come after their parents."""
+    sums = [by_project.get(node.name, 0) if node.kind == "project" else 0 for node in tree.nodes]
+    for index in range(len(sums) - 1, -1, -1):
+        if tree.nodes[index].parent >= 0:
+            sums[tree.nodes[index].parent] += sums[index]
+    return sums
+
+
+def _drawn(tree: Tree, parent: int = -1, indent: str = "") -> Iterator[tuple[int, str, str]]:
+    """(index, the line of its name, the line below its name) of each node, in the order it is drawn."""
+    children = [at for at, node in enumerate(tree.nodes) if node.parent == parent]
+    for at in children:
+        node, is_last = tree.nodes[at], at == children[-1]
+        branch, below = ("", "") if parent < 0 else ("└─ ", "   ") if is_last else ("├─ ", "│  ")
+        name = node.name if node.kind == "project" else f"{node.name} ({node.kind})"
+        has_children = any(each.parent == at for each in tree.nodes)
+        yield at, f"{indent}{branch}{name}", f"{indent}{below}{'│' if has_children else ''}"
+        yield from _drawn(tree, at, indent + below)
+
+
+def _amount(flavour: str, value: int) -> str:
+    from ..quota.units import shown
+
+    return shown(flavour, value).removesuffix(" of memory") if value else "0"
+
+
+def _held(project: str, gpus_milli: int, devices: tuple[str, ...]) -> dict[str, Any]:
+    return {"project": project, "holds": _amount("gpu", gpus_milli), "devices": devices}
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'' if count == 1 else 's'}" if count else ""
+
+
+def _apply(hw: Client, path: Path) -> None:
+    import tomllib
+
+    try:
+        tree = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        remedy = "Give a TOML file with a [quota] section."
+        raise InvalidInput(f"{path} cannot be read: {error}", remedy=remedy) from None
+    hw.order("quota.apply", {"tree": tree.get("quota", tree)})
