@@ -7,7 +7,7 @@ from collections import Counter
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from . import answers, openapi
+from . import answers, manual, openapi
 from .bearer import Bearer
 from .metrics import RequestCount
 from .routes import commands, deploys, events, health, inventory, runs, streams, tables
@@ -33,11 +33,13 @@ the file `token` in the home folder. Inference (`/v2`) is another address: see `
 
 
 def build(platform: Platform) -> ASGIApp:
-    app = FastAPI(title="Headwater", version=platform.settings.version, description=DESCRIPTION, redoc_url=None)
+    version = platform.settings.version
+    app = FastAPI(title="Headwater", version=version, description=DESCRIPTION, docs_url=None, redoc_url=None)
     app.state.platform = platform
     app.state.requests = Counter()
     answers.install(app)
     openapi.install(app)
+    manual.install(app)
     for router in ROUTERS:
         app.include_router(router)
     return RequestCount(Bearer(app, platform.settings.token), app.state.requests)

@@ -28,6 +28,22 @@ _FLOW: Final = api.FlowView(
     triggers=(api.TriggerView(name="event:flights.landed", kind="event", subject="flights.landed"),),
     principal="token:local", deployed_us=_T,
 )  # fmt: skip
+_COHORT: Final = {
+    "local": {
+        "projects": {
+            "flights": {"gpu": {"nominal": 1, "lend_limit": 1}, "cpu": 4, "memory": "8GiB"},
+            "eta": {"gpu": {"nominal": 0, "borrow_limit": 1}, "cpu": 4, "memory": "8GiB"},
+        }
+    }
+}
+_EVENT: Final = {
+    "specversion": "1.0", "id": "landed-2013-10", "source": "/airline", "type": "flights.landed",
+    "data": {"rounds": 60},
+}  # fmt: skip
+_EXAMPLE_OF_BYTES: Final[dict[str, Any]] = {
+    "application/cloudevents+json": _EVENT,
+    "application/cloudevents-batch+json": [_EVENT],
+}
 
 EXAMPLES: Final[tuple[Any, ...]] = (
     _SUMMARY,
@@ -36,17 +52,53 @@ EXAMPLES: Final[tuple[Any, ...]] = (
     api.Started(run_id=_RUN, command="0197c5d2-8a41-7000-8000-000000000001"),
     api.StartRun(flow="train_delay", project="eta", parameters={"month": 10}, key="nightly-2026-11-22"),
     api.CancelRun(reason="wrong month"),
-    api.PostOrder(kind="quota.apply", data={"projects": {}}),
+    api.PostOrder(kind="quota.apply", data={"tree": {"cohort": _COHORT}}),
     api.CommandView(id="0197c5d2-8a41-7000-8000-000000000001", state="done", result={"version": 2}, position=41),
     api.ErrorAnswer(error=api.Problem(code="not_found", message="There is no run 'x'", remedy="See GET /v1/runs.")),
     api.EventType(type="flights.landed", publishers=("/airline",), flows=("eta/train_delay",), seen=3, last_seen_us=_T),
     _FLOW,
-)
-_EXAMPLE_OF: Final = {type(example): example for example in EXAMPLES}
-DOCUMENTED: Final[tuple[Any, ...]] = (
-    *_EXAMPLE_OF, api.ModelView, api.DeploymentView, api.TableView, api.Appended, api.QuotaView, api.DeadLetterSummary,
-    api.DeadLetterDetail, api.ActorView, api.FlowMetrics, api.Status, api.Readiness, api.Deployed,
+    api.ModelView(
+        project="flights", name="delay", version=2, runtime="onnx", digest="42382855ea21", size_bytes=222_390,
+        signature={"inputs": [{"name": "distance", "datatype": "FP64", "shape": [-1]}],
+                   "outputs": [{"name": "arr_delay", "datatype": "FP32", "shape": [-1]}]},
+        metrics={"mae": 11.4, "baseline_mae": 23.23}, run_id=_RUN, code_version="3f9c21",
+        tables={"lake.flights": 9120821448250902266}, principal="topic:headwater.events", registered_us=_T,
+    ),
+    api.DeploymentView(
+        project="flights", name="delay", version=2, state="READY", reason="",
+        url="http://127.0.0.1:8001/v2/models/delay", replicas_min=0, replicas_max=2, principal="topic:headwater.events", requested_us=_T, ready_us=_T + 9_000_000,
+    ),
+    api.TableView(
+        name="lake.flights", snapshot_id=9120821448250902266, rows_total=279_752, announced_us=_T,
+        columns=[["month", "long"], ["carrier", "string"]], metadata_location="file:///lake/flights/metadata/4.json",
+    ),
+    api.QuotaView(
+        version=1, tree={"cohort": _COHORT}, principal="token:local", applied_us=_T,
+        held=(api.Held(project="eta", devices=("local/0",), gpus_milli=1000, runs=1),),
+        waiting=(api.Waiting(step_id=f"{_RUN}/0", run_id=_RUN, project="flights", name="fit", code="lent",
+                             reason="local/0 is lent to project 'eta' until its step ends", since_us=_T),),
+    ),
+    api.Appended(table="lake.flights", snapshot_id=9120821448250902266, rows_added=27_268, rows_total=279_752,
+                 commit_key="month-11"),
+    api.DeadLetterSummary(
+        id="0197c5d2-8a41-7000-8000-000000000002", code="invalid_json", reason="The body is not JSON",
+        topic="headwater.events", partition=0, offset=41, event_type="", event_id="", trigger="", project="",
+        received_us=_T,
+    ),
+    api.ActorView(name="conductor", state="alive", pid=5812, last_event="WorkerJoined", last_event_us=_T,
+                  memory_bytes=187_000_000),
+    api.FlowMetrics(flow="flights/train_delay", minute_us=_T, started=1, succeeded=1, failed=0,
+                    duration_us=24_200_000, duration_max_us=24_200_000),
+    api.Status(
+        version="0.1.0", home="/data/.headwater", inference_url="http://127.0.0.1:8001", bootstrap="127.0.0.1:9092",
+        store_epoch="5f0c", position=45, relayed=45, started_us=_T,
+    ),
+    api.Readiness(ready=True, parts={"store": "ok", "conductor": "ok", "scheduler": "ok"}),
+    api.Deployed(code_version="3f9c21", flows=("flights/train_delay",),
+                 command="0197c5d2-8a41-7000-8000-000000000003"),
 )  # fmt: skip
+_EXAMPLE_OF: Final = {type(example): example for example in EXAMPLES}
+DOCUMENTED: Final[tuple[Any, ...]] = (*_EXAMPLE_OF, api.DeadLetterDetail)
 
 
 def answers(kind: Any, *, status: int = 200) -> dict[int | str, dict[str, Any]]:
@@ -57,7 +109,7 @@ def answers(kind: Any, *, status: int = 200) -> dict[int | str, dict[str, Any]]:
 
 def pages(kind: Any) -> dict[int | str, dict[str, Any]]:
     schema = {"type": "object", "properties": {"items": {"type": "array", "items": _ref(kind)}, "next": _NEXT}}
-    example = {"items": [_example(kind)] if kind in _EXAMPLE_OF else [], "next": None}
+    example = {"items": [_example(kind)], "next": None} if kind in _EXAMPLE_OF else None
     return {**answers(kind), 200: {"description": "A page", "content": {"application/json": _media(schema, example)}}}
 
 
@@ -67,8 +119,9 @@ def takes(kind: Any) -> dict[str, Any]:
 
 
 def takes_bytes(*media_types: str) -> dict[str, Any]:
-    body = {"schema": {"type": "string", "format": "binary"}}
-    return {"requestBody": {"required": True, "content": dict.fromkeys(media_types, body)}}
+    schema = {"type": "string", "format": "binary"}
+    content = {each: _media(schema, _EXAMPLE_OF_BYTES.get(each)) for each in media_types}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def install(app: FastAPI) -> None:
