@@ -114,5 +114,6 @@ FORMS: Final[dict[str, Callable[[Any], str]]] = {
     "metrics": metrics,
     "trigger": trigger,
     "json": compact,
+    "figure": lambda value: f"{value:.6g}" if isinstance(value, float) else str(value),
     "digest": lambda value: str(value)[:12],
 }

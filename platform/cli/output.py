@@ -22,7 +22,7 @@ from .listings import Column
 GAP: Final = 2
 TEXT_WISHED: Final = 28  # before a text is cropped below, columns of low rank go
 TEXT_MIN: Final = 12  # and no text is cropped below this
-RIGHT: Final = ("number", "bytes", "took")
+RIGHT: Final = ("number", "bytes", "took", "figure")
 CROPPED: Final = ("text", "names", "counted", "metrics", "json", "trigger")
 STATE_STYLE: Final = {
     "SUCCEEDED": "green", "READY": "green", "alive": "green", "ok": "green",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -11,9 +14,6 @@ from ..errors import InvalidInput
 from .listings import Column
 from .options import DEFAULT_LIMIT, AsJson, Limit, client, example
 from .output import print_json, print_table
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     model: Annotated[str, typer.Argument(help="The model's name, from `headwater models`.")],
-    file: Annotated[Path, typer.Option(help="The features: .json (columns, or rows), .csv, .parquet or .arrow.")],
+    file: Annotated[Path, typer.Option(help="The features: .json (columns or rows), .jsonl, .csv, .parquet, .arrow.")],
     limit: Limit = DEFAULT_LIMIT,
     as_json: AsJson = False,
 ) -> None:
@@ -36,28 +36,42 @@ def predict(
         print_json(columns)
         return
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    print_table([Column(name, name) for name in columns], rows[:limit], empty="There are no rows.")
+    print_table([Column(name, name, "figure") for name in columns], rows[:limit], empty="There are no rows.")
 
 
 def _features(file: Path) -> Any:
+    reader = READERS.get(file.suffix.lower())
+    if reader is None:
+        raise InvalidInput(f"{file} is of no kind that can be read", remedy=f"Give one of {', '.join(READERS)}.")
     try:
-        return _READERS[file.suffix](file)
-    except KeyError:
-        known = ", ".join(_READERS)
-        raise InvalidInput(f"{file} is of no kind that can be read", remedy=f"Give one of {known}.") from None
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}", remedy="Check the path and its content.") from None
+        return reader(file)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise InvalidInput(f"{file} cannot be read: {reason}", remedy="Check the path.") from None
+    except ValueError as error:
+        raise InvalidInput(f"{file} cannot be read: {error}", remedy="Check its content.") from None
 
 
 def _json(file: Path) -> Any:
-    import json
-
     said = json.loads(file.read_text())
-    if isinstance(said, list) and said and all(isinstance(row, dict) for row in said):
-        return {name: [row.get(name) for row in said] for name in said[0]}
+    if isinstance(said, list):
+        return _columns(said)
     if isinstance(said, dict):
         return {name: values if isinstance(values, list) else [values] for name, values in said.items()}
     raise ValueError("it holds neither columns {name: [values]} nor rows [{name: value}]")
+
+
+def _json_lines(file: Path) -> Any:
+    return _columns([json.loads(line) for line in file.read_text().splitlines() if line.strip()])
+
+
+def _columns(rows: list[Any]) -> dict[str, list[Any]]:
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise ValueError(f"row {number} is {row!r:.40}, not an object {{name: value}}")
+        if missing := rows[0].keys() ^ row.keys():
+            raise ValueError(f"rows 1 and {number} differ in {', '.join(map(repr, sorted(missing)))}")
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
 
 def _csv(file: Path) -> Any:
@@ -73,10 +87,18 @@ def _parquet(file: Path) -> Any:
 
 
 def _arrow(file: Path) -> Any:
+    """An IPC file, or a stream of the same batches."""
     import pyarrow as pa
 
     with pa.memory_map(str(file)) as source:
-        return pa.ipc.open_file(source).read_all()
+        try:
+            return pa.ipc.open_file(source).read_all()
+        except pa.ArrowInvalid:
+            source.seek(0)
+            return pa.ipc.open_stream(source).read_all()
 
 
-_READERS: Mapping[str, Any] = {".json": _json, ".csv": _csv, ".parquet": _parquet, ".arrow": _arrow}
+READERS: Final[Mapping[str, Callable[[Path], Any]]] = {
+    ".json": _json, ".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet,
+    ".arrow": _arrow, ".arrows": _arrow, ".feather": _arrow,
+}  # fmt: skip
