@@ -66,7 +66,8 @@ EXAMPLES: Final[tuple[Any, ...]] = (
     ),
     api.DeploymentView(
         project="flights", name="delay", version=2, state="READY", reason="",
-        url="http://127.0.0.1:8001/v2/models/delay", replicas_min=0, replicas_max=2, principal="topic:headwater.events", requested_us=_T, ready_us=_T + 9_000_000,
+        url="http://127.0.0.1:8001/v2/models/delay", replicas_min=0, replicas_max=2, requested_us=_T, ready_us=_T,
+        principal="topic:headwater.events",
     ),
     api.TableView(
         name="lake.flights", snapshot_id=9120821448250902266, rows_total=279_752, announced_us=_T,
