@@ -176,7 +176,9 @@ class Supervisor:
         self._put_on_the_cast()
 
     def stop(self) -> None:
-        """Ends all that was started, in order; idempotent."""
+        """Ends all that was started, in order; idempotent. A home that another platform holds is left alone."""
+        if self._lock is None:
+            return
         self.home.clear_state()
         if self._cast is not None:
             self._cast.leave()
@@ -187,9 +189,8 @@ class Supervisor:
         if self._broker is not None:
             self._broker.stop()
             self._broker = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._lock.release()
+        self._lock = None
 
 
 async def _make_topics(bootstrap: str) -> None:

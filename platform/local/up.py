@@ -13,10 +13,12 @@ from pathlib import Path
 from ..config import Settings, load
 from ..errors import HeadwaterError, Unavailable
 from .home import Home, read_state
-from .processes import is_alive, last_lines
+from .processes import is_alive
 from .supervisor import Supervisor
 
 STARTED_WITHIN_S = 180.0
+SAID = "headwater: "  # how the command begins an error
+LINES_SHOWN = 12
 
 
 def main(
@@ -58,11 +60,10 @@ def _foreground(settings: Settings) -> None:
             print(where(supervisor), flush=True)
             supervisor.run()
         except KeyboardInterrupt:
-            pass
-        finally:
             print("stopping", flush=True)
+        finally:
             supervisor.stop()
-            print("stopped; the state is kept in", supervisor.home.folder, flush=True)
+        print("stopped; the state is kept in", supervisor.home.folder, flush=True)
 
 
 def where(supervisor: Supervisor) -> str:
@@ -110,6 +111,7 @@ def _detached(settings: Settings, config: Path | None) -> None:
     argv += ["--port", str(settings.http.port), "--serve-port", str(settings.serve.port)]
     argv += ["--config", str(config)] if config else []
     with log.open("ab") as sink:
+        began = sink.tell()
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True, env=os.environ
         )
@@ -120,14 +122,16 @@ def _detached(settings: Settings, config: Path | None) -> None:
             print(f"ready; pid {child.pid}, log {log}\n  API  {state.url}\n  stop with `headwater down`")
             return
         if child.poll() is not None:
-            raise HeadwaterError(_last_word(log), remedy=f"The whole log is {log}")
+            raise HeadwaterError(_last_word(log, began), remedy=f"The whole log is {log}")
         time.sleep(0.1)
     child.terminate()
     raise Unavailable(f"The platform was not ready within {STARTED_WITHIN_S:g} s", remedy=f"See {log}")
 
 
-def _last_word(log: Path) -> str:
-    """The error that ended a detached start, as it said it."""
-    lines = last_lines(log, 12).splitlines()
-    errors = [line for line in lines if line.lower().startswith("error")]
-    return errors[-1] if errors else "The platform ended while starting:\n" + "\n".join(lines)
+def _last_word(log: Path, began: int) -> str:
+    """The error that ended a detached start, as it said it in the log from `began` on."""
+    with log.open("rb") as text:
+        text.seek(began)
+        lines = text.read().decode(errors="replace").splitlines()
+    said = [line.removeprefix(SAID).rstrip(".") for line in lines if line.startswith(SAID)]
+    return said[-1] if said else "The platform ended while starting:\n" + "\n".join(lines[-LINES_SHOWN:])
