@@ -53,6 +53,17 @@ class Row:
     device: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the platform is that the job runs on."""
+
+    home: Path
+    token: str
+    url: str
+    inference_url: str
+    bootstrap: str
+
+
 class Watcher:
     """Hears everything the platform says, from a thread of its own; others wait for what they need to hear."""
 
@@ -169,8 +180,15 @@ def main(
             supervisor.start()
         looking = threading.Thread(target=supervisor.run, name="supervisor", daemon=True)
         looking.start()
-        _job(stage, supervisor)
-        _close(stage, supervisor, time.monotonic() - began)
+        place = Place(
+            home=supervisor.home.folder,
+            token=supervisor.home.token(),
+            url=supervisor.url,
+            inference_url=supervisor.inference_url,
+            bootstrap=supervisor.bootstrap,
+        )
+        job(stage, place)
+        _close(stage, place, time.monotonic() - began)
         if keep:
             stage.say("\nThe platform keeps running; Ctrl-C stops it.")
             looking.join()
@@ -184,15 +202,15 @@ def main(
     return 0
 
 
-def _job(stage: Stage, supervisor: Supervisor) -> None:
-    token = supervisor.home.token()
-    with Client(supervisor.url, token) as hw:
+def job(stage: Stage, place: Place) -> None:
+    """The main job on the platform at `place`, whoever started it. Raises HeadwaterError where a part of it fails."""
+    with Client(place.url, place.token) as hw:
         watcher = Watcher(hw, stage.hear)
         data = _example_data()
         _load(stage, hw, data)
         _deploy(stage, hw)
-        _train(stage, hw, watcher, supervisor.bootstrap)
-        _predict(stage, hw, watcher, data, supervisor)
+        _train(stage, hw, watcher, place.bootstrap)
+        _predict(stage, hw, watcher, data, place)
         _score(stage, hw, watcher, data)
 
 
@@ -265,7 +283,7 @@ def _ended(watcher: Watcher, run_id: str | None) -> None:
         raise HeadwaterError(f"Run {run_id} ended as {last.type}")
 
 
-def _predict(stage: Stage, hw: Client, watcher: Watcher, data: ModuleType, supervisor: Supervisor) -> None:
+def _predict(stage: Stage, hw: Client, watcher: Watcher, data: ModuleType, place: Place) -> None:
     import numpy as np
     import pyarrow as pa
 
@@ -283,14 +301,13 @@ def _predict(stage: Stage, hw: Client, watcher: Watcher, data: ModuleType, super
     rows = pa.Table.from_batches(data.flights((HELD_OUT_MONTH,))).slice(0, COMPARED_ROWS)
     with stage.timed("predict over HTTP", COMPARED_ROWS):
         online = np.asarray(hw.models["delay"].predict(rows)["arr_delay"]).ravel()
-    home = supervisor.home.folder
-    model, _ = load(Folders(Files(home / "artifacts"), home / "folders").folder(registered.body.digest))
+    model, _ = load(Folders(Files(place.home / "artifacts"), place.home / "folders").folder(registered.body.digest))
     offline = np.asarray(model.predict(columns_of(rows, model.signature))["arr_delay"]).ravel()
     difference = float(np.max(np.abs(online - offline)))
     if not np.allclose(online, offline, rtol=1e-4, atol=1e-3):
         raise HeadwaterError(f"The served model differs from the offline one by up to {difference:g} minutes")
     shown = ", ".join(f"{value:.1f}" for value in online[:5])
-    stage.say(f"   POST {supervisor.inference_url}/v2/models/delay/infer → {shown} … minutes late")
+    stage.say(f"   POST {place.inference_url}/v2/models/delay/infer → {shown} … minutes late")
     stage.say(f"   offline the same within {difference:.1g} minutes")
 
 
@@ -350,17 +367,17 @@ def _example_data() -> ModuleType:
     return module
 
 
-def _close(stage: Stage, supervisor: Supervisor, seconds: float) -> None:
+def _close(stage: Stage, place: Place, seconds: float) -> None:
     stage.head(f"Done in {seconds:.1f} s")
     table = RichTable("step", "seconds", "rows", "device", box=None, header_style="bold", pad_edge=False)
     for row in stage.rows:
         rows = "" if row.rows is None else f"{row.rows:,}"
         table.add_row(row.step, f"{row.seconds:.1f}", rows, row.device)
     stage.console.print(table)
-    stage.say(f"\n   API        {supervisor.url}/docs")
-    stage.say(f"   inference  {supervisor.inference_url}/v2/models/delay")
-    stage.say(f"   Kafka      {supervisor.bootstrap}")
-    stage.say(f"   state      {supervisor.home.folder}")
+    stage.say(f"\n   API        {place.url}/docs")
+    stage.say(f"   inference  {place.inference_url}/v2/models/delay")
+    stage.say(f"   Kafka      {place.bootstrap}")
+    stage.say(f"   state      {place.home}")
     stage.say("\n   Next: `headwater up`, then in another terminal")
     for command in ("headwater runs", "headwater models", "headwater publish flights.landed", "headwater watch"):
         stage.say(f"     {command}")
