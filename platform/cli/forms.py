@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,6 +13,7 @@ from .listings import Column
 UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 NAMES_SHOWN: Final = 4
 NONE: Final = "-"
+DEPLOYED: Final = re.compile(r"""(?<=")[^"]*/code/[0-9a-f]{64}/""")
 
 
 def said(row: Mapping[str, Any], column: Column) -> str:
@@ -93,6 +95,11 @@ def trigger(value: str) -> str:
 
 def compact(value: Any) -> str:
     return json.dumps(value, separators=(", ", ": "), ensure_ascii=False)
+
+
+def frames(text: str) -> list[str]:
+    """The lines of a traceback, with deployed files named as in the folder that was deployed."""
+    return [one_line(line) for line in DEPLOYED.sub("", text).rstrip().splitlines()]
 
 
 def _name(each: Any) -> str:

@@ -28,9 +28,9 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict with a served model over HTTP."""
-    features = _features(file)
+    given = features(file)
     with client() as hw:
-        outputs = hw.models[model].predict(features)
+        outputs = hw.models[model].predict(given)
     columns = {name: array.tolist() for name, array in outputs.items()}
     if as_json:
         print_json(columns)
@@ -39,7 +39,8 @@ def predict(
     print_table([Column(name, name, "figure") for name in columns], rows[:limit], empty="There are no rows.")
 
 
-def _features(file: Path) -> Any:
+def features(file: Path) -> Any:
+    """The columns of a file: a dict, or an Arrow table. Raises InvalidInput where it cannot be read."""
     reader = READERS.get(file.suffix.lower())
     if reader is None:
         raise InvalidInput(f"{file} is of no kind that can be read", remedy=f"Give one of {', '.join(READERS)}.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from .forms import compact, duration, metrics, moment, one_line, size, trigger
+from .forms import compact, duration, frames, metrics, moment, one_line, size, trigger
 from .output import STATE_STYLE
 from .run_tree import MARKS
 
@@ -117,8 +117,8 @@ def _made(run: RunDetail, models: Iterable[ModelView]) -> Iterator[Text]:
 def _failed(failure: Failure) -> Iterator[Text]:
     where = f" in step {failure.step}" if failure.step else ""
     yield Text(f"failed{where}: {cause(failure)}", "red")
-    for line in failure.frames.rstrip().splitlines():
-        yield Text(f"  {one_line(line)}")
+    for line in frames(failure.frames):
+        yield Text(f"  {line}")
 
 
 def cause(failure: Failure) -> str:

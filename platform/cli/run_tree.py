@@ -19,7 +19,7 @@ from rich.tree import Tree
 from ..wire import types
 from ..wire.calls import Progress
 from ..wire.types import Entry
-from .forms import clock, one_line
+from .forms import clock, frames, one_line
 from .output import STATE_STYLE
 
 BAR_WIDTH: Final = 24
@@ -151,7 +151,7 @@ def _tree(run: RunLine) -> Tree:
     for model in run.models:
         tree.add(Text(f"registered model {model}", "green"))
     if run.frames:
-        tree.add(Text(run.frames.rstrip(), "red"))
+        tree.add(Text("\n".join(frames(run.frames)), "red"))
     return tree
 
 

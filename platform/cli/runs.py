@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, NotFound, did_you_mean
+from .forms import frames
 from .listings import LISTINGS
 from .options import DEFAULT_LIMIT, AsJson, Limit, client, example, show, whole_id
 from .output import console, print_json, say
@@ -85,17 +86,21 @@ def read_logs(run_id: RunId, step: Annotated[str, typer.Option(help="Only of the
     with client() as hw:
         chosen = hw.runs[whole_id(("runs",), run_id)]
         detail, text = chosen.detail(), chosen.logs(step or None)
+    if step and step not in {each.name for each in detail.steps}:
+        known = did_you_mean(step, {each.name for each in detail.steps})
+        raise NotFound(f"Run {detail.id} has called no step '{step}'", remedy=known)
     sys.stdout.write(text)
-    for frames in _failures(detail):
-        if frames not in text:
-            sys.stdout.write(frames.rstrip() + "\n")
-    if not text and detail.failure is None:
-        print(f"Nothing was written{f' by a step {step!r}' if step else ''}.", file=sys.stderr)
+    traces = [trace for trace in _traces(detail, step) if trace not in text]
+    sys.stdout.writelines(f"{trace}\n" for trace in traces)
+    if not text and not traces:
+        print("Nothing was written.", file=sys.stderr)
 
 
-def _failures(found: RunDetail) -> list[str]:
-    every = [step.failure for step in found.steps] + [found.failure]
-    return list(dict.fromkeys(failure.frames for failure in every if failure is not None and failure.frames))
+def _traces(found: RunDetail, step: str) -> list[str]:
+    """The tracebacks of what failed, each once; `step` narrows to the steps of one name."""
+    failures = [each.failure for each in found.steps if step in ("", each.name)] + ([] if step else [found.failure])
+    told = ["\n".join(frames(failure.frames)) for failure in failures if failure is not None and failure.frames]
+    return list(dict.fromkeys(told))
 
 
 def _parameter(text: str) -> tuple[str, Any]:

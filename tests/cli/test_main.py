@@ -10,13 +10,18 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pytest
+from pyarrow import csv, parquet
 from scenes.store import T0, a_flow, a_run, a_step, accepted, an_attempt, run_id, started, succeeded
 from scenes.web import TOKEN, a_scene, listening
 
+from headwater.cli.events import sample
 from headwater.cli.listings import LISTINGS
 from headwater.cli.main import parse
+from headwater.cli.predict import features
 from headwater.core.records import DeadLetter, StepState
+from headwater.errors import InvalidInput
 from headwater.wire.types import Failure, StepLeased, StepWaiting
 from headwater.wire.types import RunFailed as Failed
 
@@ -31,7 +36,8 @@ class Ended(NamedTuple):
 
 
 async def headwater(*words: str, url: str = "", cwd: Path | None = None) -> Ended:
-    environment = {**os.environ, "HEADWATER_TOKEN": TOKEN, "COLUMNS": "200"} | ({"HEADWATER_URL": url} if url else {})
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
+    environment = {**outside, "HEADWATER_TOKEN": TOKEN, "COLUMNS": "200"} | ({"HEADWATER_URL": url} if url else {})
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "headwater.cli.main", *words, env=environment, cwd=cwd,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -136,6 +142,56 @@ async def test_a_dead_letter_shows_its_raw_bytes(tmp_path: Path) -> None:
         assert "\\xff{oops" in shown.out
 
 
+async def test_a_run_can_be_named_by_the_last_characters_of_its_id(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        scene.story.put("runs", a_run(11, state="SUCCEEDED"))
+        scene.story.put("runs", a_run(21, state="SUCCEEDED"))
+        shown = await headwater("run", "show", "011", url=url)
+        assert run_id(11) in shown.out
+        several = await headwater("run", "show", "1", url=url)
+        assert several.code == 1
+        assert "may be 2 ids" in several.err
+        assert run_id(21) in several.err
+
+
+async def test_an_event_type_that_was_never_seen_shows_data_that_its_flow_takes(tmp_path: Path) -> None:
+    assert sample({"properties": {"month": {"type": "integer"}, "rounds": {"default": 60}}}) == {
+        "month": 1,
+        "rounds": 60,
+    }
+    assert sample({"properties": {"at": {"anyOf": [{"type": "string"}, {"type": "null"}]}}}) == {"at": "text"}
+
+
+@pytest.mark.parametrize(
+    "name", ["rows.json", "columns.json", "rows.jsonl", "t.csv", "t.parquet", "t.arrow", "t.arrows"]
+)
+async def test_features_are_read_from_files_of_every_kind(tmp_path: Path, name: str) -> None:
+    rows, columns = [{"a": 1.5, "b": "x"}, {"a": 2.5, "b": "y"}], {"a": [1.5, 2.5], "b": ["x", "y"]}
+    file, table = tmp_path / name, pa.table(columns)
+    match name:
+        case "rows.json" | "columns.json":
+            file.write_text(json.dumps(rows if name == "rows.json" else columns))
+        case "rows.jsonl":
+            file.write_text("\n".join(map(json.dumps, rows)))
+        case "t.csv":
+            csv.write_csv(table, file)
+        case "t.parquet":
+            parquet.write_table(table, file)
+        case _:
+            opened = pa.ipc.new_file if name == "t.arrow" else pa.ipc.new_stream
+            with pa.OSFile(str(file), "wb") as sink, opened(sink, table.schema) as writer:
+                writer.write_table(table)
+    read = features(file)
+    assert (read if isinstance(read, dict) else read.to_pydict()) == columns
+
+
+async def test_rows_that_differ_in_their_columns_are_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text('[{"a": 1, "b": 2}, {"a": 1}]')
+    with pytest.raises(InvalidInput, match="rows 1 and 2 differ in 'b'"):
+        features(file)
+
+
 async def test_errors_are_one_sentence_with_the_remedy_and_no_traceback(tmp_path: Path) -> None:
     async with a_scene(tmp_path) as scene, listening(scene.app) as url:
         missing = await headwater("run", "show", "nope", url=url)
@@ -144,6 +200,47 @@ async def test_errors_are_one_sentence_with_the_remedy_and_no_traceback(tmp_path
     assert gone.code == 1
     assert gone.err.count("\n") == 1
     assert (await headwater("bogus", url=url)).code == 2
+
+
+async def test_where_nothing_runs_one_sentence_says_how_to_start(tmp_path: Path) -> None:
+    for words in (("status",), ("runs",), ("runs", "--json")):
+        ended = await headwater(*words, cwd=tmp_path)
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.err.count("\n") == 1
+        assert "`headwater up`" in ended.err
+
+
+async def test_doctor_needs_nothing_that_runs(tmp_path: Path) -> None:
+    ended = await headwater("doctor", "--home", str(tmp_path), "--json", cwd=tmp_path)
+    found = {check["part"]: check for check in json.loads(ended.out)}
+    assert ended.code == 1
+    assert not found["API"]["is_well"]
+    assert "headwater up" in found["API"]["remedy"]
+    assert found["versions"]["is_well"]
+    assert {"home folder", "disk", "http port"} <= set(found)
+
+
+async def test_doctor_says_how_to_close_a_token_that_others_can_read(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t")
+    (tmp_path / "token").chmod(0o644)
+    checks = json.loads((await headwater("doctor", "--home", str(tmp_path), "--json", cwd=tmp_path)).out)
+    remedy = next(check["remedy"] for check in checks if check["part"] == "token file")
+    assert remedy == f"chmod 600 {tmp_path / 'token'}"
+
+
+async def test_every_command_teaches_with_an_example() -> None:
+    from typer.main import get_command
+
+    from headwater.cli.app import app
+
+    groups = [get_command(app)]
+    while groups:
+        for name, command in groups.pop().commands.items():  # type: ignore[attr-defined]
+            if hasattr(command, "commands"):
+                groups.append(command)
+            else:
+                assert command.help, name
+                assert "headwater " in (command.epilog or ""), name
 
 
 async def test_doctor_names_the_part_that_is_not_well(tmp_path: Path) -> None:

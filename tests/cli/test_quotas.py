@@ -1,0 +1,58 @@
+"""The quota tree as it is drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headwater.cli.quotas import rows_of
+from headwater.quota.tree import parse_tree
+from headwater.wire.api import Held, QuotaView, Waiting
+
+TREE: dict[str, Any] = {
+    "cohort": {
+        "lab": {
+            "projects": {"flights": {"gpu": 2, "memory": "8GiB"}, "eta": {"gpu": 0}},
+            "teams": {"vision": {"projects": {"eyes": {"gpu": 2}}}},
+        }
+    }
+}
+
+
+def drawn(*held: tuple[str, int], waiting: tuple[str, ...] = ()) -> dict[str, dict[str, str]]:
+    """The rows about GPUs by the name of their node."""
+    view = QuotaView(
+        version=1, tree=TREE, principal="p", applied_us=0,
+        held=tuple(Held(project=project, devices=(), gpus_milli=milli, runs=1) for project, milli in held),
+        waiting=tuple(Waiting(step_id="s", run_id="r", project=project, name="fit", code="c", reason="w", since_us=0)
+                      for project in waiting),
+    )  # fmt: skip
+    rows = list(rows_of(parse_tree(TREE), view))
+    return {row["tree"].strip("├└─│ "): row for row in rows if row["flavour"] == "gpu"}
+
+
+def test_the_tree_is_drawn_with_its_branches() -> None:
+    view = QuotaView(version=1, tree=TREE, principal="p", applied_us=0)
+    lines = [f"{row['tree']:16}{row['flavour']:8}{row['nominal']}" for row in rows_of(parse_tree(TREE), view)]
+    assert lines == [
+        "lab (cohort)    gpu     4 GPUs",
+        "│               memory  8 GiB",
+        "├─ vision (team)gpu     2 GPUs",
+        "│  └─ eyes      gpu     2 GPUs",
+        "├─ flights      gpu     2 GPUs",
+        "│               memory  8 GiB",
+        "└─ eta          gpu     0",
+    ]
+
+
+def test_what_one_borrows_others_lend_in_proportion_to_what_they_leave_unused() -> None:
+    rows = drawn(("eta", 2000), ("flights", 500))
+    assert (rows["eta"]["used"], rows["eta"]["borrowed"], rows["eta"]["lent"]) == ("2 GPUs", "2 GPUs", "0")
+    assert (rows["flights"]["lent"], rows["vision (team)"]["lent"]) == ("0.857 GPUs", "1.142 GPUs")
+    assert (rows["lab (cohort)"]["used"], rows["lab (cohort)"]["borrowed"]) == ("2.5 GPUs", "")
+
+
+def test_who_waits_is_counted_up_the_tree() -> None:
+    rows = drawn(waiting=("eyes", "eyes", "eta"))
+    assert [rows[name]["waiting"] for name in ("lab (cohort)", "vision (team)", "eyes", "eta", "flights")] == [
+        "3 steps", "2 steps", "2 steps", "1 step", "",
+    ]  # fmt: skip
