@@ -1,0 +1,118 @@
+"""Small flows of two teams: each shows one thing that a platform must do for user code."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+from pathlib import Path
+
+from onnx import TensorProto, helper
+
+from headwater.sdk import Model, Table, current, flow, on, publish, register, step
+
+
+@flow(project="eta", on=on.event("number.came"))
+def double(n: int) -> int:
+    """Twice the number."""
+    twice_n: int = twice(n).result()
+    return twice_n
+
+
+@step
+def twice(n: int) -> int:
+    return 2 * n
+
+
+@flow(project="eta")
+def divide(n: int) -> float:
+    """Fails for zero."""
+    share: float = share_of(n).result()
+    return share
+
+
+@step
+def share_of(n: int) -> float:
+    print(f"sharing one among {n}")
+    return per_head(n)
+
+
+def per_head(n: int) -> float:
+    return 1 / n
+
+
+@flow(project="eta", on=on.event("word.said"))
+def tell(word: str) -> None:
+    """Passes the word on."""
+    publish("word.spread", {"word": word})
+
+
+@flow(project="eta", on=on.event("word.spread"))
+def hear(word: str) -> str:
+    return word.upper()
+
+
+@flow(project="flights")
+def surroundings() -> dict[str, str]:
+    """What a worker with a device sees."""
+    seen: dict[str, str] = look_around().result()
+    return seen
+
+
+@step(gpus=1)
+def look_around() -> dict[str, str]:
+    return {"system": platform.system(), "python": platform.python_version(), "step": current().step}
+
+
+@flow(project="eta")
+def add() -> dict[str, float]:
+    """Registers the model `adder` and leaves a row in a table."""
+    register("adder", make_adder())
+    keep_a_row().result()
+    return {}
+
+
+@step
+def make_adder() -> Model:
+    inputs = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["rows"]) for name in ("left", "right")]
+    output = helper.make_tensor_value_info("sum", TensorProto.DOUBLE, ["rows"])
+    graph = helper.make_graph([helper.make_node("Add", ["left", "right"], ["sum"])], "adder", inputs, [output])
+    return Model.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8))
+
+
+@step
+def keep_a_row() -> None:
+    import pyarrow as pa
+
+    Table("lake.kept").append(pa.table({"number": [1]}))
+
+
+@flow(project="eta")
+def wait_at(gate: int, notes: str) -> int:
+    """Notes that it began, then waits until somebody at the gate lets it go; the attempt that got through."""
+    note(notes).result()
+    attempt: int = stand_at(gate).result()
+    return attempt
+
+
+@step
+def note(notes: str) -> None:
+    with Path(notes).open("a") as book:
+        book.write(f"{current().step_id} {current().attempt}\n")
+
+
+@step
+def stand_at(gate: int) -> int:
+    """Says who it is at a port, and stands there; Python gets a word in between, so that it can be stopped."""
+    with socket.create_connection(("127.0.0.1", gate)) as line:
+        line.sendall(json.dumps({"pid": os.getpid(), "attempt": current().attempt}).encode() + b"\n")
+        line.settimeout(0.1)
+        while True:
+            try:
+                word = line.recv(1)
+            except TimeoutError:
+                continue
+            if word:
+                return current().attempt
+            raise ConnectionError("the gate is gone")

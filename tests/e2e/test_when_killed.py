@@ -1,0 +1,46 @@
+"""A process that is killed costs time and nothing else. These come last: they hurt the platform of all tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from scenes.gate import Gate
+
+from headwater.sdk import Client
+from headwater.sdk.client_calls import actors
+from headwater.wire import api
+
+
+def actor(hw: Client, name: str) -> api.ActorView:
+    return next(one for one in hw._do(actors()) if one.name == name)
+
+
+def test_a_killed_worker_costs_an_attempt_and_the_next_one_succeeds(hw: Client, gate: Gate, tmp_path: Path) -> None:
+    run = hw.run("eta/wait_at", {"gate": gate.port, "notes": str(tmp_path / "notes")})
+    first = gate.guest()
+    os.kill(first.pid, signal.SIGKILL)
+    assert first.is_gone()
+    second = gate.guest()
+    assert second.pid != first.pid
+    second.let_go()
+    assert run.result(60) == second.attempt == 2
+    (step,) = run.steps["stand_at"]
+    assert [attempt.state for attempt in step.attempts] == ["LOST", "SUCCEEDED"]
+    assert step.attempts[0].fence < step.attempts[1].fence
+
+
+def test_a_killed_conductor_comes_back_and_runs_no_finished_step_again(hw: Client, gate: Gate, tmp_path: Path) -> None:
+    run = hw.run("eta/wait_at", {"gate": gate.port, "notes": str(tmp_path / "notes")})
+    entries = run.watch()
+    guest = gate.guest()
+    before = actor(hw, "conductor")
+    os.kill(before.pid, signal.SIGKILL)
+    guest.let_go()
+    told = list(entries)
+    assert told[-1].type == "run.succeeded"
+    assert [entry.seq for entry in told] == list(range(1, len(told) + 1))
+    assert (tmp_path / "notes").read_text().count("\n") == 1
+    assert actor(hw, "conductor").pid != before.pid
+    assert hw.run("eta/double", {"n": 2}).result(60) == 4

@@ -1,0 +1,49 @@
+"""A port at which a step says who it is and waits: a test knows that it runs, without asking the platform."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import NamedTuple
+
+WITHIN_S = 90.0
+
+
+class Guest(NamedTuple):
+    """A step that waits at the gate."""
+
+    pid: int
+    attempt: int
+    line: socket.socket
+
+    def let_go(self) -> None:
+        self.line.sendall(b".")
+
+    def is_gone(self) -> bool:
+        """Whether its end of the line has closed, or does within the time a test has."""
+        self.line.settimeout(WITHIN_S)
+        try:
+            return self.line.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+
+class Gate:
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(WITHIN_S)
+        self._lines: list[socket.socket] = []
+        self.port = int(self._listener.getsockname()[1])
+
+    def guest(self) -> Guest:
+        """The next that comes; raises TimeoutError where none does."""
+        line, _ = self._listener.accept()
+        self._lines.append(line)
+        line.settimeout(WITHIN_S)
+        with line.makefile("rb") as words:
+            said = json.loads(words.readline())
+        return Guest(said["pid"], said["attempt"], line)
+
+    def close(self) -> None:
+        for each in (self._listener, *self._lines):
+            each.close()
