@@ -9,6 +9,7 @@ on the way up, what was started is ended before the error reaches the caller.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -197,6 +198,7 @@ async def _make_topics(bootstrap: str) -> None:
     from ..events.kafka import KafkaBus
     from ..events.kafka_link import KafkaSettings
 
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it has to say comes as an exception, once
     bus = KafkaBus(KafkaSettings(bootstrap=bootstrap, client_id="up"))
     try:
         await bus.ensure_topics(TOPICS)
