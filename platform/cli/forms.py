@@ -23,7 +23,9 @@ def said(row: Mapping[str, Any], column: Column) -> str:
     value = row.get(column.field)
     if column.kind == "drawn":  # its spaces count, and nothing is said by nothing
         return one_line(str(value))
-    text = NONE if value is None or value == "" else str(FORMS.get(column.kind, str)(value))
+    text = (
+        NONE if value is None or (value == "" and column.kind != "trigger") else str(FORMS.get(column.kind, str)(value))
+    )
     return one_line(text) or NONE
 
 
@@ -89,8 +91,8 @@ def counted(value: Any) -> str:
 
 
 def trigger(value: str) -> str:
-    """`event:flights.landed` of the trigger's full name, project/flow/event:flights.landed."""
-    return value.split("/", 2)[-1]
+    """`event:flights.landed` of the trigger's full name, project/flow/event:flights.landed; without one it was a call."""
+    return value.split("/", 2)[-1] or "a call"
 
 
 def compact(value: Any) -> str:

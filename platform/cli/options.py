@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,7 +33,7 @@ def show(words: tuple[str, ...], filters: Mapping[str, str], limit: int, *, as_j
         print_json(found)
         return
     print_table(listing.columns, found, empty=listing.empty)
-    if len(found) == limit:
+    if len(found) == limit and sys.stdout.isatty():
         say(f"These are the first {limit:,}; --limit shows more.", style="dim")
 
 

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
@@ -42,6 +41,8 @@ def say(text: str | Text, *, style: str = "") -> None:
 
 
 def print_json(value: Any) -> None:
+    import msgspec
+
     sys.stdout.write(json.dumps(msgspec.to_builtins(value), indent=2) + "\n")
 
 

@@ -40,7 +40,7 @@ def _length(run: RunDetail) -> str:
 def _facts(run: RunDetail) -> Iterator[Text]:
     yield _fact("run", run.id)
     event = f"  (event {run.event_id} of {run.event_source})" if run.event_id else ""
-    yield _fact("started by", f"{trigger(run.trigger) or 'a call'}{event}")
+    yield _fact("started by", f"{trigger(run.trigger)}{event}")
     yield _fact("principal", run.principal)
     yield _fact("code", run.code_version[:12])
     yield _fact("created", moment(run.created_us))

@@ -13,7 +13,6 @@ from .forms import frames
 from .listings import LISTINGS
 from .options import DEFAULT_LIMIT, AsJson, Limit, client, example, show, whole_id
 from .output import console, print_json, say
-from .run_show import lines
 
 if TYPE_CHECKING:
     from ..wire.api import RunDetail
@@ -60,6 +59,8 @@ def start_run(
 @run.command("show", epilog=example("headwater run show 22bf82"))
 def show_run(run_id: RunId, as_json: AsJson = False) -> None:
     """Show a run: its steps with their attempts, why one waits, what it made, how it failed."""
+    from .run_show import lines
+
     with client() as hw:
         found = hw.runs[whole_id(("runs",), run_id)].detail()
         made = [model for model in hw.models() if model.run_id == found.id] if found.models and not as_json else []

@@ -6,12 +6,9 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.live import Live
 
-from ..wire.calls import Progress
 from .options import AsJson, client, example, whole_id
 from .output import console
-from .run_tree import RunTree, line_of
 
 RUN_HELP = "A run, or the last characters of its id; without one, everything new."
 REFRESHES_PER_S = 8
@@ -46,6 +43,10 @@ def watch(
 
 
 def _show_tree(told: Any) -> None:
+    from rich.live import Live
+
+    from .run_tree import RunTree
+
     tree = RunTree()
     with Live(tree, console=console(), refresh_per_second=REFRESHES_PER_S) as live:
         for each in told:
@@ -54,6 +55,9 @@ def _show_tree(told: Any) -> None:
 
 
 def _print_lines(told: Any) -> None:
+    from ..wire.calls import Progress
+    from .run_tree import line_of
+
     shown_us: dict[str, int] = {}
     for each in told:
         if isinstance(each, Progress):
