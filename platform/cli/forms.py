@@ -91,7 +91,7 @@ def counted(value: Any) -> str:
 
 
 def trigger(value: str) -> str:
-    """`event:flights.landed` of the trigger's full name, project/flow/event:flights.landed; without one it was a call."""
+    """`event:flights.landed` of the full name, project/flow/event:flights.landed; without a name it was a call."""
     return value.split("/", 2)[-1] or "a call"
 
 
