@@ -19,9 +19,9 @@ from ..core.conductor.machine import Conductor
 from ..core.conductor.ordering import call_key
 from ..core.conductor.state import LOG as LOG_SOURCE
 from ..core.conductor.state import OWNER, Limits, State
-from ..core.inbox import Arrived, Ordered, SeekTo, TopicGap, headers_as_json
+from ..core.inbox import Ordered, SeekTo
 from ..core.records import Offset, RunState
-from ..events.bus import Gap, Partition, Start
+from ..events.bus import Gap
 from ..events.ingest import Ingest, Parsed, gather_in_order
 from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
@@ -38,6 +38,7 @@ from .journal import Journal
 from .loading import load_catalog, load_rows
 from .loop import Loop, wall_clock_us
 from .names import find, forget
+from .owner import arrived, gap_of, start_of
 from .wiring import Wiring
 
 RELAY: Final = "relay"
@@ -128,13 +129,7 @@ class ConductorActor:
 
     def _start_ingest(self, bus: KafkaBus) -> None:
         names = (topics.EVENTS.name, topics.RUN_COMMANDS.name)
-        kept = [offset for offset in self.state.mail.offsets.values() if offset.topic in names]
-        start = Start(
-            topics=names,
-            positions={Partition(offset.topic, offset.partition): offset.next for offset in kept},
-            topic_ids={offset.topic: offset.topic_id for offset in kept if offset.topic_id},
-            group="headwater-conductor",
-        )
+        start = start_of(OWNER, names, self.state.mail.offsets.values())
         source = bus.source(start)
         self.ingest = Ingest(source, self)
         self._tasks.append(asyncio.create_task(self._must(self.ingest.run())))
@@ -154,19 +149,11 @@ class ConductorActor:
 
     async def take(self, records: list[Parsed]) -> None:
         known = await known_inbox(self._reader, OWNER, [parsed.said for parsed in records])
-        await gather_in_order([self.loop.ask(_event_of(parsed, known)) for parsed in records])
+        secret = self._wiring.secret()
+        await gather_in_order([self.loop.ask(arrived(parsed, known, secret)) for parsed in records])
 
     async def gap(self, gap: Gap, topic_id: str) -> None:
-        reason = "topic_id_changed" if gap.topic_id_changed else "data_gap"
-        event = TopicGap(
-            topic=gap.topic,
-            topic_id=topic_id,
-            partition=gap.partition,
-            wanted=gap.wanted or 0,
-            first=gap.first,
-            reason=reason,
-        )
-        await self.loop.ask(event)
+        await self.loop.ask(gap_of(gap, topic_id))
 
     def busy(self) -> bool:
         return self.loop.full
@@ -338,20 +325,3 @@ class ConductorActor:
             "position": self.hub.cursor,
             "relayed": self.relay.published,
         }
-
-
-def _event_of(parsed: Parsed, known: dict[tuple[str, str], Any]) -> Arrived:
-    record, said = parsed.record, parsed.said
-    identity = (getattr(said, "source", ""), getattr(said, "id", ""))
-    return Arrived(
-        topic=record.topic,
-        topic_id=parsed.topic_id,
-        partition=record.partition,
-        offset=record.offset,
-        previous=record.previous,
-        parsed=said,
-        raw=record.value or b"",
-        headers=headers_as_json(record.headers),
-        principal=f"topic:{record.topic}",
-        known=known.get(identity),
-    )

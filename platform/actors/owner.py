@@ -31,6 +31,7 @@ from ..store.writer import Writer
 from ..wire.calls import Order
 from ..wire.envelope import Event
 from ..wire.types import Entry
+from ..wire.voucher import vouched
 from .describe import Described
 from .follower import Follower
 from .journal import Journal
@@ -156,7 +157,8 @@ class OwnerActor:
 
     async def take(self, records: list[Parsed]) -> None:
         known = await known_inbox(self.reader, self.owner, [parsed.said for parsed in records])
-        await gather_in_order([self.loop.ask(arrived(parsed, known)) for parsed in records])
+        secret = self.wiring.secret()
+        await gather_in_order([self.loop.ask(arrived(parsed, known, secret)) for parsed in records])
 
     async def gap(self, gap: Gap, topic_id: str) -> None:
         await self.loop.ask(gap_of(gap, topic_id))
@@ -193,9 +195,12 @@ def start_of(owner: str, names: tuple[str, ...], offsets: list[Offset]) -> Start
     )
 
 
-def arrived(parsed: Parsed, known: dict[tuple[str, str], InboxRow]) -> Arrived:
+def arrived(parsed: Parsed, known: dict[tuple[str, str], InboxRow], secret: bytes) -> Arrived:
+    """The record for the machine. Its principal is whom the API vouches for, otherwise its topic."""
     record, said = parsed.record, parsed.said
-    identity = (said.source, said.id) if isinstance(said, Event) else ("", "")
+    identity, principal = ("", ""), None
+    if isinstance(said, Event):
+        identity, principal = (said.source, said.id), vouched(secret, record.headers, said)
     return Arrived(
         topic=record.topic,
         topic_id=parsed.topic_id,
@@ -205,7 +210,7 @@ def arrived(parsed: Parsed, known: dict[tuple[str, str], InboxRow]) -> Arrived:
         parsed=said,
         raw=record.value or b"",
         headers=headers_as_json(record.headers),
-        principal=f"topic:{record.topic}",
+        principal=principal or f"topic:{record.topic}",
         known=known.get(identity),
     )
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ..errors import Conflict
+from .schema import METADATA
 
 HEAD: Final = "0001"
 FOLDER: Final = Path(__file__).parent / "migrations"
@@ -42,5 +43,5 @@ def _config(connection: sa.Connection) -> Any:
 
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
-    config.attributes["connection"] = connection
+    config.attributes.update(connection=connection, metadata=METADATA)
     return config

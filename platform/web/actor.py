@@ -86,6 +86,7 @@ class Web:
         settings = WebSettings(
             home=wiring.folder,
             token=(wiring.folder / "token").read_text().strip(),
+            secret=wiring.secret(),
             version=metadata.version("headwater"),
             inference_url=f"http://{wiring.settings.serve.host}:{wiring.serve_port}",
             bootstrap=wiring.bootstrap,

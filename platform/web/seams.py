@@ -62,6 +62,7 @@ class WebSettings:
 
     home: Path
     token: str
+    secret: bytes = b""
     version: str = "0"
     inference_url: str = ""
     bootstrap: str = ""

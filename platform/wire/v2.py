@@ -202,11 +202,12 @@ def _decoded(tensor: _RawTensor, data: bytes) -> Array:
     dtype = DTYPES[tensor.datatype]
     try:
         values = _decoder(dtype.kind, _depth(data)).decode(data)
-        array = np.array(values, dtype)
+        with np.errstate(over="raise"):
+            array = np.array(values, dtype)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         what = f"Input '{tensor.name}' does not hold {tensor.datatype}: {_without_path(error)}"
         raise InvalidInput(what) from None
-    except OverflowError:
+    except (OverflowError, FloatingPointError):
         raise InvalidInput(f"Input '{tensor.name}' holds a number out of the range of {tensor.datatype}") from None
     except ValueError:
         raise InvalidInput(f"Input '{tensor.name}' holds rows of unequal length") from None

@@ -1,9 +1,8 @@
-"""What Alembic runs: our migrations, on the connection that `store.engine` hands over."""
+"""What Alembic runs: our migrations, on the connection and for the tables that `store.migrate` hands over."""
 
 from alembic import context
 
-from headwater.store.schema import METADATA
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA, render_as_batch=True)
+given = context.config.attributes
+context.configure(connection=given["connection"], target_metadata=given["metadata"], render_as_batch=True)
 with context.begin_transaction():
     context.run_migrations()

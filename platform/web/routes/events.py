@@ -11,9 +11,10 @@ from starlette.responses import Response
 from ...events.bus import Message
 from ...wire import api, envelope
 from ...wire.topics import EVENTS
+from ...wire.voucher import voucher
 from ..answers import JsonAnswer, failure
 from ..openapi import answers, pages, takes_bytes
-from ..requests import body_of, platform_of
+from ..requests import body_of, platform_of, principal_of
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
@@ -32,7 +33,8 @@ async def publish(request: Request) -> Response:
         if isinstance(parsed, envelope.Rejected):
             return _rejection(parsed, index)
         events.append(parsed)
-    await platform.producer.send_many([_message(event) for event in events])
+    sender = principal_of(request)
+    await platform.producer.send_many([_message(event, sender, platform.settings.secret) for event in events])
     return JsonAnswer(api.Accepted(ids=tuple(event.id for event in events)), 202)
 
 
@@ -43,9 +45,10 @@ async def list_types(request: Request) -> Response:
     return JsonAnswer(api.Page(items=found))
 
 
-def _message(event: envelope.Event) -> Message:
+def _message(event: envelope.Event, sender: str, secret: bytes) -> Message:
     value, headers = envelope.encode_structured(event)
-    return Message(EVENTS.name, (event.subject or event.id).encode(), value, tuple(headers))
+    proved = (*headers, *voucher(secret, sender, event))
+    return Message(EVENTS.name, (event.subject or event.id).encode(), value, proved)
 
 
 def _rejection(rejected: envelope.Rejected, index: int) -> Response:
