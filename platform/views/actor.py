@@ -45,7 +45,7 @@ class Views:
 
     def __init__(self, wiring: Wiring) -> None:
         settings = wiring.settings.views
-        self._bootstrap = wiring.bootstrap
+        self._bootstrap, self._folder = wiring.bootstrap, wiring.folder / "views"
         self._metrics = RunMetrics(int(settings.window_s * 1e6), int(settings.keep_s * 1e6))
         self._heard = Heard()
         self._described = Described("views", self._heard)
@@ -83,6 +83,7 @@ class Views:
             f"headwater-views-{uuid.uuid4().hex[:8]}",
             broker=f"aiokafka://{self._bootstrap}",
             store="memory://",
+            datadir=str(self._folder),  # it makes the folder and, with a memory store, keeps nothing in it
             web_enabled=False,
             topic_allow_declare=False,
             topic_disable_leader=True,

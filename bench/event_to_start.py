@@ -1,0 +1,83 @@
+"""From just before a client's send to the flow's first line (a), and to its first step's first line (b).
+
+Warm, one event at a time. The floor is Kafka publish to receive plus one Ray actor call, on the same broker
+and the same Ray. Goals: (a) p50 at most 2x, (b) p50 at most 3x, the p99 of both at most 10x the floor's p50.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+import uuid
+from collections.abc import Generator
+
+from lab import actor_call_ms, kafka_ms, loop_s, p50, p99, platform, verdict
+
+from headwater.sdk.client import Client
+from headwater.wire.types import Entry, RunFailed, RunSucceeded
+
+SAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 500
+WARM = 20
+
+
+async def events(bootstrap: str, hw: Client) -> tuple[list[float], list[float]]:
+    from aiokafka import AIOKafkaProducer
+
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+    await producer.start()
+    told = hw.watch()
+    flow_ms, step_ms = [], []
+    try:
+        for number in range(WARM + SAMPLES):
+            event = {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "/bench", "type": "bench.sent"}
+            event["data"] = {"sent_ns": time.time_ns()}  # type: ignore[assignment]
+            headers = [("content-type", b"application/cloudevents+json")]
+            await producer.send_and_wait("headwater.events", json.dumps(event).encode(), headers=headers)
+            result = await asyncio.to_thread(next_result, told)
+            if number >= WARM:
+                flow_ms.append(result["flow"] / 1e6)
+                step_ms.append(result["step"] / 1e6)
+    finally:
+        await producer.stop()
+    return flow_ms, step_ms
+
+
+def next_result(told: Generator[Entry, None, None]) -> dict[str, int]:
+    for entry in told:
+        if isinstance(entry.body, RunFailed):
+            raise RuntimeError(entry.body.failure.message)
+        if isinstance(entry.body, RunSucceeded):
+            result: dict[str, int] = entry.body.result
+            return result
+    raise RuntimeError("the stream ended")
+
+
+def main() -> None:
+    with platform() as (supervisor, hw):
+        flow_ms, step_ms = asyncio.run(events(supervisor.bootstrap, hw))
+        kafka, call = kafka_ms(supervisor.bootstrap, SAMPLES), actor_call_ms(SAMPLES)
+    floor = p50(kafka) + p50(call)
+    print(f"loop of 10 M additions {loop_s():.2f} s; {SAMPLES} samples")
+    print(f"{'':24}{'p50 ms':>9}{'p99 ms':>9}{'x floor':>9}")
+    for name, taken in (("Kafka round trip", kafka), ("Ray actor call", call)):
+        print(f"{name:24}{p50(taken):9.2f}{p99(taken):9.2f}")
+    for name, taken in (("(a) flow's first line", flow_ms), ("(b) step's first line", step_ms)):
+        print(f"{name:24}{p50(taken):9.2f}{p99(taken):9.2f}{p50(taken) / floor:9.2f}")
+    slow = max(p99(flow_ms), p99(step_ms)) <= 10 * floor
+    holds = p50(flow_ms) <= 2 * floor and p50(step_ms) <= 3 * floor and slow
+    verdict(
+        "event_to_start",
+        value=p50(step_ms),
+        unit="ms",
+        floor=floor,
+        goal=3,
+        holds=holds,
+        flow_ratio=round(p50(flow_ms) / floor, 3),
+        p99_ratio=round(max(p99(flow_ms), p99(step_ms)) / floor, 3),
+    )
+
+
+if __name__ == "__main__":
+    main()
