@@ -171,9 +171,7 @@ class Deployer:
             case Step.PROBE:
                 if not await asyncio.to_thread(self._answers, row) or not await self._report_ready(row):
                     return True
-                self._rollouts[row.name] = Rollout.of(
-                    row, now_s
-                )  # should it fall ill later, that is a failure of its own
+                self._rollouts[row.name] = rollout.came_up(now_s)
                 return False
             case Step.FAIL:
                 if await self._report("deployment_failed", row.name, row.version, reason_of(status)):

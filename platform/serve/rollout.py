@@ -33,7 +33,10 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One request for a version on its way. `failed_s` is when it last failed, None while it is on its way."""
+    """One request for a version on its way. `failed_s` is when it last failed, None while it is on its way.
+
+    `answered` says that the app answered in this life: a row that says so may be of an earlier one.
+    """
 
     name: str
     version: int
@@ -41,6 +44,7 @@ class Rollout:
     began_s: float
     tries: int = 1
     failed_s: float | None = None
+    answered: bool = False
 
     @staticmethod
     def of(row: Deployment, now_s: float) -> Rollout:
@@ -48,6 +52,10 @@ class Rollout:
 
     def fits(self, row: Deployment) -> bool:
         return (self.version, self.requested_us) == (row.version, row.requested_us)
+
+    def came_up(self, now_s: float) -> Rollout:
+        """Should it fall ill later, that is a failure of its own."""
+        return Rollout(self.name, self.version, self.requested_us, now_s, answered=True)
 
     def failed(self, now_s: float) -> Rollout:
         return replace(self, failed_s=now_s)
@@ -63,7 +71,7 @@ class Rollout:
 def next_step(row: Deployment, rollout: Rollout, status: ModelStatus | None, now_s: float) -> Step:
     readiness = str(status.readiness) if status is not None else STARTING
     if readiness == READY:
-        return Step.NOTHING if row.state is DeploymentState.READY else Step.PROBE
+        return Step.NOTHING if rollout.answered and row.state is DeploymentState.READY else Step.PROBE
     if rollout.failed_s is not None:
         return _after_failure(rollout, now_s)
     late = now_s - rollout.began_s > START_WITHIN_S

@@ -40,7 +40,12 @@ def a_row(**changed: Any) -> Deployment:
 
 def test_what_is_ready_and_known_to_be_needs_nothing() -> None:
     row = a_row(state=DeploymentState.READY)
-    assert next_step(row, Rollout.of(row, 0.0), status("ready"), 1.0) is Step.NOTHING
+    assert next_step(row, Rollout.of(row, 0.0).came_up(1.0), status("ready"), 2.0) is Step.NOTHING
+
+
+def test_what_an_earlier_life_called_ready_is_probed_anew() -> None:
+    row = a_row(state=DeploymentState.READY)
+    assert next_step(row, Rollout.of(row, 0.0), status("ready"), 1.0) is Step.PROBE
 
 
 @pytest.mark.parametrize("state", [DeploymentState.REQUESTED, DeploymentState.FAILED])
