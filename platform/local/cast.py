@@ -37,8 +37,10 @@ class Cast:
         """Becomes a driver of the cluster."""
         os.environ.update(self._environment)
         import ray
+        from ray._private import worker
 
-        logging.getLogger("ray").setLevel(logging.ERROR)  # the raylet's advice on many small workers is not ours
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        worker._worker_logs_enabled = False  # the raylet's advice and obituaries are in its logs, not on the terminal
         ray.init(
             address=self._address,
             namespace="headwater",
