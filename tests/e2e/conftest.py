@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from headwater.cli.demo import Place
 from headwater.sdk import Client
 
 FLOWS = Path(__file__).parent / "flows"
+WITHIN_S = 500.0
 
 
 @pytest.fixture(scope="session")
@@ -37,21 +39,29 @@ def gate() -> Iterator[Gate]:
     one.close()
 
 
-@pytest.fixture
-def bound_s() -> float:
-    """How long a test may take; a module with longer ones has its own."""
-    return 120.0
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    with bounded(item.nodeid):
+        return (yield)
 
 
-@pytest.fixture(autouse=True)
-def _bounded(bound_s: float) -> Iterator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    with bounded(item.nodeid):
+        return (yield)
+
+
+@contextmanager
+def bounded(what: str) -> Iterator[None]:
     """What never comes fails the test that waits for it, and not the whole run."""
 
     def rang(number: int, frame: object) -> None:
-        raise TimeoutError(f"not done within {bound_s:g} s")
+        raise TimeoutError(f"{what} was not done within {WITHIN_S:g} s")
 
     before = signal.signal(signal.SIGALRM, rang)
-    signal.setitimer(signal.ITIMER_REAL, bound_s)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    signal.setitimer(signal.ITIMER_REAL, WITHIN_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -5,18 +5,12 @@ from __future__ import annotations
 import io
 import re
 
-import pytest
 from rich.console import Console
 
 from headwater.cli.demo import Place, Stage, job
 from headwater.sdk import Client
 
 MONTH_11_ROWS = 27_268
-
-
-@pytest.fixture
-def bound_s() -> float:
-    return 500.0
 
 
 def test_the_main_job_goes_the_whole_way(hw: Client, platform: Place) -> None:

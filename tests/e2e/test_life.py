@@ -26,11 +26,6 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-def bound_s() -> float:
-    return 500.0
-
-
-@pytest.fixture
 def folder() -> Iterator[Path]:
     with homes() as one:
         yield one

@@ -11,6 +11,7 @@ from scenes.gate import Gate
 from headwater.sdk import Client
 from headwater.sdk.client_calls import actors
 from headwater.wire import api
+from headwater.wire.types import StepLeased
 
 
 def actor(hw: Client, name: str) -> api.ActorView:
@@ -44,3 +45,18 @@ def test_a_killed_conductor_comes_back_and_runs_no_finished_step_again(hw: Clien
     assert (tmp_path / "notes").read_text().count("\n") == 1
     assert actor(hw, "conductor").pid != before.pid
     assert hw.run("eta/double", {"n": 2}).result(60) == 4
+
+
+def test_a_watch_goes_on_over_a_killed_web_without_gap_or_repeat(hw: Client, gate: Gate, tmp_path: Path) -> None:
+    run = hw.run("eta/wait_at", {"gate": gate.port, "notes": str(tmp_path / "notes")})
+    entries, told = run.watch(), []
+    guest = gate.guest()
+    for entry in entries:
+        told.append(entry)
+        if isinstance(entry.body, StepLeased) and entry.body.name == "stand_at":
+            break
+    os.kill(actor(hw, "web").pid, signal.SIGKILL)
+    guest.let_go()
+    told += entries
+    assert told[-1].type == "run.succeeded"
+    assert [entry.seq for entry in told] == list(range(1, len(told) + 1))
