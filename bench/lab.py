@@ -1,4 +1,4 @@
-"""What the benchmarks of a running platform share: a platform of their own, floors on the same Ray and Kafka, a verdict."""
+"""What the benchmarks share: a platform of their own, floors on the same Ray and Kafka, and a verdict."""
 
 from __future__ import annotations
 

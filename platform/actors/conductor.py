@@ -26,7 +26,7 @@ from ..events.ingest import Ingest, Parsed, gather_in_order
 from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
 from ..events.relay import Relay
-from ..store.inbox import known_inbox, run_of_key
+from ..store.inbox import ended_as, known_inbox, run_of_key
 from ..store.reader import Reader
 from ..store.writer import Writer
 from ..wire import calls, topics
@@ -289,7 +289,9 @@ class ConductorActor:
         """The direct door of commands: `{"done": …}` or `{"refused": …}`."""
         known = await known_inbox(self._reader, OWNER, [(order.source, order.id)])
         run = await asyncio.to_thread(run_of_key, self._reader, call_key(order))
-        event = Ordered(order=order, known=known.get((order.source, order.id)), known_run=run)
+        about = str(order.data.get("run_id", "")) if isinstance(order.data, dict) else ""
+        ended = await asyncio.to_thread(ended_as, self._reader, about) if about else ""
+        event = Ordered(order=order, known=known.get((order.source, order.id)), known_run=run, ended_as=ended)
         answer: dict[str, Any] = await self.loop.ask(event)
         return answer
 

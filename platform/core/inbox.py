@@ -53,11 +53,13 @@ class TopicGap(Struct, frozen=True, kw_only=True):
 
 
 class Ordered(Struct, frozen=True, kw_only=True):
-    """A command. `known` is its inbox row where it was taken before, `known_run` the run of its idempotency key."""
+    """A command. From the rows: `known`, its inbox row where it was taken before; `known_run`, the run of its
+    idempotency key; `ended_as`, the state of the ended run that it is about."""
 
     order: Order
     known: InboxRow | None = None
     known_run: str | None = None
+    ended_as: str = ""
 
 
 class SeekTo(Struct, frozen=True):

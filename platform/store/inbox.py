@@ -37,6 +37,13 @@ def _known(reader: Reader, owner: str, identities: list[Identity]) -> dict[Ident
     return found
 
 
+def ended_as(reader: Reader, run_id: str) -> str:
+    """The state of a run as the rows have it; empty where there is no such run."""
+    with reader.picture() as picture:
+        state: str | None = picture.scalar(sa.select(RUNS.c.state).where(RUNS.c.id == run_id))
+    return state or ""
+
+
 def run_of_key(reader: Reader, key: str) -> str | None:
     """The run that was started under an idempotency key."""
     with reader.picture() as picture:

@@ -151,7 +151,7 @@ def test_a_run_is_started_by_command_once_for_its_key() -> None:
 def test_an_unknown_flow_is_refused_with_what_is_known() -> None:
     turn = Scene().tell(order("run.start", flow="trian"))
     assert turn.answer["refused"]["code"] == "not_found"
-    assert "eta/train" in turn.answer["refused"]["reason"]
+    assert "Did you mean 'train'?" in turn.answer["refused"]["reason"]
 
 
 # Executing.
@@ -323,6 +323,13 @@ def test_a_report_ends_the_attempt_and_tells_the_host() -> None:
     assert scene.state.workers["w1"].fence is None
 
 
+def test_a_short_attempt_tells_of_its_start_with_its_end() -> None:
+    scene = Scene()
+    run_id = scene.a_running_run()
+    scene.report(scene.a_step_at_work(run_id))
+    assert scene.types()[-3:] == ["step.leased", "step.started", "step.succeeded"]
+
+
 def test_a_late_report_changes_nothing() -> None:
     scene = Scene()
     run_id = scene.a_running_run()
@@ -402,8 +409,11 @@ def test_cancelling_reaches_the_host_the_worker_and_what_waits() -> None:
 
 
 def test_a_run_that_has_ended_cannot_be_cancelled() -> None:
-    turn = Scene().tell(order("run.cancel", run_id="gone"))
-    assert turn.answer["refused"]["code"] == "not_running"
+    over = msgspec.structs.replace(order("run.cancel", run_id="gone"), ended_as="SUCCEEDED")
+    refused = Scene().tell(over).answer["refused"]
+    assert refused["code"] == "ended"
+    assert "SUCCEEDED" in refused["reason"]
+    assert Scene().tell(order("run.cancel", run_id="gone")).answer["refused"]["code"] == "not_found"
 
 
 def test_a_failed_run_ends_its_steps_and_frees_their_devices_later() -> None:

@@ -14,7 +14,7 @@ from .state import State
 def arrived(state: State, turn: Turn, record: Arrived) -> None:
     """Takes a record in: an event, or a command that came by its topic."""
     if record.topic == topics.RUN_COMMANDS.name:
-        state.mail.command_record(turn, record, lambda order: obey(state, turn, order, None))
+        state.mail.command_record(turn, record, lambda order: obey(state, turn, Ordered(order=order)))
         return
     if not state.mail.advance(turn, record):
         return
@@ -27,7 +27,7 @@ def arrived(state: State, turn: Turn, record: Arrived) -> None:
 
 
 def ordered(state: State, turn: Turn, event: Ordered) -> None:
-    state.mail.ordered(turn, event, lambda order: obey(state, turn, order, event.known_run))
+    state.mail.ordered(turn, event, lambda _: obey(state, turn, event))
 
 
 def halted(state: State, turn: Turn, gap: TopicGap) -> None:

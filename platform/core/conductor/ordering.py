@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...errors import did_you_mean
 from ...wire.calls import Order
 from ...wire.ids import digest_of
 from ...wire.types import CommandDone, CommandRefused
+from ..inbox import Ordered
 from ..records import Run, RunState
 from ..trigger import misfit
 from ..turn import Turn
@@ -15,14 +17,15 @@ from .starting import new_run
 from .state import State
 
 
-def obey(state: State, turn: Turn, order: Order, known_run: str | None) -> CommandDone | CommandRefused:
-    """What the command leads to, or why it is refused. `known_run` is the run of its key in the store."""
+def obey(state: State, turn: Turn, asked: Ordered) -> CommandDone | CommandRefused:
+    """What the command leads to, or why it is refused."""
+    order = asked.order
     data = order.data if isinstance(order.data, dict) else {}
     match order.kind:
         case "run.start":
-            return _start(state, turn, order, data, known_run)
+            return _start(state, turn, order, data, asked.known_run)
         case "run.cancel":
-            return _cancel(state, turn, order, data)
+            return _cancel(state, turn, order, data, asked.ended_as)
     return _refuse(order, "unknown_command", f"The Conductor knows run.start and run.cancel, not {order.kind!r}")
 
 
@@ -60,15 +63,21 @@ def _find_flow(state: State, name: str, project: str | None) -> tuple[str, str] 
         return (
             f"Flow {name!r} is in projects {', '.join(sorted(flow[0] for flow in found))}; say which, as project/flow"
         )
-    known = ", ".join(sorted(f"{flow[0]}/{flow[1]}" for flow in state.flows))
-    return f"No flow is named {name!r}; deployed are {known or 'none'}"
+    known = [f"{flow[0]}/{flow[1]}" for flow in state.flows]
+    near = did_you_mean(name, [flow[1] for flow in state.flows]) or "Nothing is deployed yet"
+    return f"No flow of {len(known)} is named {name!r}. {near}"
 
 
-def _cancel(state: State, turn: Turn, order: Order, data: dict[str, Any]) -> CommandDone | CommandRefused:
+def _cancel(
+    state: State, turn: Turn, order: Order, data: dict[str, Any], ended_as: str
+) -> CommandDone | CommandRefused:
     run_id = str(data.get("run_id", ""))
     run: Run | None = state.runs.get(run_id)
     if run is None or run.state.ended:
-        return _refuse(order, "not_running", f"Run {run_id} is not running: it has ended, or never was")
+        how = run.state if run is not None else ended_as
+        if how:
+            return _refuse(order, "ended", f"Run {run_id} has ended as {how}: there is nothing to cancel")
+        return _refuse(order, "not_found", f"There is no run {run_id!r}")
     if run.state is not RunState.CANCELLING:
         cancel(state, turn, run, str(data.get("reason") or f"cancelled by {order.principal}"))
     return CommandDone(command=order.id, result={"run_id": run_id})

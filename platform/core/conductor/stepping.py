@@ -259,10 +259,20 @@ def reported(state: State, turn: Turn, event: m.Reported) -> None:
         if attempt is None or not attempt.state.live or attempt.worker != report.worker:
             turn.answer = "given up: another attempt holds the step, or it has ended"
             continue
+        attempt = _begun(state, turn, attempt, report)
         if report.outcome.failure is None:
             _succeed(state, turn, attempt, report)
         else:
             _fail(state, turn, attempt, report, report.outcome.failure)
+
+
+def _begun(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> Attempt:
+    """The attempt as RUNNING: one that ended before its first word tells of its start along with its end."""
+    never = report.outcome.failure is not None and report.outcome.failure.kind in ("cancelled", "lost")
+    if attempt.state is AttemptState.RUNNING or never or state.runs[attempt.run_id].state is not RunState.RUNNING:
+        return attempt
+    _start(state, turn, attempt, report.started_us)
+    return state.attempts[attempt.fence]
 
 
 def _succeed(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> None:
