@@ -57,6 +57,7 @@ class Ray(Section):
     port: Port
     cpus: Count
     object_store_bytes: Count
+    fork_workers: bool
     ready_within_s: Seconds
     stop_within_s: Seconds
 

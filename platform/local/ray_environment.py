@@ -44,6 +44,7 @@ def ray_environment(*, temp: Path, token: Path, serve: ServePorts) -> dict[str, 
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_TMPDIR": str(temp),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # 15 by default: beside anything else workers would starve
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # devices are ours to give: Ray must not touch CUDA_VISIBLE_DEVICES
         "PYTHONHASHSEED": "0",
         "PYTHONPATH": _python_path(),

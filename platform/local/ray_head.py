@@ -5,6 +5,9 @@
 one, because unix sockets hold 107 characters; it is private and named after `folder`, so that the
 next life finds what a SIGKILL left. Ending is by pid: the raylet first, which takes its workers with
 it, then the GCS, then whatever still carries this cluster's mark.
+
+Workers are forks of a `fork_server` of this cluster's own, that imports while Ray starts; `fork_workers=False`
+leaves each to import for itself.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import msgspec
 import psutil
 
 from ..errors import Conflict, Unavailable
+from .fork_client import warm
 from .ports import LOOPBACK, claim, free_ports
 from .processes import (
     Child,
@@ -42,6 +46,7 @@ from .ray_node import Order
 
 MARK = "HEADWATER_RAY_TREE"  # in the environment of Ray's own processes, never in a driver's
 CPUS_MIN = 4  # Ray counts, we place: its own bookkeeping must not hold anyone up
+FIRST_JOB = "01000000"
 SHORT = 12  # HAProxy takes 97 characters for a socket, of which Serve needs 70
 
 
@@ -60,12 +65,15 @@ class RayHead:
         object_store_bytes: int = 200_000_000,
         ready_within_s: float = 90.0,
         stop_within_s: float = 15.0,
+        fork_workers: bool = True,
     ) -> None:
         self._folder, self._port, self._cpus = folder.absolute(), port, cpus
         self._object_store_bytes = object_store_bytes
         self._ready_within_s, self._stop_within_s = ready_within_s, stop_within_s
+        self._fork_workers = fork_workers
         self._environment: dict[str, str] = {}
         self._keeper: Child | None = None
+        self._fork_server: Child | None = None
         self._processes: dict[str, ProcessId] = {}
 
     @property
@@ -103,7 +111,11 @@ class RayHead:
         self._port = claim(self._port, whose="Ray", setting="HEADWATER_RAY__PORT")
         token = write_token(self._folder / "ray_token")
         self._environment = ray_environment(temp=self.temp, token=token, serve=choose_serve_ports())
+        if self._fork_workers:
+            self._start_fork_server()
         self._start_node()
+        if self._fork_workers:
+            self._warm_fork_server()
         return self.address
 
     def stop(self) -> None:
@@ -115,6 +127,9 @@ class RayHead:
             if role in ending:
                 end([ending.pop(role)], grace_s=self._stop_within_s if in_order else 0.5)
         end(below, grace_s=1.0)
+        if self._fork_server is not None:
+            self._fork_server.end()
+            self._fork_server = None
         end(marked(self.temp), grace_s=1.0)
         if self._keeper is not None:
             self._keeper.end()
@@ -134,6 +149,23 @@ class RayHead:
         wrapper.write_text((LOOPBACK_FOLDER / "haproxy.sh").read_text())
         wrapper.chmod(0o700)
 
+    @property
+    def _fork_place(self) -> Path:
+        return self.temp / "fork.sock"
+
+    def _start_fork_server(self) -> None:
+        """Beside Ray's own start, which takes as long as its first imports."""
+        argv = [sys.executable, "-P", "-m", "headwater.local.fork_server", str(self._fork_place)]
+        environment = {**os.environ, **self._environment, MARK: str(self.temp)}
+        log, pid_file = self._folder / "fork_server.log", self._folder / "fork_server.pid"
+        self._fork_server = start(argv, log=log, pid_file=pid_file, env=environment, grace_s=2.0)
+
+    def _warm_fork_server(self) -> None:
+        """The platform's driver is the first job of its cluster; workers of a later job start the slow way."""
+        known = {"RAY_JOB_ID": FIRST_JOB, "RAY_RAYLET_PID": str(self._processes["raylet"].pid)}
+        with suppress(OSError):  # then the first worker that is asked for tells it
+            warm(str(self._fork_place), known)
+
     def _start_node(self) -> None:
         answer = self._folder / "ray.started"
         answer.unlink(missing_ok=True)
@@ -144,6 +176,7 @@ class RayHead:
             object_store_bytes=self._object_store_bytes,
             runtime_env_port=free_ports(1)[0],
             answer=str(answer),
+            fork_server=str(self._fork_place) if self._fork_workers else "",
         )
         argv = [sys.executable, "-m", "headwater.local.ray_node", msgspec.json.encode(order).decode()]
         environment = {**os.environ, **self._environment, MARK: str(self.temp)}
@@ -156,7 +189,8 @@ class RayHead:
             raise
         found = {role: identify(pid) for role, pid in pids.items()}
         self._processes = {role: known for role, known in found.items() if known is not None}
-        remember(pid_file, [*self._processes.values(), *([self._keeper.known] if self._keeper.known else [])])
+        ours = [each.known for each in (self._keeper, self._fork_server) if each is not None and each.known]
+        remember(pid_file, [*self._processes.values(), *ours])
 
     def _wait_for(self, answer: Path, keeper: Child) -> dict[str, int]:
         deadline = time.monotonic() + self._ready_within_s

@@ -23,10 +23,15 @@ import msgspec
 
 KEEPER = "import os\ntry:\n while True: os.wait()\nexcept ChildProcessError: pass"
 NOT_IN_USE = -1
+WORKER_COMMAND = "--python_worker_command="
+IN_ADVANCE = "--num_prestart_python_workers="
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What to start. `answer` is the file that the pids are written to, by role."""
+    """What to start. `answer` is the file that the pids are written to, by role.
+
+    `fork_server` is the socket that workers are asked for at; empty: each worker is a Python of its own.
+    """
 
     temp: str
     gcs_port: int
@@ -34,6 +39,7 @@ class Order(msgspec.Struct, frozen=True):
     object_store_bytes: int
     runtime_env_port: int
     answer: str
+    fork_server: str
 
 
 def main(order_json: str) -> None:
@@ -58,9 +64,23 @@ def _start_by_class(order: Order) -> dict[str, int]:
     utils: Any = import_module("ray._private.utils")
     patiently = services.get_node
     services.get_node = lambda gcs, node: _registered(gcs) and patiently(gcs, node)
+    if order.fork_server:
+        services.start_ray_process = _asking_for_workers(services.start_ray_process, order.fork_server)
     utils.get_dashboard_dependency_error = lambda: "not wanted"  # its agent then stays small
     node = _head_node_class()(_params(order), head=True, shutdown_at_exit=False, spawn_reaper=False)
     return {role: infos[0].process.pid for role, infos in node.all_processes.items()}
+
+
+def _asking_for_workers(start: Any, place: str) -> Any:
+    """Ray's starter of processes, whose raylet asks the fork server for a worker and keeps none in advance."""
+    client = str(Path(__file__).with_name("fork_client.py"))
+    prefix = subprocess.list2cmdline([sys.executable, "-I", "-S", client, place])
+
+    def started(command: list[str], *args: Any, **named: Any) -> Any:
+        asking = [word.replace(WORKER_COMMAND, f"{WORKER_COMMAND}{prefix} ", 1) for word in command]
+        return start([word for word in asking if not word.startswith(IN_ADVANCE)], *args, **named)
+
+    return started
 
 
 def _params(order: Order) -> Any:

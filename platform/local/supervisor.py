@@ -81,6 +81,7 @@ class Supervisor:
             object_store_bytes=settings.ray.object_store_bytes,
             ready_within_s=settings.ray.ready_within_s,
             stop_within_s=settings.ray.stop_within_s,
+            fork_workers=settings.ray.fork_workers,
         )
         with ThreadPoolExecutor(max_workers=3) as pool, quiet_interrupts():
             parts = [pool.submit(self._timed, name, work) for name, work in self._foundations()]
