@@ -35,7 +35,7 @@ from .crew import Crew
 from .describe import Described
 from .hub import CONDUCTOR_TYPES, FOLLOWERS, Hub
 from .journal import Journal
-from .loading import load_catalog, load_rows
+from .loading import load_catalog, load_inbox, load_rows
 from .loop import Loop, wall_clock_us
 from .names import find, forget
 from .owner import arrived, gap_of, start_of
@@ -89,6 +89,7 @@ class ConductorActor:
             self.machine.load(load_rows(picture))
             load_catalog(self.state, picture)
             self._ray_nodes = {node.id: node.ray_node for node in picture.rows("nodes")}
+            load_inbox(self.state.mail, picture)
             taken = self.state.mail.next_of(LOG_SOURCE)
             self.state.cursor = picture.position if taken is None else taken - 1
             return picture.position
@@ -148,7 +149,9 @@ class ConductorActor:
     # Ingest asks this owner.
 
     async def take(self, records: list[Parsed]) -> None:
-        known = await known_inbox(self._reader, OWNER, [parsed.said for parsed in records])
+        known = {}
+        if not self.state.mail.complete:
+            known = await known_inbox(self._reader, OWNER, [parsed.said for parsed in records])
         secret = self._wiring.secret()
         await gather_in_order([self.loop.ask(arrived(parsed, known, secret)) for parsed in records])
 

@@ -56,6 +56,9 @@ FOLLOWERS: Final[dict[str, frozenset[str] | None]] = {
     "web": None,
 }
 
+FIRST: Final = {name: rank for rank, name in enumerate(("conductor", "scheduler", "gpu_pool"))}
+"""Who is told before the others: those that a waiting step waits for."""
+
 
 class Hub:
     """Pushes the log to its followers. `attach` may be called at any time; a newcomer catches up by itself."""
@@ -72,6 +75,7 @@ class Hub:
     def attach(self, name: str, types: frozenset[str] | None, push: Push) -> None:
         """`types` None asks for everything. Nothing is pushed while there is nothing of interest."""
         self._followers[name] = (types, push, self._log.cursor)
+        self._followers = dict(sorted(self._followers.items(), key=lambda item: FIRST.get(item[0], len(FIRST))))
 
     def detach(self, name: str) -> None:
         self._followers.pop(name, None)

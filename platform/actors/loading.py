@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import msgspec
+import sqlalchemy as sa
 
 from ..core.conductor.following import learn_flow, learn_table
 from ..core.conductor.machine import Rows
 from ..core.conductor.state import OWNER, State
+from ..core.inbox import IN_MEMORY_MAX, Inbox
 from ..core.inventory import CodeVersion, FlowRow, ModelVersion, TableHead
 from ..core.records import AttemptState, RunState
 from ..store.reader import Picture
-from ..store.schema import ATTEMPTS, COMMANDS, LEASES, OFFSETS, PINS, RUNS, STEPS
+from ..store.schema import ATTEMPTS, COMMANDS, INBOX, LEASES, OFFSETS, PINS, RUNS, STEPS
 from ..wire.calls import PinnedModel
 from ..wire.manifest import FlowSpec, Manifest
 
@@ -34,6 +36,13 @@ def load_rows(picture: Picture) -> Rows:
         pins=picture.rows("pins", PINS.c.run_id.in_(ids)),
         offsets=picture.rows("offsets", OFFSETS.c.owner == OWNER),
     )
+
+
+def load_inbox(mail: Inbox, picture: Picture) -> None:
+    """What was taken in before, where that is little: then a new event needs no look at the rows."""
+    mine = INBOX.c.owner == mail.owner
+    if (picture.scalar(sa.select(sa.func.count()).select_from(INBOX).where(mine)) or 0) < IN_MEMORY_MAX:
+        mail.load_rows(picture.rows("inbox", mine))
 
 
 def load_catalog(state: State, picture: Picture) -> None:

@@ -110,9 +110,9 @@ class Loop:
             self._decide_again(batch, error)
             return
         self._failures = 0
+        self._carry_out([effect for turn in turns for effect in turn.effects])
         if entries:
             self._published(entries)
-        self._carry_out([effect for turn in turns for effect in turn.effects])
 
     def _decide_again(self, batch: list[Waiting], error: CommitFailed) -> None:
         """Whoever asked has the error; what was told would be lost."""

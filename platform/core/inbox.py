@@ -75,6 +75,7 @@ class Inbox:
 
     def __init__(self, book: Book, owner: str, *, default_project: str = "default") -> None:
         self.owner, self.default_project = owner, default_project
+        self.complete = False  # whether every row of the store is in memory, so that nobody need look there
         self.rows: Ledger[tuple[str, str, str], InboxRow] = Ledger(book, "inbox")
         self.dead_letters: Ledger[str, DeadLetter] = Ledger(book, "dead_letters")
         self.offsets: Ledger[tuple[str, str, int], Offset] = Ledger(book, "offsets")
@@ -82,6 +83,12 @@ class Inbox:
     def load(self, offsets: Iterable[Offset]) -> None:
         for offset in offsets:
             self.offsets.load((offset.owner, offset.topic, offset.partition), offset)
+
+    def load_rows(self, rows: Iterable[InboxRow]) -> None:
+        """All rows of the store, where they are few enough to be kept."""
+        for row in rows:
+            self.rows.load((row.owner, row.source, row.id), row)
+        self.complete = True
 
     def next_of(self, topic: str, partition: int = 0) -> int | None:
         """The first of an ordered source that was not taken; None where nothing ever was."""
@@ -264,6 +271,7 @@ class Inbox:
         for letter in list(self.dead_letters):
             self.dead_letters.forget(letter)
         if len(self.rows) > 2 * IN_MEMORY_MAX:
+            self.complete = False
             for key in list(self.rows)[:IN_MEMORY_MAX]:
                 self.rows.forget(key)
 
