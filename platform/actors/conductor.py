@@ -31,6 +31,7 @@ from ..store.reader import Reader
 from ..store.writer import Writer
 from ..wire import calls, topics
 from ..wire.types import Entry, NodeJoined
+from .courtesy import settle_in
 from .crew import Crew
 from .describe import Described
 from .hub import CONDUCTOR_TYPES, FOLLOWERS, Hub
@@ -50,6 +51,7 @@ class ConductorActor:
     """See the module. `start` returns once runs are taken in; it is called once by whoever made the actor."""
 
     def __init__(self, wiring: Wiring) -> None:
+        settle_in()
         self._wiring = wiring
         self._started: asyncio.Task[None] | None = None
 

@@ -18,6 +18,7 @@ from ..errors import Conflict
 from ..wire.calls import Answer, RunOrder
 from . import memory_peak
 from .conductor_door import ConductorDoor, RayDoor
+from .courtesy import settle_in
 from .hosted_run import HostedRun
 from .loaded_code import Code
 from .output import ThreadOutput
@@ -30,6 +31,7 @@ class FlowHost:
     """`home` is the platform's home folder on this node; without a door the Conductor is found by its name."""
 
     def __init__(self, name: str, home: Path | str, door: ConductorDoor | None = None) -> None:
+        settle_in()
         self._name, self._home = name, Path(home)
         self._door = door or RayDoor()
         self._code = Code(self._home)

@@ -32,6 +32,7 @@ from ..wire.calls import Order
 from ..wire.envelope import Event
 from ..wire.types import Entry
 from ..wire.voucher import vouched
+from .courtesy import BESIDE, settle_in
 from .describe import Described
 from .follower import Follower
 from .journal import Journal
@@ -49,8 +50,10 @@ class OwnerActor:
 
     owner: str
     command_topic: str | None = None
+    niceness = BESIDE
 
     def __init__(self, wiring: Wiring) -> None:
+        settle_in(self.niceness)
         self.wiring = wiring
         self._starting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()

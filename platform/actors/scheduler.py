@@ -20,6 +20,7 @@ from ..wire import topics
 from ..wire.calls import Grant, Hold, Verdict
 from ..wire.types import Entry
 from . import ray_nodes
+from .courtesy import FIRST
 from .hub import SCHEDULER_TYPES
 from .names import find, forget
 from .owner import OwnerActor
@@ -32,6 +33,7 @@ AGAIN_S: Final = 1.0
 
 
 class SchedulerActor(OwnerActor):
+    niceness = FIRST
     owner = OWNER
     command_topic = topics.QUOTA_COMMANDS.name
     machine: QuotaDesk

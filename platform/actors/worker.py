@@ -25,6 +25,7 @@ from ..wire.types import Failure
 from . import memory_peak
 from .attempt import Attempt, stop_message
 from .conductor_door import ConductorDoor, RayDoor, until_answered
+from .courtesy import settle_in
 from .loaded_code import Code
 from .output import ProcessOutput
 from .progress_feed import ProgressFeed
@@ -42,6 +43,7 @@ class Worker:
     """`home` is the platform's home folder on this node; without a door the Conductor is found by its name."""
 
     def __init__(self, name: str, home: Path | str, door: ConductorDoor | None = None) -> None:
+        settle_in()
         self._name, self._home = name, Path(home)
         self._door = door or RayDoor()
         self._incarnation = str(uuid.uuid4())

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 import ray
 
+from ..actors.courtesy import LAST, settle_in
 from ..actors.describe import Described
 from ..actors.wiring import Wiring
 from ..wire.envelope import Event, parse
@@ -44,6 +45,7 @@ class Views:
     """See the module. `start` returns once the topic is being read, and is idempotent."""
 
     def __init__(self, wiring: Wiring) -> None:
+        settle_in(LAST)
         settings = wiring.settings.views
         self._bootstrap, self._folder = wiring.bootstrap, wiring.folder / "views"
         self._metrics = RunMetrics(int(settings.window_s * 1e6), int(settings.keep_s * 1e6))

@@ -14,6 +14,7 @@ import ray
 import uvicorn
 from ray.exceptions import RayError
 
+from ..actors.courtesy import BESIDE, settle_in
 from ..actors.describe import Described
 from ..actors.names import find, forget
 from ..actors.wiring import Wiring
@@ -40,6 +41,7 @@ class Web:
     """See the module. `start` returns the address once calls are answered, and is idempotent."""
 
     def __init__(self, wiring: Wiring) -> None:
+        settle_in(BESIDE)
         self._wiring = wiring
         self._starting: asyncio.Task[str] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
