@@ -41,7 +41,7 @@ def ray_head() -> Iterator[RayHead]:
     from headwater.local.ray_head import RayHead
 
     folder = Path(tempfile.mkdtemp(prefix="hw-", dir="/tmp"))  # Ray's sockets need a short path
-    one = RayHead(folder)
+    one = RayHead(folder, fork_workers=False)  # forks are of the first driver, and here each test is another
     one.start()
     yield one
     one.stop()

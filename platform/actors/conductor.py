@@ -65,7 +65,8 @@ class ConductorActor:
     async def _start(self) -> None:
         wiring = self._wiring
         limits = Limits(runs_a_host=wiring.settings.runs.host_runs, losses_max=wiring.settings.runs.lost_limit)
-        self.state = State(secret=wiring.secret(), limits=limits)
+        self._secret = wiring.secret()
+        self.state = State(secret=self._secret, limits=limits)
         self.machine = Conductor(self.state)
         self._reader = Reader(wiring.engine(read_only=True))
         self._ray_nodes: dict[str, str] = {}
@@ -154,8 +155,7 @@ class ConductorActor:
         known = {}
         if not self.state.mail.complete:
             known = await known_inbox(self._reader, OWNER, [parsed.said for parsed in records])
-        secret = self._wiring.secret()
-        await gather_in_order([self.loop.ask(arrived(parsed, known, secret)) for parsed in records])
+        await gather_in_order([self.loop.ask(arrived(parsed, known, self._secret)) for parsed in records])
 
     async def gap(self, gap: Gap, topic_id: str) -> None:
         await self.loop.ask(gap_of(gap, topic_id))

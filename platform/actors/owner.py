@@ -154,14 +154,14 @@ class OwnerActor:
     # What comes in.
 
     def _start_ingest(self, topic: str) -> None:
+        self._secret = self.wiring.secret()
         self._bus = KafkaBus(KafkaSettings(bootstrap=self.wiring.bootstrap, client_id=self.owner))
         self._ingest = Ingest(self._bus.source(start_of(self.owner, (topic,), self._offsets)), self)
         self.must(self._ingest.run())
 
     async def take(self, records: list[Parsed]) -> None:
         known = await known_inbox(self.reader, self.owner, [parsed.said for parsed in records])
-        secret = self.wiring.secret()
-        await gather_in_order([self.loop.ask(arrived(parsed, known, secret)) for parsed in records])
+        await gather_in_order([self.loop.ask(arrived(parsed, known, self._secret)) for parsed in records])
 
     async def gap(self, gap: Gap, topic_id: str) -> None:
         await self.loop.ask(gap_of(gap, topic_id))

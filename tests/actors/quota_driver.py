@@ -19,6 +19,7 @@ from headwater import config
 from headwater.actors import roster
 from headwater.actors.names import NAMESPACE
 from headwater.actors.wiring import Wiring
+from headwater.artifacts.files import Files
 from headwater.core import records as r
 from headwater.core.inventory import CodeVersion, DeviceRow, Node
 from headwater.local.home import Home
@@ -40,7 +41,7 @@ def main(address: str, folder: str) -> None:
     home.secret()
     url = sqlite_url(home.folder / "store.db")
     create(url, store_epoch="e")
-    leave_behind(url)
+    leave_behind(url, a_bundle(home.folder))
     settings = config.load(flags={"home": folder, "node": "local", "gpus": 1})
     wiring = Wiring(
         home=folder, store_url=url, bootstrap="127.0.0.1:9", settings=settings, http_port=0, serve_port=0, gpus=1
@@ -117,7 +118,21 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def leave_behind(url: str) -> None:
+def a_bundle(home: Path) -> str:
+    """Code whose flow goes on for ever and has no step `fit`: an attempt at it fails at once."""
+    folder = home / "source"
+    folder.mkdir()
+    (folder / "flow.py").write_text(
+        "import threading\n"
+        "from headwater.sdk import flow\n\n\n"
+        '@flow(project="eta")\n'
+        "def train() -> None:\n"
+        "    threading.Event().wait()\n"
+    )
+    return Files(home / "artifacts").put_tree(folder)
+
+
+def leave_behind(url: str, bundle: str) -> None:
     """Rows as a platform that was killed left them."""
     flow = FlowSpec(name="train", project="eta", function="flow:train", parameters={"type": "object"})
     run = r.Run(
@@ -150,7 +165,7 @@ def leave_behind(url: str) -> None:
     node = Node(id="local", ray_node="old", cpus_milli=1, memory_bytes=1, labels={}, joined_us=1, seen_us=1)
     version = CodeVersion(
         version="v1",
-        bundle="b" * 64,
+        bundle=bundle,
         manifest=msgspec.to_builtins(Manifest(flows=(flow,))),
         principal="me",
         deployed_us=1,

@@ -112,7 +112,7 @@ def test_who_has_no_token_is_turned_away(hw: Client, platform: Place, authorizat
 
 
 def test_an_unknown_flow_cannot_be_started(hw: Client) -> None:
-    with pytest.raises(NotFound, match=r"'dubble'.*eta/double"):
+    with pytest.raises(NotFound, match=r"'dubble'.*Did you mean 'double'"):
         hw.run("eta/dubble", {"n": 1})
 
 

@@ -77,6 +77,7 @@ def test_web_answers_and_pushes_from_a_process_of_its_own(ray_head: RayHead, tmp
     story.say(accepted(), run=run_id(1))
     story.close()
     (tmp_path / "token").write_text("secret")
+    (tmp_path / "secret").write_bytes(b"secret")
     answer = subprocess.run(
         [sys.executable, "-c", DRIVER, ray_head.address, str(tmp_path), story.url, run_id(1)],
         env={**os.environ, **ray_head.environment},
