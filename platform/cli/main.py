@@ -27,6 +27,10 @@ def main() -> None:
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
+    except ModuleNotFoundError as error:  # the client alone is installed, or the package is broken
+        if sys.flags.dev_mode or (error.name or "").startswith("headwater"):
+            raise
+        _fail(f"This needs the module {error.name!r}. Install the platform: pip install 'headwater[platform,examples]'")
     except Exception as error:
         if sys.flags.dev_mode:
             raise
