@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
@@ -39,7 +38,7 @@ from .journal import Journal
 from .loading import load_catalog, load_inbox, load_rows
 from .loop import Loop, wall_clock_us
 from .names import find, forget
-from .owner import arrived, gap_of, start_of
+from .owner import arrived, gap_of, or_end, start_of
 from .wiring import Wiring
 
 RELAY: Final = "relay"
@@ -79,13 +78,13 @@ class ConductorActor:
         self.hub = Hub(self._reader, position)
         self._described = Described("conductor", self.loop, epoch=journal.writer.epoch)
         self._wakes: set[asyncio.TimerHandle] = set()
-        self._tasks = [asyncio.create_task(self._must(self.loop.run()))]
+        self._tasks = [asyncio.create_task(or_end(OWNER, self.loop.run()))]
         await self._follow_log()
         self.loop.tell(m.Started(tuple(await self.crew.reconcile())))
         bus = KafkaBus(KafkaSettings(bootstrap=wiring.bootstrap, client_id="conductor"))
         self._start_relay(bus)
         self._start_ingest(bus)
-        self._tasks.append(asyncio.create_task(self._must(self.hub.run())))
+        self._tasks.append(asyncio.create_task(or_end(OWNER, self.hub.run())))
 
     def _load(self) -> int:
         with self._reader.picture() as picture:
@@ -125,7 +124,7 @@ class ConductorActor:
             start=0 if marked is None else marked - 1,
         )
         self.hub.attach("relay", None, lambda after, upto, entries: self.relay.take(entries))
-        self._tasks.append(asyncio.create_task(self._must(self.relay.run())))
+        self._tasks.append(asyncio.create_task(or_end(OWNER, self.relay.run())))
 
     async def _mark_relay(self, position: int) -> None:
         row = Offset(owner=OWNER, topic=RELAY, partition=0, next=position + 1)
@@ -136,18 +135,7 @@ class ConductorActor:
         start = start_of(OWNER, names, self.state.mail.offsets.values())
         source = bus.source(start)
         self.ingest = Ingest(source, self)
-        self._tasks.append(asyncio.create_task(self._must(self.ingest.run())))
-
-    async def _must(self, work: Any) -> None:
-        """A part that ends ends the process: a restart rebuilds the truth."""
-        try:
-            await work
-        except asyncio.CancelledError:
-            raise
-        except BaseException:
-            log.exception("The Conductor cannot go on")
-            logging.shutdown()
-            os._exit(1)
+        self._tasks.append(asyncio.create_task(or_end(OWNER, self.ingest.run())))
 
     # Ingest asks this owner.
 
@@ -192,8 +180,6 @@ class ConductorActor:
                 self._dispatch(worker, fence)
             case m.CancelAttempt(worker, fence):
                 self.crew.cancel(worker, fence, self._wiring.settings.leases.stop_grace_s)
-            case m.EndWorker(worker, _):
-                self.crew.end_worker(worker)
             case SeekTo(topic, partition, offset):
                 self.ingest.seek(topic, partition, offset)
             case m.Wake(at_us):

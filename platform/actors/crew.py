@@ -162,11 +162,6 @@ class Crew:
         if handle is not None:
             handle.cancel.remote(fence, grace_s)
 
-    def end_worker(self, worker: str) -> None:
-        handle = self._workers.get(worker)
-        if handle is not None:
-            _kill(handle)
-
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)

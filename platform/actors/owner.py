@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, Final
 
 import ray
@@ -115,17 +115,7 @@ class OwnerActor:
             await asyncio.sleep(ATTACH_EVERY_S)
 
     def must(self, work: Coroutine[Any, Any, Any]) -> None:
-        self.spawn(self._or_end(work))
-
-    async def _or_end(self, work: Coroutine[Any, Any, Any]) -> None:
-        try:
-            await work
-        except asyncio.CancelledError:
-            raise
-        except BaseException:
-            log.exception("The %s cannot go on", self.owner)
-            logging.shutdown()
-            os._exit(1)
+        self.spawn(or_end(self.owner, work))
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Work beside the loop."""
@@ -185,6 +175,18 @@ class OwnerActor:
     @ray.method
     async def describe(self) -> dict[str, Any]:
         return self._described.now()
+
+
+async def or_end(owner: str, work: Awaitable[Any]) -> None:
+    """A part that cannot go on ends the process: a restart rebuilds the truth."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        raise
+    except BaseException:
+        log.exception("The %s cannot go on", owner)
+        logging.shutdown()
+        os._exit(1)
 
 
 def start_of(owner: str, names: tuple[str, ...], offsets: list[Offset]) -> Start:

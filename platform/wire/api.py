@@ -17,7 +17,6 @@ T = TypeVar("T")
 COMMAND_SOURCE: Final = "/v1"  # of commands that come through the API; one is known as SOURCE/ID
 PAGE_MAX: Final = 1_000
 PAGE_DEFAULT: Final = 50
-ENDED_STATES: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "NEEDS_ATTENTION"})
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -159,15 +159,10 @@ class CancelAttempt(Struct, frozen=True):
     fence: int
 
 
-class EndWorker(Struct, frozen=True):
-    worker: str
-    reason: str
-
-
 class Wake(Struct, frozen=True):
     """Say `Due` at this time."""
 
     at_us: int
 
 
-Effect = StartHost | Execute | Deliver | CloseRun | StartWorker | Dispatch | CancelAttempt | EndWorker | SeekTo | Wake
+Effect = StartHost | Execute | Deliver | CloseRun | StartWorker | Dispatch | CancelAttempt | SeekTo | Wake
