@@ -9,27 +9,15 @@ A run belongs to one host fence. Word under another comes from a host that was g
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
 
-from ...wire import calls
-from ...wire.ids import RANDOM_BYTES, uuid7
-from ...wire.types import (
-    EventPublished,
-    Failure,
-    ModelRequested,
-    RunCancelling,
-    RunFailed,
-    RunStarted,
-    RunSucceeded,
-)
-from ..records import CommandRow, Pin, Run, RunState, Timer
+from ...wire.types import Failure, RunCancelling, RunFailed, RunStarted, RunSucceeded
+from ..records import Run, RunState
 from ..turn import Turn
 from . import messages as m
-from .answering import answer, deliver, settle_cancel
+from .answering import settle_cancel
 from .state import Host, State
-from .stepping import cancel_steps, issue_step
+from .stepping import cancel_steps
 
 replace = msgspec.structs.replace
 
@@ -97,104 +85,6 @@ def host_lost(state: State, turn: Turn, event: m.HostLost) -> None:
             place(state, turn, homeless)
 
 
-def issued(state: State, turn: Turn, event: m.Issued) -> None:
-    """Takes down what a flow function asked for; the answer is why its host must close it, or nothing."""
-    run = state.runs.get(event.run_id)
-    if run is None or run.state is not RunState.RUNNING:
-        turn.answer = f"the run is {run.state if run else 'over'}"
-        return
-    if run.host_fence != event.fence:
-        turn.answer = f"the run moved on: fence {run.host_fence} holds it now"
-        return
-    for command in event.commands:
-        known = state.commands.get((run.id, command.ordinal))
-        if known is None:
-            _take_down(state, turn, state.runs[run.id], command)
-        elif known.outcome is not None:
-            deliver(state, turn, run.id, command.ordinal, known.outcome)
-    turn.answer = ""
-
-
-def _take_down(state: State, turn: Turn, run: Run, command: calls.Command) -> None:
-    row = CommandRow(
-        run_id=run.id,
-        ordinal=command.ordinal,
-        kind=command.kind,
-        name=command.name,
-        key=command.key,
-        digest=command.digest,
-        command=command,
-        issued_us=turn.now_us,
-    )
-    state.commands.put((run.id, command.ordinal), row)
-    state.commands_of.add(run.id, command.ordinal)
-    match command.call:
-        case calls.StepCall() as call:
-            issue_step(state, turn, run, row, call)
-        case calls.RegisterCall() as call:
-            _request_model(state, turn, run, row, call)
-        case calls.PublishCall() as call:
-            _publish(state, turn, run, row, call)
-        case calls.SleepCall() as call:
-            _sleep(state, turn, run, row, call)
-        case calls.NowCall():
-            answer(state, turn, run.id, row.ordinal, _json(turn.now_us))
-        case calls.UuidCall():
-            answer(state, turn, run.id, row.ordinal, _json(uuid7(turn.now_us, _seed(run, row)[:RANDOM_BYTES])))
-        case calls.RandomCall():
-            answer(state, turn, run.id, row.ordinal, _json(int.from_bytes(_seed(run, row)[:8]) / 2**64))
-
-
-def _seed(run: Run, row: CommandRow) -> bytes:
-    return hashlib.sha256(f"{run.idempotency_key}/{row.ordinal}".encode()).digest()
-
-
-def _json(value: object) -> calls.Outcome:
-    raw = msgspec.json.encode(value)
-    return calls.Outcome(payload=calls.Payload(codec="json", inline=raw, size_bytes=len(raw)))
-
-
-def _request_model(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.RegisterCall) -> None:
-    tables = {
-        pin.name: pin.body.get("snapshot_id")
-        for pin in (state.pins[key] for key in state.pins_of.of(run.id))
-        if pin.kind == "table"
-    }
-    body = ModelRequested(
-        name=call.name,
-        ordinal=row.ordinal,
-        digest=call.digest,
-        runtime=call.runtime,
-        signature=call.signature,
-        metrics=call.metrics,
-        size_bytes=call.size_bytes,
-        code_version=run.code_version,
-        tables=tables,
-        serving=call.serving,
-    )
-    state.say(turn, run, body)
-
-
-def _publish(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.PublishCall) -> None:
-    event_id = f"{run.id}/{row.ordinal}"
-    body = EventPublished(event_id=event_id, event_type=call.event_type, data=call.data, depth=run.depth + 1)
-    state.say(turn, run, body)
-    answer(state, turn, run.id, row.ordinal, _json(event_id))
-
-
-def _sleep(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.SleepCall) -> None:
-    timer = Timer(
-        id=f"{run.id}/{row.ordinal}",
-        kind="sleep",
-        due_us=turn.now_us + call.duration_us,
-        run_id=run.id,
-        ordinal=row.ordinal,
-    )
-    state.timers.put(timer.id, timer)
-    state.timers_of.add(run.id, timer.id)
-    state.wake(turn, timer.due_us)
-
-
 def function_ended(state: State, turn: Turn, event: m.RunFunctionEnded) -> None:
     end = event.end
     run = state.runs.get(end.run_id)
@@ -239,29 +129,3 @@ def _leave_host(state: State, run: Run) -> None:
     if run.host is not None:
         state.runs_on.discard(run.host, run.id)
         state.runs.put(run.id, replace(run, host=None))
-
-
-def pinned(state: State, turn: Turn, event: m.Pinned) -> None:
-    """What the run sees of a table or model: decided at first use, the same ever after."""
-    key = (event.run_id, event.kind, event.name)
-    pin = state.pins.get(key)
-    if event.run_id not in state.runs:
-        turn.answer = Failure(kind="cancelled", message=f"Run {event.run_id} is over; it pins nothing more")
-        return
-    if pin is None:
-        found = state.tables.get(event.name) if event.kind == "table" else state.models.get(event.name)
-        if found is None:
-            known = sorted(state.tables if event.kind == "table" else state.models)
-            message = f"No {event.kind} is named {event.name!r}; known are {', '.join(known[:10]) or 'none'}"
-            turn.answer = Failure(kind="not_found", message=message)
-            return
-        pin = Pin(
-            run_id=event.run_id,
-            kind=event.kind,
-            name=event.name,
-            body=msgspec.to_builtins(found),
-            pinned_us=turn.now_us,
-        )
-        state.pins.put(key, pin)
-        state.pins_of.add(event.run_id, key)
-    turn.answer = msgspec.convert(pin.body, calls.PinnedTable if event.kind == "table" else calls.PinnedModel)

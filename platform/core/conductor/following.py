@@ -31,9 +31,9 @@ from ..trigger import Happening, Trigger, triggers_of
 from ..turn import Turn
 from . import messages as m
 from .answering import answer
+from .failing import lose
 from .starting import match
 from .state import LOG, Deployed, State
-from .stepping import lose
 
 _STATES = {
     RunSucceeded: "SUCCEEDED",

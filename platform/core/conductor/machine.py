@@ -19,22 +19,16 @@ from ..turn import Turn
 from . import messages as m
 from .answering import answer, settle_cancel
 from .arriving import arrived, halted, ordered
-from .executing import end_run, function_ended, host_joined, host_lost, issued, pinned, place
+from .commanding import issued
+from .crewing import worker_joined, worker_lost, worker_not_started
+from .executing import end_run, function_ended, host_joined, host_lost, place
+from .failing import lose
 from .following import followed, followed_one_by_one
+from .granting import proposed
+from .pinning import pinned
+from .reporting import claimed, progressed, reported
 from .state import State
-from .stepping import (
-    back_from_backoff,
-    cancel_steps,
-    claimed,
-    held_back,
-    lose,
-    progressed,
-    proposed,
-    reported,
-    worker_joined,
-    worker_lost,
-    worker_not_started,
-)
+from .stepping import back_from_backoff, cancel_steps, held_back
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,66 @@
+"""Workers: which one an attempt is sent to, those that join, and those that are lost with what they ran."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..records import Attempt
+from ..turn import Turn
+from . import messages as m
+from .failing import lose
+from .state import State, Worker
+
+replace = msgspec.structs.replace
+
+
+def worker_for(state: State, node: str, code_version: str) -> Worker | None:
+    idle = [worker for worker in state.workers.values() if worker.node == node and worker.fence is None]
+    warm = next((worker for worker in idle if worker.code_version == code_version), None)
+    return warm or next((worker for worker in idle if worker.code_version is None), None)
+
+
+def send(state: State, turn: Turn, attempt: Attempt, worker: Worker | None, code_version: str) -> None:
+    """To the worker it is bound to; where one must start, the first to register is bound."""
+    if worker is None:
+        state.starting_workers.put(attempt.fence, attempt.node)
+        turn.effects.append(m.StartWorker(attempt.node, attempt.fence))
+        return
+    if worker.code_version is None:
+        turn.effects.append(m.StartWorker(attempt.node, None))  # the next blank one
+    state.workers.put(worker.id, replace(worker, code_version=code_version, fence=attempt.fence))
+    turn.effects.append(m.Dispatch(worker.id, attempt.fence))
+
+
+def worker_joined(state: State, turn: Turn, event: m.WorkerJoined) -> None:
+    """A new process, or one that lived through our restart. Its answer: whether it is wanted."""
+    turn.answer = True
+    worker = Worker(event.worker, event.node, event.code_version)
+    held = next((a for a in state.attempts.values() if a.worker == event.worker and a.state.live), None)
+    if held is not None:  # found again after a restart: the same fence is sent again
+        state.workers.put(worker.id, replace(worker, fence=held.fence))
+        turn.effects.append(m.Dispatch(worker.id, held.fence))
+        return
+    attempt = state.attempts.get(event.fence) if event.fence is not None else None
+    if event.fence is not None:
+        state.starting_workers.remove(event.fence)
+    if attempt is None or not attempt.state.live or attempt.worker is not None:
+        state.workers.put(worker.id, worker)
+        return
+    version = state.steps[attempt.step_id].code_version
+    state.attempts.put(attempt.fence, replace(attempt, worker=worker.id))
+    state.workers.put(worker.id, replace(worker, code_version=version, fence=attempt.fence))
+    turn.effects.append(m.Dispatch(worker.id, attempt.fence))
+
+
+def worker_lost(state: State, turn: Turn, event: m.WorkerLost) -> None:
+    worker = state.workers.get(event.worker)
+    state.workers.remove(event.worker)
+    if worker is not None and worker.code_version is None:
+        turn.effects.append(m.StartWorker(worker.node, None))
+    if worker is not None and worker.fence is not None:
+        lose(state, turn, worker.fence, event.why)
+
+
+def worker_not_started(state: State, turn: Turn, event: m.WorkerNotStarted) -> None:
+    state.starting_workers.remove(event.fence)
+    lose(state, turn, event.fence, event.why)
