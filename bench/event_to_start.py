@@ -15,7 +15,7 @@ from collections.abc import Generator
 
 from lab import actor_call_ms, kafka_ms, loop_s, p50, p99, platform, verdict
 
-from headwater.sdk.client import Client
+from headwater.sdk import Client
 from headwater.wire.types import Entry, RunFailed, RunSucceeded
 
 SAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 500

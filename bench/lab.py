@@ -16,7 +16,7 @@ from typing import Any
 
 from headwater.config import load
 from headwater.local.supervisor import Supervisor
-from headwater.sdk.client import Client
+from headwater.sdk import Client
 
 FLOWS = Path(__file__).parent / "flows"
 

@@ -17,7 +17,7 @@ from lab import FLOWS, loop_s, p50, verdict
 from headwater.errors import HeadwaterError
 from headwater.local.home import State, read_state
 from headwater.local.processes import is_alive
-from headwater.sdk.client import Client
+from headwater.sdk import Client
 
 LIVES = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 WITHIN_S = 300.0

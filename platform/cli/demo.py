@@ -27,7 +27,7 @@ from rich.table import Table as RichTable
 from ..errors import HeadwaterError, Unavailable
 from ..local.supervisor import Supervisor
 from ..local.up import settings_of
-from ..sdk.client import Client
+from ..sdk import Client
 from ..wire import types as t
 from ..wire.calls import Progress
 from .run_tree import RunTree, line_of

@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 import typer
 
 from ..errors import HeadwaterError, NotFound
-from ..sdk.client_home import TOKEN_NAME, find, home_folder, state_of
+from ..sdk.client.address import TOKEN_NAME, find, home_folder, state_of
 from .forms import size
 from .listings import Column
 from .options import HOME, AsJson, client, use_home
 from .output import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from ..sdk.client import Client
+    from ..sdk import Client
     from ..wire.api import Status
 
 REACH_TIMEOUT_S: Final = 2.0

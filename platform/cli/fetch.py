@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ..errors import HeadwaterError, InvalidInput, Unavailable
-from ..sdk.client_home import Address, find
+from ..sdk.client.address import Address, find
 from .listings import Listing
 
 TIMEOUT_S = 30.0

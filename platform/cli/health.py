@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import Unavailable
-from ..sdk.client_home import find, home_folder
+from ..sdk.client.address import find, home_folder
 from .doctor import doctor
 from .forms import moment
 from .options import HOME, AsJson, client, example, use_home

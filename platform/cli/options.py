@@ -66,6 +66,6 @@ def use_home(home: Path | None) -> None:
 
 
 def client() -> Any:
-    from ..sdk.client import Client
+    from ..sdk import Client
 
     return Client()

@@ -21,7 +21,7 @@ from .output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..quota.tree import Tree
-    from ..sdk.client import Client
+    from ..sdk import Client
     from ..wire.api import QuotaView
 
 TREE: Final = tuple(

@@ -8,8 +8,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from .client import AsyncClient as AsyncClient
-    from .client import Client as Client
+    from .client.awaiting import AsyncClient as AsyncClient
+    from .client.blocking import Client as Client
     from .context import current as current
     from .durable import now as now
     from .durable import publish as publish
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from .table import Table as Table
 
 _HOMES: Final = {
-    "AsyncClient": "client",
-    "Client": "client",
+    "AsyncClient": "client.awaiting",
+    "Client": "client.blocking",
     "Flow": "flow",
     "Future": "future",
     "Model": "model",

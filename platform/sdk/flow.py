@@ -16,7 +16,7 @@ from .context import execution
 from .parameters import Parameters, check_signature
 
 if TYPE_CHECKING:
-    from .client import Run
+    from .client.runs import Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,7 +52,7 @@ class Flow(Generic[P, R]):
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> Run:
         """The run, submitted to the platform that `Client()` finds. Its parameters are checked before they leave."""
-        from .client import Client
+        from .client.blocking import Client
 
         values = self.parameters.bound(args, kwargs)
         return Client().run(self.full_name, self.parameters.as_json(values))

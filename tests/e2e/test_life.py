@@ -17,7 +17,7 @@ from scenes.life import FREE_PORTS, argv_of, down, environment, homes, place_of,
 from headwater.cli.demo import Place
 from headwater.local.home import running
 from headwater.sdk import Client
-from headwater.sdk.client import cursor_of
+from headwater.sdk.client.watch import cursor_of
 from headwater.wire.types import DeploymentReady
 
 FLOWS = Path(__file__).parent / "flows"

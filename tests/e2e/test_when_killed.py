@@ -9,13 +9,12 @@ from pathlib import Path
 from scenes.gate import Gate
 
 from headwater.sdk import Client
-from headwater.sdk.client_calls import actors
 from headwater.wire import api
 from headwater.wire.types import StepLeased
 
 
 def actor(hw: Client, name: str) -> api.ActorView:
-    return next(one for one in hw._do(actors()) if one.name == name)
+    return next(one for one in hw.actors() if one.name == name)
 
 
 def test_a_killed_worker_costs_an_attempt_and_the_next_one_succeeds(hw: Client, gate: Gate, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from headwater.actors.roster import long_lived
 from headwater.actors.wiring import Wiring
 from headwater.config import load
 from headwater.errors import InvalidInput
-from headwater.sdk.client import Client
+from headwater.sdk import Client
 from headwater.store.engine import open_engine
 from headwater.store.queries import Queries, Scope
 from headwater.store.schema import LOG_HEAD

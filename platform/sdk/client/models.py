@@ -1,29 +1,45 @@
-"""Rows on their way out: columns for a model, Arrow streams for a table. NumPy and Arrow come at first use."""
+"""Models by name: what they predict. Features become columns of the types that the model takes."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
-from ..errors import InvalidInput
-from .client_calls import Call, Program, checked, status
+from ...errors import InvalidInput
+from .call import Call, Program, checked
+from .inventory import status
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
-    from ..wire.v2 import Signature
+    from ...wire.v2 import Signature
+    from .async_link import AsyncLink
+    from .link import Link
 
     Array: TypeAlias = npt.NDArray[Any]
     Features: TypeAlias = pa.Table | pa.RecordBatch | Mapping[str, Any] | Array
-    Rows: TypeAlias = pa.Table | pa.RecordBatch | Iterable[pa.RecordBatch]
 
-FLUSH_BYTES = 1 << 20
+
+class ModelHandle:
+    def __init__(self, link: Link, name: str) -> None:
+        self._link, self.name = link, name
+
+    def predict(self, features: Features) -> dict[str, Array]:
+        """The outputs by name. Features are a pa.Table, a dict of columns, or an array with a column per input."""
+        return self._link.do(predict(self.name, features))
+
+
+class AsyncModelHandle:
+    def __init__(self, link: AsyncLink, name: str) -> None:
+        self._link, self.name = link, name
+
+    def predict(self, features: Features) -> Awaitable[dict[str, Array]]:
+        return self._link.do(predict(self.name, features))
 
 
 class Metadata(msgspec.Struct, frozen=True):
@@ -36,7 +52,7 @@ class Metadata(msgspec.Struct, frozen=True):
 
 def predict(name: str, features: Features) -> Program[dict[str, Array]]:
     """The model's outputs by name. Columns are cast to the model's types where nothing is lost."""
-    from ..wire import v2
+    from ...wire import v2
 
     base = (yield from status()).inference_url
     path = f"/v2/models/{quote(name, safe='')}"
@@ -48,7 +64,7 @@ def predict(name: str, features: Features) -> Program[dict[str, Array]]:
 
 
 def signature_of(raw: bytes) -> Signature:
-    from ..wire.v2 import Signature, Tensor
+    from ...wire.v2 import Signature, Tensor
 
     said = msgspec.json.decode(raw, type=Metadata)
     return Signature(
@@ -97,7 +113,7 @@ def _arrow_values(column: pa.ChunkedArray | pa.Array) -> Any:
 def _cast(name: str, values: Any, datatype: str | None) -> Array:
     import numpy as np
 
-    from ..wire.v2 import DTYPES
+    from ...wire.v2 import DTYPES
 
     array = np.asarray(values)
     if datatype is None:
@@ -118,59 +134,3 @@ def _keeps(array: Array, dtype: np.dtype[Any]) -> bool:
     if dtype.kind == "f":
         return True
     return bool(array.dtype.kind != "f" and np.array_equal(array.astype(dtype), array))
-
-
-def arrow_stream(rows: Rows) -> Callable[[], Iterator[bytes]]:
-    """The rows as an Arrow IPC stream, made piece by piece. A one-time iterable can be sent once."""
-    return lambda: _stream(rows)
-
-
-def _stream(rows: Rows) -> Iterator[bytes]:
-    import pyarrow as pa
-
-    schema, batches = _opened(rows)
-    pipe = _Pipe()
-    with pa.ipc.new_stream(pa.PythonFile(pipe, mode="w"), schema) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-            if pipe.size_bytes >= FLUSH_BYTES:
-                yield pipe.drain()
-    yield pipe.drain()
-
-
-def _opened(rows: Rows) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    import pyarrow as pa
-
-    if isinstance(rows, pa.RecordBatch):
-        return rows.schema, iter([rows])
-    if isinstance(rows, pa.Table):
-        return rows.schema, iter(rows.to_batches())
-    batches = iter(rows)
-    first = next(batches, None)
-    if first is None:
-        raise InvalidInput("There are no batches to append", remedy="Give at least one, or a pa.Table with a schema.")
-    return first.schema, itertools.chain([first], batches)
-
-
-class _Pipe:
-    """A file to write into, whose content is taken away now and then."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self.size_bytes = 0
-
-    def write(self, content: bytes) -> int:
-        self._parts.append(bytes(content))
-        self.size_bytes += len(content)
-        return len(content)
-
-    def drain(self) -> bytes:
-        content = b"".join(self._parts)
-        self._parts, self.size_bytes = [], 0
-        return content
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...

@@ -5,12 +5,17 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from ..errors import InvalidInput, Unavailable
-from .client_calls import Call, Reply, checked
-from .client_home import Address
+from ...errors import InvalidInput, Unavailable
+from .address import Address
+from .call import Call, Program, Reply, checked
+from .watch import Told, Watch, patience_until
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 120.0
@@ -67,6 +72,28 @@ class Link:
         finally:
             if connection is not None:
                 connection.close()
+
+    def do(self, program: Program[T]) -> T:
+        """What a program answers, its calls made one after the other."""
+        reply: Any = None
+        while True:
+            try:
+                call = program.send(reply)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+            reply = self.ask(call)
+
+    def told(self, watch: Watch, deadline: float | None = None) -> Generator[Told, None, None]:
+        """What a watch is told until its stream ends; connects again where it is lost."""
+        while not watch.ended:
+            patience = patience_until(deadline)
+            patience()
+            call = Call("GET", watch.path, watch.connect())
+            for chunk in self.stream(call, patience):
+                yield from watch.feed(chunk)
+                if watch.ended:
+                    return
+            time.sleep(watch.lost())
 
     def close(self) -> None:
         with self._lock:

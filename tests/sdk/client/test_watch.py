@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.errors import Conflict, Unavailable
-from headwater.sdk.client_stream import BACKOFF_MAX_S, TRIES_MAX, EventParser, ServerEvent, Watch
+from headwater.sdk.client.watch import BACKOFF_MAX_S, TRIES_MAX, EventParser, ServerEvent, Watch
 from headwater.wire.types import Entry, RunStarted, encode_entry
 
 

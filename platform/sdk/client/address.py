@@ -11,7 +11,7 @@ import json
 import os
 from typing import Any, NamedTuple
 
-from ..errors import Unavailable
+from ...errors import Unavailable
 
 HOME_NAME = ".headwater"
 STATE_NAME = "state.json"

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from ..errors import InvalidInput, Unavailable
-from .client_calls import Call, Reply, checked
-from .client_home import Address
+from ...errors import InvalidInput, Unavailable
+from .address import Address
+from .call import Call, Program, Reply, checked
+from .watch import Told, Watch, patience_until
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 120.0
@@ -51,6 +55,28 @@ class AsyncLink:
                     yield chunk
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError, Unavailable):
             patience_s()  # raises where there is no time left to try again
+
+    async def do(self, program: Program[T]) -> T:
+        reply: Any = None
+        while True:
+            try:
+                call = program.send(reply)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+            reply = await self.ask(call)
+
+    async def told(self, watch: Watch, deadline: float | None = None) -> AsyncGenerator[Told, None]:
+        while not watch.ended:
+            patience = patience_until(deadline)
+            patience()
+            call = Call("GET", watch.path, watch.connect())
+            async with aclosing(self.stream(call, patience)) as chunks:
+                async for chunk in chunks:
+                    for told in watch.feed(chunk):
+                        yield told
+                    if watch.ended:
+                        return
+            await asyncio.sleep(watch.lost())
 
     async def _send(
         self, call: Call, base: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

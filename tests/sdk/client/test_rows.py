@@ -3,7 +3,8 @@ import pyarrow as pa
 import pytest
 
 from headwater.errors import InvalidInput
-from headwater.sdk.client_data import arrow_stream, columns_of
+from headwater.sdk.client.models import columns_of
+from headwater.sdk.client.rows import arrow_stream
 from headwater.wire.v2 import Signature, Tensor
 
 SIGNATURE = Signature(

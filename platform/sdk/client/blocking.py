@@ -1,0 +1,102 @@
+"""The client: publish events, run flows and watch them, append to tables, predict. HTTP only; needs no Ray.
+
+    hw = Client()                                  # finds the platform of this folder, or Client(url, token)
+    run = hw.run("train_delay", {"month": 10})
+    for entry in run.watch():                      # pushed, in order, ends when the run does
+        print(entry.type)
+    hw.models["delay"].predict({"distance": [1400.0]})
+
+`Client` and `AsyncClient` (awaiting.py) are two faces of one core: the programs in the nouns' modules say what is
+asked, `watch` what a subscription has seen, and a link carries both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from pathlib import Path
+
+from ...wire import api
+from ...wire.calls import Progress
+from ...wire.types import JSON, Entry
+from . import events, inventory, orders, runs
+from .address import find
+from .link import Link
+from .models import ModelHandle
+from .noun import Noun
+from .runs import Run
+from .tables import TableHandle
+from .watch import Watch, cursor_of, entries, watch_path
+
+
+class Client:
+    """Safe for several threads. Every error is a HeadwaterError with the platform's own words and remedy."""
+
+    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+        link = self._link = Link(find(url, token))
+        self.runs = Noun(lambda **chosen: link.do(runs.runs(**chosen)), lambda run_id: Run(link, run_id))
+        self.models = Noun(lambda: link.do(inventory.models()), lambda name: ModelHandle(link, name))
+        self.tables = Noun(lambda: link.do(inventory.tables()), lambda name: TableHandle(link, name))
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._link.close()
+
+    def publish(self, event_type: str, data: JSON | None = None, **attributes: str | None) -> str:
+        """The event's id, once it is durable. `id`, `source`, `subject` and others are CloudEvents attributes."""
+        return self._link.do(events.publish(events.event_of(event_type, data, attributes)))
+
+    def run(self, flow: str, parameters: Mapping[str, JSON] | None = None, *, key: str | None = None) -> Run:
+        """A run of `flow` (or `project/flow`). The same key again gives the same run."""
+        return Run(self._link, self._link.do(runs.start(runs.start_of(flow, parameters, key))))
+
+    def watch(self, project: str | None = None, *, since: str | None = None) -> Generator[Entry, None, None]:
+        """Every new entry of a project, or of all: from now on, or after the cursor `since`. Does not end."""
+        return entries(self.follow(project, since=since))
+
+    def follow(
+        self, project: str | None = None, *, since: str | None = None
+    ) -> Generator[Entry | Progress, None, None]:
+        """Like `watch`, with the progress of running steps in between."""
+        since = since or cursor_of(self._link.do(inventory.status()))
+        return self._link.told(Watch(watch_path(project), since=since))
+
+    def flows(self) -> list[api.FlowView]:
+        return self._link.do(inventory.flows())
+
+    def deployments(self) -> list[api.DeploymentView]:
+        return self._link.do(inventory.deployments())
+
+    def event_types(self) -> list[api.EventType]:
+        return self._link.do(events.event_types())
+
+    def dlq(self) -> list[api.DeadLetterSummary]:
+        return self._link.do(events.dead_letters())
+
+    def dead_letter(self, letter_id: str) -> api.DeadLetterDetail:
+        return self._link.do(events.dead_letter(letter_id))
+
+    def actors(self) -> list[api.ActorView]:
+        return self._link.do(inventory.actors())
+
+    def quota(self) -> api.QuotaView:
+        return self._link.do(inventory.quota())
+
+    def order(self, kind: str, data: JSON | None = None) -> api.CommandView:
+        """What became of a command to one of the owners, `quota.apply` for instance."""
+        return self._link.do(orders.order(kind, data))
+
+    def ready(self) -> api.Readiness:
+        """Whether the parts that are needed answer, and what is wrong with those that do not."""
+        return self._link.do(inventory.ready())
+
+    def status(self) -> api.Status:
+        return self._link.do(inventory.status())
+
+    def deploy(self, path: str | Path) -> api.Deployed:
+        """The code version of the folder or file, in use from now on; InvalidInput with file and line if refused."""
+        return self._link.do(orders.deploy(path))

@@ -1,0 +1,44 @@
+"""Events on their way in, and those that were put aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from ...wire import api
+from ...wire.types import JSON
+from .call import Call, Program, ask, get, listing
+from .ids import new_id
+
+SOURCE: Final = "/headwater/client"
+
+
+def event_of(event_type: str, data: JSON, attributes: Mapping[str, str | None]) -> dict[str, JSON]:
+    """A CloudEvent with an id and a source, made here where the caller gave none."""
+    given = {name: text for name, text in attributes.items() if text is not None}
+    ours = {"id": new_id(), "source": SOURCE, "datacontenttype": "application/json"}
+    return {**ours, **given, "type": event_type, "data": data}
+
+
+def publish(event: dict[str, JSON]) -> Program[str]:
+    """Publishes one CloudEvent; gives back its id once it is durable."""
+    present = {name: value for name, value in event.items() if value is not None}
+    body = msgspec.json.encode({"specversion": "1.0", **present})
+    headers = {"Content-Type": "application/cloudevents+json"}
+    accepted: api.Accepted = yield from ask(Call("POST", "/v1/events", headers, body), api.Accepted)
+    return accepted.ids[0]
+
+
+def event_types() -> Program[list[api.EventType]]:
+    return listing("/v1/events/types", api.EventType)
+
+
+def dead_letters() -> Program[list[api.DeadLetterSummary]]:
+    return listing("/v1/dlq", api.DeadLetterSummary)
+
+
+def dead_letter(letter_id: str) -> Program[api.DeadLetterDetail]:
+    return get(f"/v1/dlq/{quote(letter_id, safe='')}", api.DeadLetterDetail)

@@ -1,0 +1,21 @@
+"""What changes the platform: deploys of code, and commands to its owners."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...wire import api
+from ...wire.types import JSON
+from .call import Call, Program, ask, post
+from .ids import new_id
+
+
+def order(kind: str, data: JSON) -> Program[api.CommandView]:
+    return post("/v1/orders", api.PostOrder(kind=kind, data=data, id=new_id()), api.CommandView)
+
+
+def deploy(path: str | Path) -> Program[api.Deployed]:
+    from .. import bundle
+
+    packed = bundle.pack(bundle.bundle_of(Path(path)))
+    return ask(Call("POST", "/v1/deploys", {"Content-Type": "application/gzip"}, packed), api.Deployed)

@@ -1,0 +1,165 @@
+"""Runs: started, watched, asked for their result, cancelled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Generator, Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from ...errors import HeadwaterError, Unavailable
+from ...wire import api
+from ...wire.calls import Progress
+from ...wire.types import JSON, Entry, Failure
+from .call import Call, Program, checked, get, listing, post
+from .ids import new_id
+from .watch import Watch, entries, is_entry
+
+if TYPE_CHECKING:
+    from .async_link import AsyncLink
+    from .link import Link
+
+
+class RunFailed(HeadwaterError):
+    """A run ended without success: `state` says how, `failure` why."""
+
+    def __init__(self, run_id: str, state: str, failure: Failure | None) -> None:
+        cause = f": {failure.cause_type} {failure.message}".replace(":  ", ": ") if failure else ""
+        super().__init__(f"Run {run_id} ended {state}{cause}", remedy=f"See `headwater run logs {run_id}`.")
+        self.run_id, self.state, self.failure = run_id, state, failure
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return RunFailed, (self.run_id, self.state, self.failure)
+
+
+class Run:
+    """One run, by its id."""
+
+    def __init__(self, link: Link, run_id: str) -> None:
+        self._link, self.id = link, run_id
+
+    def __repr__(self) -> str:
+        return f"Run({self.id!r})"
+
+    def detail(self) -> api.RunDetail:
+        return self._link.do(run(self.id))
+
+    @property
+    def state(self) -> str:
+        return self.detail().state
+
+    @property
+    def steps(self) -> dict[str, list[api.StepView]]:
+        """The steps by name, in the order they were called."""
+        return steps_of(self.detail())
+
+    def watch(self, *, since: str = "") -> Generator[Entry, None, None]:
+        """Every entry of the run, in order, without gap or repeat, until it has ended."""
+        return entries(self.follow(since=since))
+
+    def follow(self, *, since: str = "") -> Generator[Entry | Progress, None, None]:
+        """Like `watch`, with the progress of running steps in between."""
+        return self._link.told(self._watch(since))
+
+    def result(self, timeout: float | None = None) -> JSON:
+        """What the flow gave back, once it has ended; raises RunFailed, or Unavailable after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for _ in self._link.told(self._watch(""), deadline):
+            pass
+        return self._link.do(result(self.id))
+
+    def cancel(self, reason: str = "") -> None:
+        self._link.do(cancel(self.id, reason))
+
+    def logs(self, step: str | None = None) -> str:
+        """What the flow and its steps wrote; `step` narrows to the steps of one name."""
+        return self._link.do(logs(self.id, step))
+
+    def _watch(self, since: str) -> Watch:
+        return Watch(f"{run_path(self.id)}/events", since=since)
+
+
+class AsyncRun:
+    def __init__(self, link: AsyncLink, run_id: str) -> None:
+        self._link, self.id = link, run_id
+
+    def detail(self) -> Awaitable[api.RunDetail]:
+        return self._link.do(run(self.id))
+
+    async def watch(self, *, since: str = "") -> AsyncIterator[Entry]:
+        async for told in self.follow(since=since):
+            if is_entry(told):
+                yield told
+
+    def follow(self, *, since: str = "") -> AsyncIterator[Entry | Progress]:
+        return self._link.told(self._watch(since))
+
+    async def result(self, timeout: float | None = None) -> JSON:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        async for _ in self._link.told(self._watch(""), deadline):
+            pass
+        return await self._link.do(result(self.id))
+
+    async def cancel(self, reason: str = "") -> None:
+        await self._link.do(cancel(self.id, reason))
+
+    def logs(self, step: str | None = None) -> Awaitable[str]:
+        return self._link.do(logs(self.id, step))
+
+    def _watch(self, since: str) -> Watch:
+        return Watch(f"{run_path(self.id)}/events", since=since)
+
+
+def start(asked: api.StartRun) -> Program[str]:
+    """The id of the run. Asking again with its key gives the same run."""
+    reply = yield Call("POST", "/v1/runs", {"Content-Type": "application/json"}, msgspec.json.encode(asked))
+    body = checked(reply)
+    if reply.status != 202:
+        return msgspec.json.decode(body, type=api.Started).run_id
+    command = msgspec.json.decode(body, type=api.CommandView)
+    what = f"The platform has not started '{asked.flow}' yet (command {command.id})"
+    raise Unavailable(what, remedy="Ask again with the same key: it starts one run.")
+
+
+def start_of(flow: str, parameters: Mapping[str, JSON] | None, key: str | None) -> api.StartRun:
+    project, _, name = flow.rpartition("/")
+    return api.StartRun(flow=name, project=project or None, parameters=dict(parameters or {}), key=key or new_id())
+
+
+def runs(**filters: object) -> Program[list[api.RunSummary]]:
+    return listing("/v1/runs", api.RunSummary, **filters)
+
+
+def run(run_id: str) -> Program[api.RunDetail]:
+    return get(run_path(run_id), api.RunDetail)
+
+
+def run_path(run_id: str) -> str:
+    return f"/v1/runs/{quote(run_id, safe='')}"
+
+
+def cancel(run_id: str, reason: str) -> Program[api.CommandView]:
+    return post(f"{run_path(run_id)}/cancel", api.CancelRun(reason=reason), api.CommandView)
+
+
+def logs(run_id: str, step: str | None) -> Program[str]:
+    query = f"?{urlencode({'step': step})}" if step else ""
+    reply = yield Call("GET", f"{run_path(run_id)}/logs{query}")
+    return checked(reply).decode(errors="replace")
+
+
+def result(run_id: str) -> Program[JSON]:
+    """What a run that ended gave back; raises RunFailed where it did not succeed."""
+    detail: api.RunDetail = yield from run(run_id)
+    if detail.state != "SUCCEEDED":
+        raise RunFailed(run_id, detail.state, detail.failure)
+    return detail.result
+
+
+def steps_of(detail: api.RunDetail) -> dict[str, list[api.StepView]]:
+    steps: dict[str, list[api.StepView]] = {}
+    for step in detail.steps:
+        steps.setdefault(step.name, []).append(step)
+    return steps
