@@ -17,7 +17,7 @@ from .jars import Progress, kafka_jars, user_cache
 from .kafka_process import format_once, java_command, kept_port, write_properties
 from .kafka_wire import brokers_alive
 from .ports import LOOPBACK, claim
-from .processes import Child, end_leftovers, last_lines, start
+from .processes import Child, end_leftovers, gave_up, start
 
 
 class Broker:
@@ -98,7 +98,7 @@ class Broker:
 
 
 def wait_until(ready: Callable[[], bool], child: Child, *, within_s: float) -> None:
-    """Returns once `ready`; raises Unavailable with the log's end where the child dies or takes longer."""
+    """Returns once `ready`; raises Unavailable with its last words where the child dies or takes longer."""
     deadline = time.monotonic() + within_s
     while not ready():
         if not child.is_alive():
@@ -108,4 +108,4 @@ def wait_until(ready: Callable[[], bool], child: Child, *, within_s: float) -> N
         else:
             time.sleep(0.02)
             continue
-        raise Unavailable(f"{what}; it last said:\n{last_lines(child.log)}\n", remedy=f"The whole log is {child.log}")
+        raise gave_up(what, child.log)

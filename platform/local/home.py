@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +20,11 @@ from types import TracebackType
 
 import msgspec
 
-from ..errors import Conflict, InvalidInput, NotFound
+from ..errors import Conflict, InvalidInput, NotFound, Unavailable
 from .processes import ProcessId, identify, is_alive
+
+MIB = 1 << 20
+ROOM_BYTES = 64 * MIB  # what broker, Ray and store write before the first event
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +62,14 @@ class Home:
         path = self.folder.joinpath(*parts)
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         return path
+
+    def check_room(self) -> None:
+        """Raises Unavailable where the disk is too full for a platform to come up."""
+        left = shutil.disk_usage(self.folder).free
+        if left < ROOM_BYTES:
+            room = f"{left // MIB} MiB left, and a platform needs {ROOM_BYTES // MIB} MiB to come up"
+            remedy = "Make room there, or choose another home with --home or HEADWATER_HOME"
+            raise Unavailable(f"the disk of the home folder {self.folder} has {room}", remedy=remedy)
 
     def lock(self) -> HomeLock:
         """Hold it for as long as this process supervises the home; raises Conflict where another does."""

@@ -15,6 +15,10 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from ..errors import Unavailable
+
+TAIL_BYTES = 16_384
+WORDS_MAX = 400
 SAME_START_S = 2.0  # the kernel counts from boot, and the wall clock of boot may be corrected
 
 
@@ -123,9 +127,6 @@ class Child:
         self.pid_file.unlink(missing_ok=True)
         return status
 
-    def last_lines(self, count: int = 8) -> str:
-        return last_lines(self.log, count)
-
 
 def start(
     argv: Sequence[str], *, log: Path, pid_file: Path, env: Mapping[str, str] | None = None, grace_s: float = 10.0
@@ -138,12 +139,20 @@ def start(
     return Child(process, log, pid_file, grace_s)
 
 
-def last_lines(log: Path, count: int = 8) -> str:
-    """The end of a log file, indented, for an error's text; empty where there is none."""
+def gave_up(what: str, log: Path) -> Unavailable:
+    """One sentence for a part that did not come up: what happened, its last words, where all of them are."""
+    words = last_words(log)
+    said = f"; it last said: {words}" if words else ""
+    return Unavailable(f"{what}{said}", remedy=f"The whole log is {log}")
+
+
+def last_words(log: Path) -> str:
+    """The last line of a log that is not indented, as those of a traceback are; empty where there is none."""
     try:
         with log.open("rb") as text:
-            text.seek(max(0, log.stat().st_size - 16_384))
+            text.seek(max(0, log.stat().st_size - TAIL_BYTES))
             lines = text.read().decode(errors="replace").splitlines()
     except FileNotFoundError:
         return ""
-    return "\n".join(f"  {line[:400]}" for line in lines[-count:])
+    said = [line for line in lines if line.strip() and not line[0].isspace()]
+    return said[-1].rstrip(" .")[:WORDS_MAX] if said else ""

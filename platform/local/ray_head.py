@@ -35,9 +35,9 @@ from .processes import (
     descendants,
     end,
     end_leftovers,
+    gave_up,
     identify,
     is_alive,
-    last_lines,
     remember,
     start,
 )
@@ -202,7 +202,7 @@ class RayHead:
             else:
                 time.sleep(0.02)
                 continue
-            raise Unavailable(f"{what}; it last said:\n{last_lines(self.log)}\n", remedy=f"The whole log is {self.log}")
+            raise gave_up(what, self.log)
         return msgspec.json.decode(answer.read_bytes(), type=dict[str, int])
 
     def _keep_logs(self) -> None:

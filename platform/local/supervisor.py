@@ -9,6 +9,7 @@ on the way up, what was started is ended before the error reaches the caller.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import threading
@@ -64,12 +65,19 @@ class Supervisor:
         """Returns when the platform takes events; raises a HeadwaterError, with nothing left running."""
         try:
             self._start()
+        except OSError as error:
+            self.stop()
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            what = f"The disk ran full while the platform on {self.home.folder} was starting"
+            raise Unavailable(what, remedy="Make room there, or choose another home with --home") from None
         except BaseException:
             self.stop()
             raise
 
     def _start(self) -> None:
         settings, home = self.settings, self.home
+        home.check_room()
         self._lock = home.lock()
         self.http_port = claim(settings.http.port, whose="The API", setting="--port")
         self.serve_port = claim(settings.serve.port, whose="Inference", setting="--serve-port")

@@ -106,6 +106,7 @@ class _stopped_by_signals:
 
 def _detached(settings: Settings, config: Path | None) -> None:
     home = Home(settings.home)
+    home.check_room()
     log = home.below("logs") / "up.log"
     argv = [sys.executable, "-m", "headwater.cli.main", "up", "--home", str(home.folder), "--gpus", str(settings.gpus)]
     argv += ["--port", str(settings.http.port), "--serve-port", str(settings.serve.port)]

@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from scenes.disk import disk
 from scenes.life import FREE_PORTS, Ended, headwater, processes_of
 
 from headwater.cli.demo import Place
@@ -58,6 +59,33 @@ def test_an_unknown_key_of_the_configuration_is_refused_with_what_was_meant(tmp_
     assert "http.prot" in line
     assert "Did you mean 'port'?" in line
     assert refused(headwater("config", "check", str(tmp_path / "mine.toml"))) == line
+
+
+def test_a_ray_that_does_not_come_up_ends_the_start_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("[ray]\nobject_store_bytes = 1\n")
+    words = ("--home", str(tmp_path / "home"), "--config", str(tmp_path / "mine.toml"), *FREE_PORTS)
+    line = refused(headwater("up", *words))
+    assert "Ray ended while starting" in line
+    assert "object store" in line
+    assert f"The whole log is {tmp_path}/home/ray/ray.log" in line
+    assert processes_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("how", [(), ("--detach",)], ids=["in the foreground", "detached"])
+def test_a_disk_without_room_is_refused_before_anything_starts(tmp_path: Path, how: tuple[str, ...]) -> None:
+    with disk(tmp_path / "disk", "size=1m") as full:
+        line = refused(headwater("up", "--home", str(full / "home"), *FREE_PORTS, *how))
+    assert "a platform needs 64 MiB to come up" in line
+    assert "Make room there" in line
+    assert processes_of(tmp_path) == []
+
+
+def test_a_disk_that_runs_full_ends_the_start_and_leaves_nothing(tmp_path: Path) -> None:
+    with disk(tmp_path / "disk", "nr_inodes=4") as full:
+        line = refused(headwater("up", "--home", str(full / "home"), *FREE_PORTS))
+        assert "The disk ran full" in line
+        assert "Make room there" in line
+        assert processes_of(tmp_path) == []
 
 
 def test_a_kafka_that_is_not_there_ends_the_start_and_leaves_nothing(tmp_path: Path) -> None:

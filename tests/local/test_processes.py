@@ -14,7 +14,7 @@ from headwater.local.processes import (
     end_leftovers,
     identify,
     is_alive,
-    last_lines,
+    last_words,
     recall,
     remember,
     start,
@@ -87,7 +87,7 @@ def test_a_process_that_never_was_is_not_alive() -> None:
     assert not is_alive(ProcessId(pid=os.getpid(), started=psutil.boot_time() - 3600))
 
 
-def test_the_end_of_a_log_is_told_and_a_missing_one_is_empty(tmp_path: Path) -> None:
-    (tmp_path / "log").write_text("\n".join(str(number) for number in range(100)))
-    assert last_lines(tmp_path / "log", 2) == "  98\n  99"
-    assert last_lines(tmp_path / "none") == ""
+def test_the_last_words_of_a_log_are_the_error_and_not_its_frames(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("started\nValueError: no room.\n\tat Disk.java:7\n    at Main.java:1\n\n")
+    assert last_words(tmp_path / "log") == "ValueError: no room"
+    assert last_words(tmp_path / "none") == ""
