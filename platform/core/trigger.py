@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
-import cel
 import jsonschema  # type: ignore[import-untyped]
 import msgspec
 
 from ..wire.manifest import FlowSpec, TriggerSpec
 from ..wire.types import JSON
+from .expression import Failed, evaluate
 
-FILTER_MAX_CHARS = 4_096
+KEY_MAX_CHARS: Final = 1_024
 
 
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +39,10 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Match(msgspec.Struct, frozen=True):
+    """`key` tells apart what the trigger counts or gathers separately."""
+
     parameters: dict[str, Any]
+    key: str = ""
 
 
 class NoMatch(msgspec.Struct, frozen=True):
@@ -68,16 +70,22 @@ def triggers_of(flow: FlowSpec) -> list[Trigger]:
 
 
 def judge(trigger: Trigger, happening: Happening) -> Match | NoMatch | Mismatch:
-    """Whether `happening` starts the trigger's flow, decided by its attributes, its filter and its parameters."""
+    """Whether `happening` starts the trigger's flow: its attributes, schema, filter, parameters and key, in turn."""
     if narrowed := _narrowed(trigger, happening):
         return NoMatch(narrowed)
+    if trigger.spec.schema is not None and (wrong := _off_schema(trigger.spec.schema, happening.data)):
+        return Mismatch("schema_mismatch", wrong)
     if trigger.spec.where is not None:
         passed = _passes(trigger.spec.where, happening)
         if isinstance(passed, Mismatch):
             return passed
         if not passed:
             return NoMatch(f"its filter {trigger.spec.where!r} is false")
-    return _mapped(trigger, happening)
+    parameters = _mapped(trigger, happening)
+    if isinstance(parameters, Mismatch):
+        return parameters
+    key = _key(trigger.spec, happening)
+    return key if isinstance(key, Mismatch) else Match(parameters, key)
 
 
 def _narrowed(trigger: Trigger, happening: Happening) -> str:
@@ -92,31 +100,65 @@ def _narrowed(trigger: Trigger, happening: Happening) -> str:
     return ""
 
 
+def _off_schema(schema: JSON, data: JSON) -> str:
+    error = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(data)), None)
+    if error is None:
+        return ""
+    path = ".".join(str(part) for part in ("data", *error.absolute_path))
+    return f"{path} = {_shown(error.instance)} does not fit the type's schema: {error.message[:200]}"
+
+
+def _seen(happening: Happening) -> dict[str, Any]:
+    return {"event": happening.attributes, "data": happening.data}
+
+
 def _passes(where: str, happening: Happening) -> bool | Mismatch:
-    try:
-        result = _program(where).execute({"event": happening.attributes, "data": happening.data})
-    except Exception as error:  # the evaluator raises whatever its evaluation met
-        return Mismatch("filter_failed", f"The filter {where!r} cannot be evaluated: {type(error).__name__}: {error}")
+    result = evaluate(where, _seen(happening))
+    if isinstance(result, Failed):
+        return Mismatch("filter_failed", f"The filter {where!r} cannot be evaluated: {result.reason}")
     if not isinstance(result, bool):
         return Mismatch("filter_failed", f"The filter {where!r} gives {result!r}, not true or false")
     return result
 
 
-@lru_cache(maxsize=1024)
-def _program(where: str) -> cel.Program:
-    if len(where) > FILTER_MAX_CHARS:
-        raise ValueError(f"the filter has {len(where)} characters; at most {FILTER_MAX_CHARS} are allowed")
-    return cel.compile(where)
+def _mapped(trigger: Trigger, happening: Happening) -> dict[str, Any] | Mismatch:
+    given = _of_map(trigger, happening) if trigger.spec.map else _of_data(trigger, happening)
+    if isinstance(given, Mismatch):
+        return given
+    problem = misfit(trigger.parameters, given)
+    return Mismatch("bad_parameters", f"Flow {trigger.flow!r}: {problem}") if problem else given
 
 
-def _mapped(trigger: Trigger, happening: Happening) -> Match | Mismatch:
+def _of_map(trigger: Trigger, happening: Happening) -> dict[str, Any] | Mismatch:
+    found: dict[str, Any] = {}
+    for name, expression in trigger.spec.map.items():
+        value = evaluate(expression, _seen(happening))
+        if isinstance(value, Failed):
+            reason = f"parameter {name!r} = {expression!r} cannot be evaluated: {value.reason}"
+            return Mismatch("map_failed", f"{reason}; the data is {_shown(happening.data)}")
+        found[name] = value
+    return found
+
+
+def _of_data(trigger: Trigger, happening: Happening) -> dict[str, Any] | Mismatch:
     data = {} if happening.data is None else happening.data
     if not isinstance(data, dict):
         return Mismatch("bad_parameters", f"The event's data is {_kind(data)}, the flow's parameters need an object")
     if happening.kind != "event":
-        data = {name: value for name, value in data.items() if name in trigger.parameters.get("properties", {})}
-    problem = misfit(trigger.parameters, data)
-    return Mismatch("bad_parameters", f"Flow {trigger.flow!r}: {problem}") if problem else Match(data)
+        return {name: value for name, value in data.items() if name in trigger.parameters.get("properties", {})}
+    return data
+
+
+def _key(spec: TriggerSpec, happening: Happening) -> str | Mismatch:
+    if spec.key is None:
+        return ""
+    value = evaluate(spec.key, _seen(happening))
+    if isinstance(value, Failed):
+        return Mismatch("key_failed", f"The key {spec.key!r} cannot be evaluated: {value.reason}")
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if value is None or len(text) > KEY_MAX_CHARS:
+        return Mismatch("key_failed", f"The key {spec.key!r} gives {_shown(value)}, which can be no key")
+    return text
 
 
 def misfit(schema: JSON, parameters: dict[str, Any]) -> str:

@@ -22,7 +22,6 @@ from .flow import Flow
 from .problem import Problem
 from .step import Step
 
-CEL_MAX_CHARS: Final = 4_096
 _NOT_DEPLOYED: Final = ("tests", "test", "docs")
 
 
@@ -121,7 +120,7 @@ def _flow(name: str, flow: Flow[Any, Any]) -> FlowSpec:
     except NameError as error:
         raise Problem(f"An annotation of flow {flow.name} is unknown: {error}", file=name, line=line) from None
     for trigger in flow.on:
-        _check_filter(name, flow, trigger)
+        _check_trigger(name, flow, trigger, parameters)
     return FlowSpec(
         name=flow.name,
         project=flow.project,
@@ -140,22 +139,15 @@ def _step(name: str, step: Step[Any, Any]) -> StepSpec:
     )
 
 
-def _check_filter(name: str, flow: Flow[Any, Any], trigger: TriggerSpec) -> None:
-    if trigger.where is None:
-        return
-    where = f"Trigger {trigger.name!r} of flow {flow.name}"
-    if len(trigger.where) > CEL_MAX_CHARS:
-        what = f"{where}: its filter has {len(trigger.where)} characters"
-        raise Problem(what, remedy=f"{CEL_MAX_CHARS} are the most", file=name, line=trigger.line)
+def _check_trigger(name: str, flow: Flow[Any, Any], trigger: TriggerSpec, parameters: dict[str, Any]) -> None:
     try:
-        import cel
-    except ImportError:  # a client without the platform: the server checks it again
+        from ..core.trigger_fault import fault_of
+    except ImportError:  # a client without the platform: the server checks it
         return
-    try:
-        cel.compile(trigger.where)
-    except ValueError as error:
-        what = f"{where}: its filter {trigger.where!r} is no CEL ({' '.join(str(error).split())})"
-        raise Problem(what, remedy='Write for example "data.rows > 0"', file=name, line=trigger.line) from None
+    fault = fault_of(trigger, parameters)
+    if fault is not None:
+        what = f"Trigger {trigger.name!r} of flow {flow.name}: {fault.what}"
+        raise Problem(what, remedy=fault.remedy, file=name, line=trigger.line)
 
 
 def _check_finished(flows: tuple[FlowSpec, ...]) -> None:

@@ -14,7 +14,9 @@ TriggerKind = Literal["event", "commit", "finished", "model"]
 class TriggerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`subject` is an event type, a table, `flow` or `project/flow`, or a model, by `kind`.
 
-    `where` is CEL over `event` attributes and `data`; `state` narrows `finished` (default SUCCEEDED).
+    `where` is CEL over `event` attributes and `data`; `state` narrows `finished` (default SUCCEEDED). `map` gives
+    parameters by CEL, without it the data's members are the parameters. `key` is CEL too: what the trigger gathers
+    or limits, it does so for each key. `schema` is the JSON Schema that the event's data must fit.
     """
 
     name: str
@@ -23,6 +25,9 @@ class TriggerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     where: str | None = None
     source: str | None = None
     state: str | None = None
+    map: dict[str, str] = {}
+    key: str | None = None
+    schema: JSON = None
     line: int = 0
 
 

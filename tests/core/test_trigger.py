@@ -164,3 +164,51 @@ def test_an_event_without_data_has_no_parameters() -> None:
     trigger = a_trigger({"type": "object", "properties": {}})
     happening = Happening(kind="event", subject="landed", source="s", id="e", attributes={}, data=None)
     assert judge(trigger, happening) == Match({})
+
+
+# Maps, keys, schemas.
+
+
+def test_a_map_gives_the_parameters_by_expression() -> None:
+    trigger = a_trigger(map={"day": "data.when.day", "rows": "size(data.files)"})
+    event = an_event({"when": {"day": "monday"}, "files": ["a", "b"]})
+    assert judge(trigger, event) == Match({"day": "monday", "rows": 2})
+
+
+def test_a_map_that_fails_names_parameter_expression_and_data() -> None:
+    verdict = judge(a_trigger(map={"day": "data.when.day"}), an_event({"when": 7}))
+    assert isinstance(verdict, Mismatch)
+    assert verdict.code == "map_failed"
+    for word in ("'day'", "data.when.day", '{"when":7}'):
+        assert word in verdict.reason
+
+
+def test_a_mapped_value_of_the_wrong_type_is_a_mismatch() -> None:
+    verdict = judge(a_trigger(map={"day": "data.rows"}), an_event({"rows": 3}))
+    assert verdict == Mismatch("bad_parameters", "Flow 'train': parameter 'day' = 3: expected string")
+
+
+@pytest.mark.parametrize(("key", "text"), [("data.day", "monday"), ("data.rows", "3"), ("[data.rows]", "[3]")])
+def test_a_key_is_text(key: str, text: str) -> None:
+    assert judge(a_trigger(key=key), an_event({"day": "monday", "rows": 3})) == Match(
+        {"day": "monday", "rows": 3}, text
+    )
+
+
+@pytest.mark.parametrize("key", ["data.missing", "null", "data.long"])
+def test_a_key_that_is_none_is_a_mismatch(key: str) -> None:
+    trigger = a_trigger({"type": "object", "properties": {"long": {}}}, key=key)
+    verdict = judge(trigger, an_event({"long": "x" * 2_000}))
+    assert isinstance(verdict, Mismatch)
+    assert verdict.code == "key_failed"
+
+
+def test_data_off_the_types_schema_is_a_mismatch_before_the_filter_is_asked() -> None:
+    schema = {"type": "object", "properties": {"rows": {"minimum": 1}}, "required": ["rows"]}
+    trigger = a_trigger(schema=schema, where="data.rows > 5")
+    for data, words in (({"day": "x"}, "'rows' is a required property"), ({"rows": 0}, "data.rows = 0")):
+        verdict = judge(trigger, an_event(data))
+        assert isinstance(verdict, Mismatch)
+        assert verdict.code == "schema_mismatch"
+        assert words in verdict.reason
+    assert isinstance(judge(trigger, an_event({"day": "x", "rows": 1})), NoMatch)

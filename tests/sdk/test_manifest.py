@@ -53,6 +53,11 @@ def test_one_file_can_be_deployed_alone(tmp_path: Path) -> None:
     ("old", "new", "line", "said"),
     [
         ("rows > 0", "rows >", 9, "no CEL"),
+        ('where="data.rows > 0"', 'map={"dya": "1"}', 9, "Did you mean 'day'"),
+        ('where="data.rows > 0"', 'map={"n": "1"}', 9, "leaves out 'day'"),
+        ('where="data.rows > 0"', 'key="data."', 9, "its key 'data.' cannot be used"),
+        ('where="data.rows > 0"', 'schema={"type": "thing"}', 9, "no JSON Schema"),
+        ('where="data.rows > 0"', 'filter="x"', 9, "no option 'filter'"),
         ("parts.tools", "partz.tools", 3, "Did you mean 'parts'"),
         ("gpus=1", "gpu=1", 6, "Did you mean 'gpus'"),
         ("def train(", "def train((", 10, "never closed|invalid syntax"),
