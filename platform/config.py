@@ -132,6 +132,17 @@ class Views(Section):
     keep_s: Seconds
 
 
+class Artifacts(Section):
+    result_max_bytes: Count
+    keep_s: Seconds
+    grace_s: Seconds
+    collect_every_s: Seconds
+
+
+class Logs(Section):
+    file_max_bytes: Count
+
+
 class Tables(Section):
     announce_poll_s: Seconds
     commit_within_s: Seconds
@@ -157,6 +168,8 @@ class Settings(Section):
     web: Web
     views: Views
     tables: Tables
+    artifacts: Artifacts
+    logs: Logs
     quota: dict[str, Any]
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 

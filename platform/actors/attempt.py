@@ -9,17 +9,16 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from ..artifacts.files import Files
 from ..artifacts.payloads import content_of, payload_of
 from ..errors import InvalidInput
 from ..sdk.context import Current, Mark
 from ..sdk.failure import failure_of
 from ..sdk.invoke import invoke
-from ..sdk.serialise import loads
+from ..sdk.serialise import decode
 from ..sdk.step import Step
 from ..wire.calls import AttemptOrder, Outcome
 from ..wire.types import Failure
-from .loaded_code import Code
+from .ground import Ground
 from .progress_feed import ProgressFeed
 from .stoppable import Gate, Stopped
 from .surroundings import Owner, Pins, surrounded
@@ -28,16 +27,14 @@ from .surroundings import Owner, Pins, surrounded
 class Attempt:
     """Everything that one attempt needs. `perform` is called once, in the thread of user code."""
 
-    def __init__(self, order: AttemptOrder, *, home: Path, code: Code, pins: Pins, feed: ProgressFeed) -> None:
+    def __init__(self, order: AttemptOrder, ground: Ground, pins: Pins, feed: ProgressFeed) -> None:
         self.order, self.feed, self.gate = order, feed, Gate()
-        self._home, self._code, self._pins = home, code, pins
-        self._files = Files(home / "artifacts")
+        self._ground, self._pins, self._files = ground, pins, ground.files
         self._outcome: Outcome | None = None
 
     @property
     def log(self) -> Path:
-        order = self.order
-        return self._home / "logs" / "runs" / order.run_id / f"{order.ordinal}.{order.attempt}.log"
+        return self._ground.log_of(self.order.run_id, f"{self.order.ordinal}.{self.order.attempt}")
 
     def perform(self) -> Outcome:
         """How it ended. Raises nothing: whatever user code lets through is its failure."""
@@ -55,13 +52,16 @@ class Attempt:
         order = self.order
         if order.visible_devices is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = order.visible_devices
-        self._code.bind(order.code_version, order.bundle)
+        self._ground.code.bind(order.code_version, order.bundle)
         owner, place = Owner(order.run_id, order.project, order.principal), self._place(self.feed.tell)
-        with surrounded(self._home, owner, self._pins, place):
-            function = _function(self._code.find(order.function), order.function)
+        with surrounded(self._ground.home, owner, self._pins, place):
+            function = _function(self._ground.code.find(order.function), order.function)
             with _followed_streams(self.feed):
-                content = invoke(function, content_of(self._files, order.arguments), self._input)
-        self._outcome = Outcome(payload=payload_of(self._files, content))
+                given = decode(order.arguments.codec, content_of(self._files, order.arguments), self._input)
+                encoded = invoke(function, given)
+                limit = self._ground.limits.result_max_bytes
+                payload = payload_of(self._files, encoded, place="The step's result", limit_bytes=limit)
+        self._outcome = Outcome(payload=payload)
 
     def _place(self, tell: Callable[[Mark], None]) -> Current:
         order = self.order
@@ -71,7 +71,8 @@ class Attempt:
         if ordinal not in self.order.inputs:
             what = f"The result of command {ordinal} did not come with the attempt"
             raise InvalidInput(what, remedy="This is a fault of the platform: please report it")
-        return loads(content_of(self._files, self.order.inputs[ordinal]))
+        payload = self.order.inputs[ordinal]
+        return decode(payload.codec, content_of(self._files, payload))
 
     def _stopped(self, error: BaseException) -> Failure:
         kind = self.gate.reason or "cancelled"

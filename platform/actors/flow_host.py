@@ -19,6 +19,7 @@ from ..wire.calls import Answer, RunOrder
 from . import memory_peak
 from .conductor_door import ConductorDoor, RayDoor
 from .courtesy import settle_in
+from .ground import ROOMY, Ground, Limits
 from .hosted_run import HostedRun
 from .loaded_code import Code
 from .output import ThreadOutput
@@ -30,11 +31,11 @@ KEPT_MAX: Final = 1_000
 class FlowHost:
     """`home` is the platform's home folder on this node; without a door the Conductor is found by its name."""
 
-    def __init__(self, name: str, home: Path | str, door: ConductorDoor | None = None) -> None:
+    def __init__(self, name: str, home: Path | str, door: ConductorDoor | None = None, limits: Limits = ROOMY) -> None:
         settle_in()
-        self._name, self._home = name, Path(home)
+        self._name = name
         self._door = door or RayDoor()
-        self._code = Code(self._home)
+        self._ground = Ground(Path(home), Code(Path(home)), limits)
         self._output = ThreadOutput()
         self._runs: dict[str, HostedRun] = {}
         self._early: OrderedDict[tuple[str, int], list[Answer]] = OrderedDict()
@@ -56,7 +57,7 @@ class FlowHost:
             known.close("another host has this run")
         if len(self._runs) >= RUNS_MAX:
             raise Conflict(f"{self._name} has {RUNS_MAX} runs already", remedy="Give the run to another host")
-        run = HostedRun(order, home=self._home, code=self._code, door=self._door, output=self._output)
+        run = HostedRun(order, self._ground, self._door, self._output)
         self._runs[order.run_id] = run
         for answer in self._early.pop((order.run_id, order.fence), ()):
             run.deliver(answer.ordinal, answer.outcome)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
-from ..artifacts.files import Files
+from ..artifacts.encoded import Encoded
 from ..artifacts.payloads import content_of, payload_of
 from ..errors import InvalidInput, Unavailable
 from ..sdk.conduct import conclude
@@ -21,7 +20,7 @@ from ..sdk.flow import Flow
 from ..sdk.replay import Execution, Wish
 from ..wire.calls import Command, Outcome, Payload, RunEnd, RunOrder
 from .conductor_door import ConductorDoor, until_answered
-from .loaded_code import Code
+from .ground import Ground
 from .output import ThreadOutput
 from .surroundings import Owner, Pins, surrounded
 
@@ -35,10 +34,10 @@ _stack_size = threading.Lock()
 class HostedRun:
     """Lives on the host's loop; `send`, `keep` and `content` are called from its thread."""
 
-    def __init__(self, order: RunOrder, *, home: Path, code: Code, door: ConductorDoor, output: ThreadOutput) -> None:
+    def __init__(self, order: RunOrder, ground: Ground, door: ConductorDoor, output: ThreadOutput) -> None:
         self.order = order
-        self._home, self._code, self._door, self._output = home, code, door, output
-        self._files = Files(home / "artifacts")
+        self._ground, self._door, self._output = ground, door, output
+        self._files = ground.files
         self._loop = asyncio.get_running_loop()
         self._execution = Execution(order.run_id, self, order.record)
         self._line: list[Command] = []
@@ -70,18 +69,19 @@ class HostedRun:
     def send(self, command: Command, wish: Wish) -> None:
         self._loop.call_soon_threadsafe(self._enqueue, command)
 
-    def keep(self, content: bytes) -> Payload:
-        return payload_of(self._files, content)
+    def keep(self, encoded: Encoded) -> Payload:
+        limit = self._ground.limits.result_max_bytes
+        return payload_of(self._files, encoded, limit_bytes=limit)
 
-    def content(self, payload: Payload) -> bytes:
+    def content(self, payload: Payload) -> memoryview:
         return content_of(self._files, payload)
 
     def _run(self) -> None:
         order = self.order
         owner, place = Owner(order.run_id, order.project, order.principal), Current(order.run_id, order.project)
         pins = Pins(order.run_id, self._door, self._loop)
-        log = self._home / "logs" / "runs" / order.run_id / "flow.log"
-        with self._output.to(log), surrounded(self._home, owner, pins, place, self._execution):
+        log = self._ground.log_of(order.run_id, "flow")
+        with self._output.to(log), surrounded(self._ground.home, owner, pins, place, self._execution):
             ended = conclude(self._flow, order.parameters or {}, self._execution)
         if ended is not None:
             outcome, preview = ended
@@ -89,8 +89,8 @@ class HostedRun:
             self._loop.call_soon_threadsafe(self._finish, end)
 
     def _flow(self) -> Flow[Any, Any]:
-        self._code.bind(self.order.code_version, self.order.bundle)
-        found = self._code.find(self.order.function)
+        self._ground.code.bind(self.order.code_version, self.order.bundle)
+        found = self._ground.code.find(self.order.function)
         if not isinstance(found, Flow):
             raise InvalidInput(f"{self.order.function} is no flow", remedy="Put @flow on the function")
         return found

@@ -12,6 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .conductor import ConductorActor
 from .flow_host import FlowHost
+from .ground import limits_of
 from .names import NAMESPACE
 from .ray_nodes import RayNode
 from .wiring import Wiring
@@ -49,11 +50,11 @@ def table_writer(wiring: Wiring) -> Any:
 
 
 def flow_host(wiring: Wiring, host: str) -> Any:
-    return _short_lived(FlowHost, f"host:{host}", host, wiring.home)
+    return _short_lived(FlowHost, f"host:{host}", host, wiring.home, None, limits_of(wiring.settings))
 
 
 def worker(wiring: Wiring, name: str, placed: Any = None) -> Any:
-    return _short_lived(Worker, f"worker:{name}", name, wiring.home, placed=placed)
+    return _short_lived(Worker, f"worker:{name}", name, wiring.home, None, limits_of(wiring.settings), placed=placed)
 
 
 def node_agent(wiring: Wiring, name: str, node: RayNode) -> Any:

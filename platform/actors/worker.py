@@ -26,6 +26,7 @@ from . import memory_peak
 from .attempt import Attempt, stop_message
 from .conductor_door import ConductorDoor, RayDoor, until_answered
 from .courtesy import settle_in
+from .ground import ROOMY, Ground, Limits
 from .loaded_code import Code
 from .output import ProcessOutput
 from .progress_feed import ProgressFeed
@@ -42,12 +43,12 @@ LEAVE_AFTER_S: Final = 0.5
 class Worker:
     """`home` is the platform's home folder on this node; without a door the Conductor is found by its name."""
 
-    def __init__(self, name: str, home: Path | str, door: ConductorDoor | None = None) -> None:
+    def __init__(self, name: str, home: Path | str, door: ConductorDoor | None = None, limits: Limits = ROOMY) -> None:
         settle_in()
-        self._name, self._home = name, Path(home)
+        self._name = name
         self._door = door or RayDoor()
         self._incarnation = str(uuid.uuid4())
-        self._code = Code(self._home)
+        self._ground = Ground(Path(home), Code(Path(home)), limits)
         self._thread = UserThread()
         self._output = ProcessOutput()
         self._jobs: OrderedDict[int, asyncio.Task[Report]] = OrderedDict()
@@ -87,7 +88,7 @@ class Worker:
     async def describe(self) -> dict[str, Any]:
         event, event_us = self._last
         return {
-            "code_version": self._code.version,
+            "code_version": self._ground.code.version,
             "name": self._name,
             "pid": os.getpid(),
             "mailbox": sum(not job.done() for job in self._jobs.values()),
@@ -138,7 +139,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         feed = ProgressFeed(loop, order, self._incarnation, self._tell)
         pins = Pins(order.run_id, self._door, loop)
-        attempt = Attempt(order, home=self._home, code=self._code, pins=pins, feed=feed)
+        attempt = Attempt(order, self._ground, pins, feed)
         job = self._running[order.fence] = _Job(attempt, loop)
         started_us = _now_us()
         timers = [loop.call_later(SAY_RUNNING_AFTER_S, feed.say_running)]

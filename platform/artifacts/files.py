@@ -7,19 +7,28 @@ artifact too: JSON that maps relative paths to (digest, executable).
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import fcntl
+import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 import msgspec
 
 from ..errors import InvalidInput, NotFound
+from .encoded import Part
+from .hashing import Hashing
 
 CHUNK_BYTES: Final = 1 << 20
+SLICE_BYTES: Final = 1 << 23
+HELD_AHEAD_MAX: Final = 1 << 20  # pieces that may wait to be hashed: views of memory that is there anyway
+MADE_AHEAD_MAX: Final = 8  # and of memory that was made for them
+DRAFT: Final = ".draft-"
+LOCK: Final = ".lock"
 
 
 class TreeFile(msgspec.Struct, frozen=True, array_like=True):
@@ -53,6 +62,27 @@ class Files:
 
     def put_stream(self, chunks: Iterable[bytes]) -> str:
         return self._put(iter(chunks))
+
+    def put_parts(self, parts: Iterable[Part]) -> tuple[str, int]:
+        """The digest and the size of what the parts make together. Large views are written from where they lie."""
+        hashing = Hashing(ahead_max=HELD_AHEAD_MAX if isinstance(parts, Sequence) else MADE_AHEAD_MAX)
+        size_bytes = 0
+        with self._drafted(hashing) as sink:
+            for part in parts:
+                view = memoryview(part).cast("B")
+                size_bytes += view.nbytes
+                for start in range(0, view.nbytes, SLICE_BYTES):
+                    piece = view[start : start + SLICE_BYTES]
+                    hashing.update(piece)
+                    _write(sink, piece)
+        return hashing.digest(), size_bytes
+
+    def mapped(self, digest: str) -> memoryview:
+        """The content, mapped: pages are read when they are touched. Writing to it changes this view only."""
+        with self.path(digest).open("rb") as source:
+            if not os.fstat(source.fileno()).st_size:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_COPY))
 
     def put_tree(self, folder: Path, names: Iterable[str] | None = None) -> str:
         """The digest of a tree artifact with the named files of `folder`, or with all of them."""
@@ -96,23 +126,38 @@ class Files:
         return self.root / digest[:2] / digest
 
     def _put(self, chunks: Iterator[bytes]) -> str:
+        return self.put_parts(chunks)[0]
+
+    @contextlib.contextmanager
+    def _drafted(self, hashing: Hashing) -> Iterator[int]:
+        """A file to write to, durable under the digest of its content once the block has ended well."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        sha = hashlib.sha256()
-        handle, draft = tempfile.mkstemp(prefix=".draft-", dir=self.root)
+        handle, draft = tempfile.mkstemp(prefix=DRAFT, dir=self.root)
         try:
-            with os.fdopen(handle, "wb") as sink:
-                for chunk in chunks:
-                    sha.update(chunk)
-                    sink.write(chunk)
-                sink.flush()
-                os.fsync(sink.fileno())
-            place = self._place(sha.hexdigest())
-            place.parent.mkdir(exist_ok=True)
-            os.replace(draft, place)
+            try:
+                yield handle
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            place = self._place(hashing.digest())
+            if not place.parent.is_dir():
+                place.parent.mkdir(exist_ok=True)
+                _sync_folder(self.root)
+            with self.kept_still():
+                os.replace(draft, place)
+            _sync_folder(place.parent)
         except BaseException:
             Path(draft).unlink(missing_ok=True)
             raise
-        return sha.hexdigest()
+        finally:
+            hashing.close()
+
+    @contextlib.contextmanager
+    def kept_still(self, *, alone: bool = False) -> Iterator[None]:
+        """Keeps the collection off what is being put; the collection asks to be `alone`, and waits for that."""
+        with (self.root / LOCK).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            yield
 
 
 def _require_portable(name: str) -> None:
@@ -122,6 +167,20 @@ def _require_portable(name: str) -> None:
         raise InvalidInput(f"The tree names {name!r}, which is no file inside its folder", remedy="Pack it again.")
     if not name.isascii() and name != name.encode("utf-8", "replace").decode():
         raise InvalidInput(f"The file name {name!r} is not UTF-8", remedy="Rename the file.")
+
+
+def _write(sink: int, piece: memoryview) -> None:
+    while piece:
+        piece = piece[os.write(sink, piece) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a name in the folder as durable as what it names."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _chunks(source: BinaryIO) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from ..wire.types import JSON, Failure
 from .context import Current, execution, model_pins, position
 from .failure import failure_of
 from .replay import Closed, CodeMismatch, Execution, mismatch_failure
-from .serialise import dumps
+from .serialise import encode
 
 if TYPE_CHECKING:
     from .flow import Flow
@@ -50,8 +50,7 @@ def conclude(
         except InvalidInput as error:
             return Outcome(failure=Failure(kind="bad_parameters", message=str(error))), None
         value = conduct(flow, arguments, running)
-        content = dumps(value, place="the flow's result").content
-        ended = Outcome(payload=running.keep(content)), preview(value)
+        ended = Outcome(payload=running.keep(encode(value, place="the flow's result"))), preview(value)
     except Closed:
         return None
     except CodeMismatch as mismatch:

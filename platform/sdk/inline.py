@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..artifacts.encoded import Encoded
 from ..errors import NotFound, did_you_mean
 from ..wire.calls import (
     Command,
@@ -30,6 +31,7 @@ from .context import Current
 from .failure import failure_of
 from .invoke import invoke
 from .replay import Closed, CodeMismatch, Execution, Wish
+from .serialise import decode
 
 if TYPE_CHECKING:
     from .flow import Flow
@@ -60,11 +62,12 @@ class Inline:
         self._outcomes[command.ordinal] = outcome
         self.execution.deliver(command.ordinal, outcome)
 
-    def keep(self, content: bytes) -> Payload:
-        return Payload(inline=content, size_bytes=len(content))
+    def keep(self, encoded: Encoded) -> Payload:
+        content = encoded.content
+        return Payload(codec=encoded.codec, inline=content, size_bytes=len(content))
 
-    def content(self, payload: Payload) -> bytes:
-        return payload.inline or b""
+    def content(self, payload: Payload) -> memoryview:
+        return memoryview(bytearray(payload.inline or b""))
 
     def pin(self, name: str) -> PinnedModel:
         if name not in self._models:
@@ -109,8 +112,8 @@ class Inline:
             place = Current(RUN_ID, self._project, command.name, f"{RUN_ID}/{command.ordinal}", attempt, attempt)
             try:
                 with within(None, place, self.pin):
-                    content = invoke(function, self.content(call.arguments), self.execution.result_of)
-                return Outcome(payload=self.keep(content))
+                    given = decode(call.arguments.codec, self.content(call.arguments), self.execution.result_of)
+                    return Outcome(payload=self.keep(invoke(function, given)))
             except (KeyboardInterrupt, Closed, CodeMismatch):
                 raise
             except BaseException as error:

@@ -1,14 +1,15 @@
-"""Calling a step's function with arguments that came as bytes, and sending back what it returns."""
+"""Calling a step's function with arguments that came from its flow, and keeping what it returns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from .serialise import dumps, loads
+from ..artifacts.encoded import Encoded
+from .serialise import encode
 
 
-def invoke(function: Callable[..., Any], arguments: bytes, resolve: Callable[[int], object]) -> bytes:
-    """The pickled result. Whatever the function raises passes through; a result that cannot be sent is InvalidInput."""
-    args, kwargs = loads(arguments, resolve)
-    return dumps(function(*args, **kwargs), place="The step's result").content
+def invoke(function: Callable[..., Any], arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Encoded:
+    """The encoded result. Whatever the function raises passes through; a result that cannot be sent is InvalidInput."""
+    args, kwargs = arguments
+    return encode(function(*args, **kwargs), place="The step's result")

@@ -18,14 +18,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import msgspec
-
+from ..artifacts.encoded import Encoded
 from ..errors import HeadwaterError, InvalidInput
 from ..wire.calls import Call, Command, NowCall, Outcome, Payload, Recorded, StepCall
 from ..wire.types import Failure
 from .failure import StepFailed
 from .future import Future
-from .serialise import dumps, loads
+from .serialise import decode, dumps
 
 
 class CodeMismatch(BaseException):
@@ -58,8 +57,8 @@ class Engine(Protocol):
         """Takes a new command; its outcome comes back through `Execution.deliver`, at once or later."""
         ...
 
-    def keep(self, content: bytes) -> Payload: ...
-    def content(self, payload: Payload) -> bytes: ...
+    def keep(self, encoded: Encoded) -> Payload: ...
+    def content(self, payload: Payload) -> memoryview: ...
 
 
 class Execution:
@@ -94,9 +93,9 @@ class Execution:
         ordinal = self.issue(wish)
         return Future(self, ordinal, self._issued[ordinal].key)
 
-    def keep(self, content: bytes) -> Payload:
+    def keep(self, encoded: Encoded) -> Payload:
         self._check()
-        return self._engine.keep(content)
+        return self._engine.keep(encoded)
 
     def result(self, ordinal: int, limit_s: float | None = None) -> Any:
         """The value that command `ordinal` gave, a fresh copy at each call."""
@@ -139,7 +138,7 @@ class Execution:
         if isinstance(value, Future):
             return value.result()
         dumped = dumps(value, place="the flow's result", execution=self)
-        return loads(dumped.content, self.result) if dumped.needs else value
+        return decode(dumped.codec, memoryview(bytearray(dumped.content)), self.result) if dumped.needs else value
 
     @property
     def mismatch(self) -> CodeMismatch | None:
@@ -165,8 +164,7 @@ class Execution:
     # Below: how it is done.
 
     def _value(self, payload: Payload) -> Any:
-        content = self._engine.content(payload)
-        return msgspec.json.decode(content) if payload.codec == "json" else loads(content)
+        return decode(payload.codec, self._engine.content(payload))
 
     def _check(self) -> None:
         if self._closed:

@@ -1,52 +1,106 @@
-"""Values in transit: pickle protocol 5, in which a future stands as the ordinal of the step that will give it."""
+"""Values in transit: as their artifact codec writes them, otherwise pickle protocol 5 with large buffers beside it.
+
+In a pickle a future stands as the ordinal of the step that will give it.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
+from ..artifacts import codec as codecs
+from ..artifacts.encoded import Encoded
+from ..artifacts.frames import framed, unframed
 from ..errors import HeadwaterError, InvalidInput
+from ..wire.types import JSON
 from .future import Future, execution_of, ordinal_of
 
 PATH_MAX: Final = 30
 CHILDREN_MAX: Final = 1_000
+BESIDE_BYTES: Final = 1 << 14  # a smaller buffer stays in the pickle
+PREVIEW_MAX_BYTES: Final = 1 << 12
 REMEDY: Final = "Pass what it is made from: open files, locks, connections and lambdas stay in the step"
 
 
-@dataclass(frozen=True, slots=True)
-class Dumped:
-    """`needs` are the ordinals of the futures inside, each once, in order."""
-
-    content: bytes
-    needs: tuple[int, ...] = ()
+def encode(value: object, *, place: str) -> Encoded:
+    """`value` as the platform keeps it. Raises InvalidInput naming the path from `place` to what cannot be sent."""
+    encoded = codecs.encode(value)
+    return encoded if encoded is not None else _described(value, dumps(value, place=place))
 
 
-def dumps(value: object, *, place: str, execution: object = None) -> Dumped:
-    """`value` as bytes. Raises InvalidInput naming the path from `place` to what cannot be sent."""
+def dumps(value: object, *, place: str, execution: object = None) -> Encoded:
+    """`value` pickled, with the futures of `execution` inside as what it `needs`; raises as `encode` does."""
     buffer = io.BytesIO()
     pickler = _Pickler(buffer, execution)
     try:
         pickler.dump(value)
+        encoded = framed(buffer.getvalue(), pickler.buffers)
     except HeadwaterError:
         raise
     except Exception as error:
         raise InvalidInput(_blame(value, place, error, execution), remedy=REMEDY) from None
-    return Dumped(buffer.getvalue(), tuple(sorted(pickler.needs)))
+    needs = tuple(sorted(pickler.needs))
+    return dataclasses.replace(encoded, needs=needs)
 
 
-def loads(content: bytes, resolve: Callable[[int], object] | None = None) -> Any:
-    """The value, with `resolve(ordinal)` in the place of each future."""
+def decode(codec: str, content: memoryview, resolve: Callable[[int], object] | None = None) -> Any:
+    """The value, with `resolve(ordinal)` in the place of each future. Arrays and tables use `content` in place."""
+    match codec:
+        case "pickle":
+            return loads(content, resolve)
+        case "frames":
+            stream, buffers = unframed(content)
+            return _Unpickler(io.BytesIO(stream), resolve, buffers).load()
+        case "json":
+            return msgspec.json.decode(content)
+    return codecs.decode(codec, content)
+
+
+def loads(content: bytes | memoryview, resolve: Callable[[int], object] | None = None) -> Any:
+    """The value of a pickle without frames."""
     return _Unpickler(io.BytesIO(content), resolve).load()
+
+
+def preview(value: object) -> JSON:
+    """`value` as JSON if it has that form and is small, otherwise None."""
+    try:
+        encoded = msgspec.json.encode(value)
+        return msgspec.json.decode(encoded) if len(encoded) <= PREVIEW_MAX_BYTES else None
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None
+
+
+def _described(value: object, encoded: Encoded) -> Encoded:
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    about: dict[str, JSON] = {"type": name}
+    if encoded.size_bytes <= PREVIEW_MAX_BYTES and (seen := preview(value)) is not None:
+        about["value"] = seen
+    return dataclasses.replace(encoded, about=about)
 
 
 class _Pickler(pickle.Pickler):
     def __init__(self, buffer: io.BytesIO, execution: object) -> None:
-        super().__init__(buffer, protocol=5)
+        super().__init__(buffer, protocol=5, buffer_callback=self._stays)
+        self.buffers: list[memoryview] = []
         self.needs: set[int] = set()
         self._execution = execution
+
+    def _stays(self, buffer: pickle.PickleBuffer) -> bool:
+        """Whether the buffer is written into the pickle."""
+        try:
+            view = buffer.raw()
+        except BufferError:  # not contiguous
+            return True
+        if view.nbytes >= BESIDE_BYTES:
+            self.buffers.append(view)
+            return False
+        return True
 
     def persistent_id(self, item: object) -> int | None:
         if type(item) is not Future:
@@ -58,8 +112,10 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, buffer: io.BytesIO, resolve: Callable[[int], object] | None) -> None:
-        super().__init__(buffer)
+    def __init__(
+        self, stream: io.BytesIO, resolve: Callable[[int], object] | None, buffers: list[memoryview] | None = None
+    ) -> None:
+        super().__init__(stream, buffers=buffers)
         self._resolve = resolve
 
     def persistent_load(self, key: Any) -> object:

@@ -98,7 +98,7 @@ class Step(Generic[P, R]):
         asks = self.asks
         call = StepCall(
             function=self.reference,
-            arguments=running.keep(dumped.content),
+            arguments=running.keep(dumped),
             needs=dumped.needs,
             demand=asks.demand,
             priority=asks.priority,

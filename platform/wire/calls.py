@@ -21,13 +21,15 @@ Effect = Literal["retry", "once"]
 class Payload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A value in transit: its bytes inline (at most 64 KiB), or the digest of an artifact that holds them.
 
-    `codec` is `pickle` (protocol 5, with persistent ids for futures) or `json`.
+    `codec` is `pickle` (protocol 5, with persistent ids for futures), `frames` (the same with its buffers beside it),
+    `json`, or that of an artifact codec. `about` says what the value is to those who do not read it.
     """
 
     codec: str = "pickle"
     inline: bytes | None = None
     digest: str | None = None
     size_bytes: int = 0
+    about: JSON = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

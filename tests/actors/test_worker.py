@@ -63,7 +63,9 @@ def tells():
         current().progress(done, 1000, note="on its way")
 
 @step
-def large(): return b"x" * 100_000
+def large():
+    import random
+    return random.Random(1).randbytes(100_000)
 
 @step
 def unsendable(): return {"deep": [lambda: 0]}

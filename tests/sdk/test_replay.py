@@ -4,6 +4,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from headwater.artifacts.encoded import Encoded
 from headwater.sdk import StepFailed, first, flow, now, step
 from headwater.sdk.conduct import conclude, within
 from headwater.sdk.context import Current
@@ -34,11 +35,11 @@ class Recorder:
         self.sent.append(command)
         self.asked.release()
 
-    def keep(self, content: bytes) -> Payload:
-        return Payload(inline=content)
+    def keep(self, encoded: Encoded) -> Payload:
+        return Payload(codec=encoded.codec, inline=encoded.content)
 
-    def content(self, payload: Payload) -> bytes:
-        return payload.inline or b""
+    def content(self, payload: Payload) -> memoryview:
+        return memoryview(bytearray(payload.inline or b""))
 
 
 def good(value: object) -> Outcome:
