@@ -65,6 +65,8 @@ class Ray(Section):
 class Store(Section):
     url: str
     lock_within_s: Seconds
+    silent_within_s: Seconds
+    reach_within_s: Seconds
 
 
 class Data(Section):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from scenes.postgres import Server
+
     from headwater.local.broker import Broker
     from headwater.local.ray_head import RayHead
 
@@ -46,6 +48,18 @@ def ray_head() -> Iterator[RayHead]:
     yield one
     one.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A running PostgreSQL; a test asks it for a database. Where none is installed, the test says so and is skipped."""
+    from scenes.postgres import ABSENT, Server
+
+    if ABSENT:
+        pytest.skip(ABSENT)
+    one = Server()
+    yield one
+    one.remove()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

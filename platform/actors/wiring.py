@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from ..config import Settings
 from ..store.engine import open_engine
+from ..store.postgres import Waits
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +29,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.home)
 
     def engine(self, *, read_only: bool = False) -> sa.Engine:
-        return open_engine(self.store_url, read_only=read_only)
+        return open_engine(self.store_url, read_only=read_only, waits=Waits.of(self.settings.store))
 
     def secret(self) -> bytes:
         """The platform's own secret, from which attempts' tokens are made."""

@@ -21,6 +21,7 @@ from ..actors.wiring import Wiring
 from ..config import Settings
 from ..errors import Unavailable
 from ..store.engine import create, sqlite_url
+from ..store.postgres import Waits
 from ..wire.ids import RANDOM_BYTES, uuid7
 from ..wire.topics import TOPICS
 from .broker import Broker
@@ -113,7 +114,8 @@ class Supervisor:
         return self.settings.store.url or sqlite_url(self.home.folder / "store.db")
 
     def _make_store(self) -> None:
-        create(self.store_url, store_epoch=uuid7(time.time_ns() // 1_000, os.urandom(RANDOM_BYTES)))
+        epoch = uuid7(time.time_ns() // 1_000, os.urandom(RANDOM_BYTES))
+        create(self.store_url, store_epoch=epoch, waits=Waits.of(self.settings.store))
 
     def _start_broker(self) -> None:
         kafka = self.settings.kafka

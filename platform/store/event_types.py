@@ -11,6 +11,7 @@ from ..wire import api
 from ..wire.manifest import TriggerSpec
 from ..wire.topics import RUN_COMMANDS
 from ..wire.types import EventPublished
+from .engine import reached
 from .schema import FLOWS, INBOX, LOG, LOG_HEAD
 
 TYPES_MAX: Final = 1_000
@@ -26,7 +27,7 @@ class _Triggers(msgspec.Struct):
 
 def event_types(engine: sa.Engine) -> list[api.EventType]:
     """By type, at most 1,000; commands are not among them. Of what flows publish, the newest part of the log counts."""
-    with engine.connect() as connection, connection.begin():
+    with reached(engine) as connection, connection.begin():
         found = {kind.type: kind for kind in _received(connection)}
         for kind in _published(connection):
             found[kind.type] = _merged(found.get(kind.type), kind)

@@ -18,6 +18,7 @@ from ..errors import InvalidInput, did_you_mean
 from ..wire import api
 from ..wire.types import Entry
 from . import views
+from .engine import reached
 from .event_types import event_types
 from .reader import entry_of
 from .rows import codecs
@@ -103,7 +104,7 @@ class Queries:
         self._codecs = codecs()
 
     def head(self) -> Head:
-        with self._engine.connect() as connection:
+        with reached(self._engine) as connection:
             row = connection.execute(sa.select(LOG_HEAD.c.store_epoch, LOG_HEAD.c.position)).one()
         return Head(row.store_epoch, row.position)
 
@@ -115,7 +116,7 @@ class Queries:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many runs and steps are in each state that has not ended, and how many dead letters there are."""
-        with self._engine.connect() as connection, connection.begin():
+        with reached(self._engine) as connection, connection.begin():
             counted = {table.name: _by_state(connection, table, states) for table, states in _LIVE.items()}
             letters = connection.execute(sa.select(sa.func.count()).select_from(DEAD_LETTERS)).scalar_one()
             return {**counted, "dead_letters": {"": int(letters)}}
@@ -157,7 +158,7 @@ class Queries:
 
     def run(self, run_id: str) -> api.RunDetail | None:
         """The run with its steps, their attempts and the models it registered, as of one moment."""
-        with self._engine.connect() as connection, connection.begin():
+        with reached(self._engine) as connection, connection.begin():
             head = connection.execute(sa.select(LOG_HEAD)).one()
             found = self._structs(connection, RUNS, RUNS.c.id == run_id)
             if not found:
@@ -188,7 +189,7 @@ class Queries:
         return self._listing(TABLE_HEADS, views.table_view, after=after, limit=limit)
 
     def table(self, name: str) -> api.TableView | None:
-        with self._engine.connect() as connection:
+        with reached(self._engine) as connection:
             found = self._structs(connection, TABLE_HEADS, TABLE_HEADS.c.name == name)
         return views.table_view(found[0]) if found else None
 
@@ -199,7 +200,7 @@ class Queries:
 
     def quota(self) -> api.QuotaView | None:
         """The newest tree, what each project holds, and why steps wait; None before the first tree."""
-        with self._engine.connect() as connection, connection.begin():
+        with reached(self._engine) as connection, connection.begin():
             trees = self._structs(connection, QUOTA_TREES, order=QUOTA_TREES.c.version.desc(), limit=1)
             leases = self._structs(connection, LEASES, LEASES.c.state == LeaseState.HELD)
             waiting = self._structs(connection, STEPS, STEPS.c.state == StepState.WAITING, limit=WAITING_MAX)
@@ -216,7 +217,7 @@ class Queries:
         )
 
     def dead_letter(self, letter_id: str) -> api.DeadLetterDetail | None:
-        with self._engine.connect() as connection:
+        with reached(self._engine) as connection:
             found = self._structs(connection, DEAD_LETTERS, DEAD_LETTERS.c.id == letter_id)
         return views.dead_letter_detail(found[0]) if found else None
 
@@ -225,7 +226,7 @@ class Queries:
     def _listing(self, table: sa.Table, view: Callable[[Any], T], *, after: str | None, limit: int) -> api.Page[T]:
         keys = list(table.primary_key.columns)
         where = [] if after is None else [sa.tuple_(*keys) > sa.tuple_(*map(sa.literal, _key(after, table)))]
-        with self._engine.connect() as connection:
+        with reached(self._engine) as connection:
             found = self._structs(connection, table, *where, limit=limit + 1)
         names = [column.name for column in keys]
         return _page(found, limit, view, lambda row: tuple(getattr(row, name) for name in names))
@@ -244,11 +245,11 @@ class Queries:
         return [codec.struct_of(row) for row in connection.execute(statement)]
 
     def _all(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        with self._engine.connect() as connection:
+        with reached(self._engine) as connection:
             return connection.execute(statement).all()
 
     def _first(self, statement: sa.Select[Any]) -> sa.Row[Any] | None:
-        with self._engine.connect() as connection:
+        with reached(self._engine) as connection:
             return connection.execute(statement).first()
 
 

@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from ..wire.types import Entry, decode_body
+from .engine import reached
 from .rows import RowCodec, codecs
 from .schema import LOG, LOG_HEAD, METADATA
 
@@ -56,11 +57,11 @@ class Reader:
 
     @contextmanager
     def picture(self) -> Iterator[Picture]:
-        with self._engine.connect() as connection, connection.begin():
+        with reached(self._engine) as connection, connection.begin():
             yield Picture(connection, self._codecs)
 
     def position(self) -> int:
-        with self._engine.connect() as connection:
+        with reached(self._engine) as connection:
             return int(connection.execute(sa.select(LOG_HEAD.c.position)).scalar_one())
 
     def entries(self, after: int, *, upto: int | None = None, limit: int = PAGE_MAX) -> list[Entry]:
@@ -68,7 +69,7 @@ class Reader:
         statement = sa.select(LOG).where(LOG.c.position > after).order_by(LOG.c.position).limit(limit)
         if upto is not None:
             statement = statement.where(LOG.c.position <= upto)
-        with self._engine.connect() as connection:
+        with reached(self._engine) as connection:
             rows = connection.execute(statement).all()
         return [entry for row in rows if (entry := entry_of(row)) is not None]
 

@@ -18,6 +18,8 @@ from ..wire import calls
 
 OWNERS: Final = ("conductor", "scheduler", "gpu_pool", "registry", "table_writer")
 METADATA: Final = sa.MetaData()
+TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""Sorted by its bytes on either database: pages go on by key, and a locale would order ids otherwise."""
 
 _PACKED: Final = (calls.Payload, calls.Outcome, calls.Command)
 
@@ -54,7 +56,7 @@ def _type_of(kind: Any) -> sa.types.TypeEngine[Any]:
         return Packed()
     plain = kind is str or (isinstance(kind, type) and issubclass(kind, enum.StrEnum))
     if plain or typing.get_origin(kind) is typing.Literal:
-        return sa.Text()
+        return TEXT
     return JsonText()
 
 
@@ -68,7 +70,7 @@ LOG_HEAD: Final = sa.Table(
     "log_head",
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("store_epoch", sa.Text, nullable=False),
+    sa.Column("store_epoch", TEXT, nullable=False),
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("clean", sa.Integer, nullable=False),
     *(sa.Column(f"{owner}_epoch", sa.BigInteger, nullable=False) for owner in OWNERS),
@@ -79,15 +81,15 @@ LOG: Final = sa.Table(
     "log",
     METADATA,
     sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("run_id", sa.Text),
+    sa.Column("run_id", TEXT),
     sa.Column("seq", sa.BigInteger),
-    sa.Column("type", sa.Text, nullable=False),
-    sa.Column("subject", sa.Text, nullable=False),
-    sa.Column("project", sa.Text, nullable=False),
-    sa.Column("principal", sa.Text, nullable=False),
-    sa.Column("causation", sa.Text),
+    sa.Column("type", TEXT, nullable=False),
+    sa.Column("subject", TEXT, nullable=False),
+    sa.Column("project", TEXT, nullable=False),
+    sa.Column("principal", TEXT, nullable=False),
+    sa.Column("causation", TEXT),
     sa.Column("time_us", sa.BigInteger, nullable=False),
-    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("body", TEXT, nullable=False),
     sa.Index("log_by_run", "run_id", "seq", unique=True),
     sa.Index("log_by_causation", "causation"),
     sa.Index("log_by_project", "project", "position"),

@@ -8,20 +8,18 @@ written. An error of the database leaves in doubt whether the commit landed; `la
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from ..errors import HeadwaterError
+from ..errors import HeadwaterError, Unavailable
 from ..wire.types import Entry, Said, encode_body, type_of
-from .engine import sqlite_path
 from .rows import RowCodec, codecs
-from .schema import LOG, LOG_HEAD, METADATA
+from .schema import LOG_HEAD
+from .session import Session, Transaction
+from .statements import Statements
 
 Changes = Mapping[str, Mapping[Any, msgspec.Struct | None]]
 Guard = Callable[[sa.Connection], str]
@@ -49,26 +47,26 @@ class Objected(HeadwaterError):
 
 
 class Writer:
-    """Commits for one owner. Blocking, for one thread; `lock` is a file that all writers of a SQLite store share."""
+    """Commits for one owner. Blocking, for one thread; it keeps its connection until `close`."""
 
     def __init__(self, engine: sa.Engine, owner: str) -> None:
-        self._engine, self._owner = engine, owner
+        self._owner = owner
+        self._session = Session(engine)
+        self._sql = Statements(engine.dialect)
+        self._take_head = self._sql.take_head(owner)
         self._codecs: Mapping[str, RowCodec[Any]] = codecs()
-        self._upserts: dict[str, str] = {}
-        self._deletes: dict[str, str] = {}
-        self._epoch_column, self._commits_column = f"{owner}_epoch", f"{owner}_commits"
-        self._mark = "?" if engine.dialect.paramstyle == "qmark" else "%s"
-        self._insert_log = self._insert(LOG)
-        self._lock = _lock_file(engine)
+        self._epoch_column, self._commits_column = LOG_HEAD.c[f"{owner}_epoch"], LOG_HEAD.c[f"{owner}_commits"]
         self.epoch = 0
         self.commits = 0
 
     def take_epoch(self) -> int:
-        """This owner's new epoch. It waits for a commit in flight; whoever held the old one is fenced."""
-        epoch, commits = LOG_HEAD.c[self._epoch_column], LOG_HEAD.c[self._commits_column]
-        statement = sa.update(LOG_HEAD).values({epoch: epoch + 1}).returning(epoch, commits)
-        with self._locked(), self._engine.begin() as connection:
-            self.epoch, self.commits = connection.execute(statement).one()
+        """This owner's new epoch. It waits for a commit in flight; whoever held the old one is fenced.
+
+        Raises Unavailable where the database does not answer.
+        """
+        row = self._raise_epoch(sa.true())
+        assert row is not None
+        self.epoch, self.commits = row
         return self.epoch
 
     def commit(self, changes: Changes, said: Sequence[Said] = (), guards: Sequence[Guard] = ()) -> list[Entry]:
@@ -77,18 +75,21 @@ class Writer:
         Raises Fenced, Objected or Unwritable (nothing was written), or CommitFailed (in doubt: ask `landed`).
         """
         try:
-            with self._locked(), self._engine.begin() as connection:
-                position = self._take_head(connection, len(said))
+            with self._session.transaction() as work:
+                head = work.first(self._take_head, (len(said), self.epoch))
+                if head is None:
+                    raise self._fenced()
                 for index, guard in enumerate(guards):
-                    if reason := guard(connection):
+                    if reason := guard(work.connection):
                         raise Objected(index, reason)
-                entries = _entries(said, position - len(said))
-                self._write(connection, changes)
-                self._append(connection, entries)
-        except sa.exc.SQLAlchemyError as error:
-            raise CommitFailed(f"The database did not take the transaction: {error}") from error
-        except (TypeError, ValueError, OverflowError) as error:
+                entries = _entries(said, head[0] - len(said))
+                self._write(work, changes)
+                if entries:
+                    work.many(self._sql.insert_log, [_log_row(entry) for entry in entries])
+        except self._session.data_errors as error:
             raise Unwritable(f"What was to be written cannot be encoded: {error}") from error
+        except self._session.errors as error:
+            raise CommitFailed(f"The database did not take the transaction: {error}") from error
         self.commits += 1
         return entries
 
@@ -96,83 +97,41 @@ class Writer:
         """Whether the transaction in doubt is there. Raises the epoch first, which shuts it out if it is not.
 
         Only its own epoch: one that was taken over learns that it is fenced, and leaves the new owner alone.
+        Raises Unavailable where the database does not answer.
         """
-        epoch, commits = LOG_HEAD.c[self._epoch_column], LOG_HEAD.c[self._commits_column]
-        mine = sa.update(LOG_HEAD).where(epoch == self.epoch).values({epoch: epoch + 1}).returning(epoch, commits)
         before = self.commits
-        with self._locked(), self._engine.begin() as connection:
-            row = connection.execute(mine).first()
+        row = self._raise_epoch(self._epoch_column == self.epoch)
         if row is None:
             raise self._fenced()
         self.epoch, self.commits = row
         return self.commits > before
 
+    def close(self) -> None:
+        self._session.close()
+
+    def _raise_epoch(self, where: sa.ColumnElement[bool]) -> tuple[int, int] | None:
+        epoch, commits = self._epoch_column, self._commits_column
+        statement = sa.update(LOG_HEAD).where(where).values({epoch: epoch + 1}).returning(epoch, commits)
+        try:
+            with self._session.transaction() as work:
+                row = work.connection.execute(statement).first()
+        except self._session.errors as error:
+            remedy = "Check that it runs, and its disk."
+            raise Unavailable(f"The database does not let the {self._owner} in: {error}", remedy=remedy) from error
+        return None if row is None else (row[0], row[1])
+
     def _fenced(self) -> Fenced:
         return Fenced(f"The {self._owner} of epoch {self.epoch} was taken over", remedy="This process ends itself.")
 
-    def _take_head(self, connection: sa.Connection, count: int) -> int:
-        sql = (
-            f"UPDATE log_head SET position = position + {self._mark}, "
-            f"{self._commits_column} = {self._commits_column} + 1 "
-            f"WHERE {self._epoch_column} = {self._mark} RETURNING position"
-        )
-        row = connection.exec_driver_sql(sql, (count, self.epoch)).first()
-        if row is None:
-            raise self._fenced()
-        return int(row[0])
-
-    def _write(self, connection: sa.Connection, changes: Changes) -> None:
+    def _write(self, work: Transaction, changes: Changes) -> None:
         for table, rows in changes.items():
             codec = self._codecs[table]
             kept = [codec.values(row) for row in rows.values() if row is not None]
             gone = [key if isinstance(key, tuple) else (key,) for key, row in rows.items() if row is None]
             if kept:
-                connection.exec_driver_sql(self._upsert(table), kept)
+                work.many(self._sql.upsert(table), kept)
             if gone:
-                connection.exec_driver_sql(self._delete(table), gone)
-
-    def _append(self, connection: sa.Connection, entries: list[Entry]) -> None:
-        if entries:
-            connection.exec_driver_sql(self._insert_log, [_log_row(entry) for entry in entries])
-
-    def _insert(self, table: sa.Table) -> str:
-        quote = self._engine.dialect.identifier_preparer.quote
-        columns = ", ".join(quote(column.name) for column in table.columns)
-        marks = ", ".join([self._mark] * len(table.columns))
-        return f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({marks})"
-
-    def _upsert(self, name: str) -> str:
-        if name not in self._upserts:
-            table, quote = METADATA.tables[name], self._engine.dialect.identifier_preparer.quote
-            keys = ", ".join(quote(column.name) for column in table.primary_key)
-            rest = [quote(column.name) for column in table.columns if not column.primary_key]
-            sets = ", ".join(f"{column} = excluded.{column}" for column in rest)
-            action = f"DO UPDATE SET {sets}" if sets else "DO NOTHING"
-            self._upserts[name] = f"{self._insert(table)} ON CONFLICT ({keys}) {action}"
-        return self._upserts[name]
-
-    def _delete(self, name: str) -> str:
-        if name not in self._deletes:
-            table, quote = METADATA.tables[name], self._engine.dialect.identifier_preparer.quote
-            keys = " AND ".join(f"{quote(column.name)} = {self._mark}" for column in table.primary_key)
-            self._deletes[name] = f"DELETE FROM {quote(name)} WHERE {keys}"
-        return self._deletes[name]
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        if self._lock is None:
-            yield
-            return
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-
-
-def _lock_file(engine: sa.Engine) -> int | None:
-    path = sqlite_path(str(engine.url))
-    return None if path is None else os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                work.many(self._sql.delete(table), gone)
 
 
 def _entries(said: Sequence[Said], before: int) -> list[Entry]:

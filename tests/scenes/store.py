@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from headwater.core import inventory, records
 from headwater.store import engine
 from headwater.store.rows import codecs
-from headwater.store.schema import LOG, LOG_HEAD, METADATA
+from headwater.store.schema import LOG, LOG_HEAD
+from headwater.store.statements import Statements
 from headwater.wire import types
 from headwater.wire.calls import Payload
 from headwater.wire.types import Entry
@@ -27,8 +28,8 @@ def run_id(number: int) -> str:
 class Story:
     """A store file, and the few ways in which a test adds to it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.url = engine.sqlite_url(folder / "store.db")
+    def __init__(self, folder: Path, *, url: str = "") -> None:
+        self.url = url or engine.sqlite_url(folder / "store.db")
         engine.create(self.url, store_epoch=EPOCH)
         self._engine = engine.open_engine(self.url)
         self._seqs: dict[str, int] = {}
@@ -38,11 +39,9 @@ class Story:
         return engine.open_engine(self.url, read_only=True)
 
     def put(self, table: str, row: msgspec.Struct) -> None:
-        source = METADATA.tables[table]
-        names = [column.name for column in source.columns]
-        values = dict(zip(names, codecs()[table].values(row), strict=True))
+        upsert = Statements(self._engine.dialect).upsert(table)
         with self._engine.begin() as connection:
-            connection.execute(source.insert().prefix_with("OR REPLACE"), values)
+            connection.exec_driver_sql(upsert, codecs()[table].values(row))
 
     def say(self, body: types.AnyBody, *, run: str | None = None, project: str = "eta", **more: Any) -> Entry:
         """Adds one entry to the log, as one commit."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,7 +12,6 @@ import sqlalchemy as sa
 from headwater.core.inventory import DeviceRow, Node, QuotaTree
 from headwater.core.records import Lease, LeaseState, Step, StepState
 from headwater.core.turn import GrantGuard
-from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.guards import grant_guard
 from headwater.store.writer import CommitFailed, Objected, Writer
 from headwater.wire.calls import Payload
@@ -61,12 +59,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    url = sqlite_url(tmp_path / "store.db")
-    create(url, store_epoch="one")
-    engine = open_engine(url)
-    yield Desk(engine)
-    engine.dispose()
+def desk(engine: sa.Engine) -> Desk:
+    return Desk(engine)
 
 
 def test_a_grant_that_agrees_with_the_rows_passes(desk: Desk) -> None:

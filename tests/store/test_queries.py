@@ -16,8 +16,8 @@ RUN = run_id(1)
 
 
 @pytest.fixture
-def story(tmp_path: Path) -> Iterator[Story]:
-    one = Story(tmp_path)
+def story(bare_url: str, tmp_path: Path) -> Iterator[Story]:
+    one = Story(tmp_path, url=bare_url)
     yield one
     one.close()
 

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 import sqlalchemy as sa
 
 from headwater.core.records import InboxRow, Run
-from headwater.store.engine import create, open_engine, sqlite_url
+from headwater.store.engine import open_engine
 from headwater.store.inbox import known_inbox, run_of_key
 from headwater.store.reader import Reader
 from headwater.store.writer import Writer
 from headwater.wire.envelope import Event, Reason, Rejected
 from headwater.wire.types import CommandRefused, Said
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    url = sqlite_url(tmp_path / "store.db")
-    create(url, store_epoch="one")
-    engine = open_engine(url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from headwater.store.writer import Writer
 from headwater.wire import calls
 from headwater.wire.types import JSON
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 NUMBERS = st.integers(-(1 << 63), (1 << 63) - 1)
 VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXT | st.floats(allow_nan=False, allow_infinity=False),
@@ -54,9 +54,12 @@ def structs(struct: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
     return st.builds(struct, **{name: strategy_of(hints[name]) for name in struct.__struct_fields__})
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
-    url = sqlite_url(Path(tmp_path_factory.mktemp("rows")) / "store.db")
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
+    if request.param == "sqlite":
+        url = sqlite_url(Path(tmp_path_factory.mktemp("rows")) / "store.db")
+    else:
+        url = request.getfixturevalue("postgres").migrated()
     create(url, store_epoch="one")
     engine = open_engine(url)
     yield engine
