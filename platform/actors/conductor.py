@@ -71,7 +71,7 @@ class ConductorActor:
         self._ray_nodes: dict[str, str] = {}
         journal = Journal(Writer(wiring.engine(), OWNER))
         self._journal = journal
-        await journal.do(lambda: journal.writer.take_epoch())
+        await journal.take_epoch()
         position = await asyncio.to_thread(self._load)
         self.loop = Loop(self.machine, journal, carry_out=self._carry_out, published=self._published)
         self.crew = Crew(wiring, self.loop.tell, ray_node_of=lambda node: self._ray_nodes.get(node, ""))

@@ -8,12 +8,16 @@ tick covers a push that was lost.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
+from ..errors import Unavailable
 from ..store.reader import Reader
 from ..wire.types import Entry
 
 SLOW_TICK_S = 2.0
+
+log = logging.getLogger("headwater.follower")
 
 
 class Follower:
@@ -43,7 +47,10 @@ class Follower:
             except TimeoutError:
                 pass
             self._behind.clear()
-            await self.catch_up()
+            try:
+                await self.catch_up()
+            except Unavailable as error:  # nothing is lost: the next tick reads from the same place
+                log.warning("The log cannot be read: %s", error)
 
     async def catch_up(self) -> None:
         """Reads the database until nothing is left behind."""

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ..core.turn import GrantGuard
+from ..errors import Unavailable
 from ..store.guards import grant_guard
 from ..store.writer import Changes, Writer
 from ..wire.types import Entry, Said
 
 T = TypeVar("T")
+PATIENCE_S: Final = 300.0
+AGAIN_S: Final = 0.5
+
+log = logging.getLogger("headwater.journal")
 
 
 class Journal:
     """An owner's transactions, one after another, on a thread of their own."""
 
-    def __init__(self, writer: Writer) -> None:
-        self.writer = writer
+    def __init__(self, writer: Writer, *, patience_s: float = PATIENCE_S) -> None:
+        self.writer, self._patience_s = writer, patience_s
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
         self._thread.start()
@@ -30,8 +37,24 @@ class Journal:
         asked = [grant_guard(guard) for guard in guards]
         return await self.do(lambda: self.writer.commit(changes, said, asked))
 
+    async def take_epoch(self) -> int:
+        """Waits for a database that is away, as long as `patience_s`; then Unavailable."""
+        return await self._patiently(self.writer.take_epoch)
+
     async def landed(self) -> bool:
-        return await self.do(self.writer.landed)
+        """Waits as `take_epoch` does: until it is told, nothing can be decided."""
+        return await self._patiently(self.writer.landed)
+
+    async def _patiently(self, work: Callable[[], T]) -> T:
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return await self.do(work)
+            except Unavailable as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("%s; trying again in %.1f s", error, AGAIN_S)
+                await asyncio.sleep(AGAIN_S)
 
     async def do(self, work: Callable[[], T]) -> T:
         """The result of blocking work on the journal's thread, in the order it was asked for."""

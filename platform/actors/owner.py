@@ -85,7 +85,7 @@ class OwnerActor:
     async def _start(self) -> None:
         self.reader = Reader(self.wiring.engine(read_only=True))
         self.journal = Journal(Writer(self.wiring.engine(), self.owner))
-        self.epoch = await self.journal.do(self.journal.writer.take_epoch)
+        self.epoch = await self.journal.take_epoch()
         machine, position = await asyncio.to_thread(self._load)
         self.machine = machine
         self.loop = Loop(machine, self.journal, carry_out=self._carry_out, published=self._published)

@@ -16,10 +16,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from ..actors.wiring import Wiring
 from ..config import Settings
 from ..errors import Unavailable
+from ..store.claim import Claim
 from ..store.engine import create, sqlite_url
 from ..store.postgres import Waits
 from ..wire.ids import RANDOM_BYTES, uuid7
@@ -47,6 +49,7 @@ class Supervisor:
         self._broker: Broker | None = None
         self._ray: RayHead | None = None
         self._cast: Cast | None = None
+        self._claim: Claim | None = None
         self._restarts: list[float] = []
         self.http_port = self.serve_port = 0
 
@@ -115,7 +118,10 @@ class Supervisor:
 
     def _make_store(self) -> None:
         epoch = uuid7(time.time_ns() // 1_000, os.urandom(RANDOM_BYTES))
-        create(self.store_url, store_epoch=epoch, waits=Waits.of(self.settings.store))
+        waits = Waits.of(self.settings.store)
+        self._claim = Claim(self.store_url, waits=waits)
+        self._claim.hold()
+        create(self.store_url, store_epoch=epoch, waits=waits)
 
     def _start_broker(self) -> None:
         kafka = self.settings.kafka
@@ -158,6 +164,9 @@ class Supervisor:
 
     def _look(self) -> None:
         assert self._cast is not None
+        assert self._claim is not None
+        with suppress(Unavailable):  # the owners wait for the database; here it is asked again at the next look
+            self._claim.hold()
         for name, seconds, error in self._cast.came_beside():
             self._say(f"{name}: {error}" if error else name, seconds)
         if self._broker is not None and self._broker.pid is None:
@@ -201,6 +210,9 @@ class Supervisor:
         if self._broker is not None:
             self._broker.stop()
             self._broker = None
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
         self._lock.release()
         self._lock = None
 

@@ -59,9 +59,15 @@ def create(url: str, *, store_epoch: str, waits: Waits = DEFAULT_WAITS) -> None:
 @contextmanager
 def reached(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection for a short while. Raises Unavailable where the database does not answer."""
+    with answered(engine), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def answered(engine: sa.Engine) -> Iterator[None]:
+    """Raises Unavailable for what a database says, or a driver, that cannot do its work now."""
     try:
-        with engine.connect() as connection:
-            yield connection
+        yield
     except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
         where, why = engine.url.render_as_string(hide_password=True), str(getattr(error, "orig", error)).strip()
         remedy = "Check the disk." if engine.dialect.name == "sqlite" else "Check that the server runs and store.url."

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from ..config import Store
 from ..errors import InvalidInput, Unavailable
 
+READER_MAX_S: Final = 600.0  # a reader locks nothing; it may decode a large picture
 NUL, SEEN = "\0", "\N{SYMBOL FOR NULL}"
 
 
@@ -64,7 +65,7 @@ def open_postgres(url: str, waits: Waits, *, read_only: bool) -> sa.Engine:
 def _connect_args(waits: Waits, *, read_only: bool) -> dict[str, Any]:
     session = {
         "lock_timeout": _ms(waits.lock_s),
-        "idle_in_transaction_session_timeout": _ms(waits.silent_s),
+        "idle_in_transaction_session_timeout": _ms(READER_MAX_S if read_only else waits.silent_s),
         "synchronous_commit": "on",
         "default_transaction_isolation": r"repeatable\ read" if read_only else r"read\ committed",
         "default_transaction_read_only": "on" if read_only else "off",

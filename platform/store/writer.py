@@ -30,7 +30,7 @@ class Fenced(HeadwaterError):
     """Another incarnation of this owner has taken over: this one must end."""
 
 
-class CommitFailed(HeadwaterError):
+class CommitFailed(Unavailable):
     """The transaction ended in an error; it may or may not have landed."""
 
 

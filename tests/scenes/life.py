@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import psutil
@@ -19,6 +20,7 @@ from headwater.local.ray_head import RayHead
 
 FREE_PORTS = ("--port", "0", "--serve-port", "0")
 COMMAND_WITHIN_S = 240.0
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Ended(NamedTuple):
@@ -27,10 +29,17 @@ class Ended(NamedTuple):
     err: str
 
 
-def headwater(*words: str, home: Path | None = None, within_s: float = COMMAND_WITHIN_S) -> Ended:
-    """What the command said, with the platform of `home`."""
+def headwater(
+    *words: str, home: Path | None = None, within_s: float = COMMAND_WITHIN_S, settings: Mapping[str, str] = NOTHING
+) -> Ended:
+    """What the command said, with the platform of `home`; `settings` go into its environment."""
     done = subprocess.run(
-        argv_of(*words), env=environment(home), capture_output=True, text=True, timeout=within_s, check=False
+        argv_of(*words),
+        env={**environment(home), **settings},
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
 
@@ -44,9 +53,9 @@ def environment(home: Path | None) -> dict[str, str]:
     return {**bare, "COLUMNS": "200"} | ({"HEADWATER_HOME": str(home)} if home else {})
 
 
-def up(home: Path) -> Place:
+def up(home: Path, settings: Mapping[str, str] = NOTHING) -> Place:
     """A platform in the background, on free ports. It lives until `down`."""
-    done = headwater("up", "--home", str(home), *FREE_PORTS, "--detach")
+    done = headwater("up", "--home", str(home), *FREE_PORTS, "--detach", settings=settings)
     assert done.code == 0, done.err + done.out
     return place_of(home)
 

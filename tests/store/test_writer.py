@@ -94,12 +94,19 @@ for number in range(commits):
 """
 
 
-def test_writers_in_processes_number_the_log_without_gaps(url: str, engine: sa.Engine) -> None:
-    owners = OWNERS[:3]
+def test_writers_in_processes_number_the_log_without_gaps_and_a_follower_misses_none(
+    url: str, engine: sa.Engine
+) -> None:
+    """Whatever a reader sees is the log up to a position: an entry never comes in before one that it has passed."""
+    owners, reader, seen = OWNERS[:3], Reader(engine), list[int]()
     processes = [subprocess.Popen([sys.executable, "-c", PROCESS, url, owner, str(COMMITS)]) for owner in owners]
+    while any(process.poll() is None for process in processes):
+        position = reader.position()
+        seen += [entry.position for entry in reader.entries(len(seen))]
+        assert position <= len(seen) == (seen[-1] if seen else 0)
     assert [process.wait(60) for process in processes] == [0, 0, 0]
-    entries = Reader(engine).entries(0)
-    assert [entry.position for entry in entries] == list(range(1, 2 * COMMITS * len(owners) + 1))
+    seen += [entry.position for entry in reader.entries(len(seen))]
+    assert seen == list(range(1, 2 * COMMITS * len(owners) + 1))
     with Reader(engine).picture() as picture:
         assert [picture.head[f"{owner}_commits"] for owner in owners] == [COMMITS] * 3
 
