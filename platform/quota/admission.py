@@ -16,6 +16,8 @@ from . import units
 from .messages import Demand, StepWaiting
 from .placement import fit
 from .placement.inventory import WHOLE, Inventory, Seat
+from .places import Places
+from .queues import Shape, shape_of
 from .usage import Usage
 
 RANKS_MAX = 100_000
@@ -23,9 +25,12 @@ RANKS_MAX = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Option:
+    """`amounts`: what the fewest ranks that go are charged; `each`: what one rank is."""
+
     flavour: str | None
     models: tuple[str, ...]
     amounts: dict[str, int]
+    each: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +38,19 @@ class Placed:
     option: Option
     seats: tuple[Seat, ...]
 
+    def amounts(self) -> dict[str, int]:
+        return {flavour: amount * len(self.seats) for flavour, amount in self.option.each.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class OverQuota:
-    """`node` is the tree node whose bound leaves only `room` of the flavour."""
+    """`node` is the tree node whose bound leaves only `room` of the flavour; `once`: to a step that never borrows."""
 
     flavour: str
     node: int
     room: int
     needed: int
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +65,10 @@ class NoProject:
 
 
 Cause = OverQuota | NoPlace | NoProject
-CauseKey = tuple[str, int] | tuple[Demand, tuple[str, ...]] | str
 
 
-def key_of(cause: Cause) -> CauseKey:
-    """What must change before the cause can end."""
+def key_of(cause: Cause) -> object:
+    """What makes it another cause to whoever is told."""
     match cause:
         case OverQuota(flavour, node):
             return (flavour, node)
@@ -70,88 +78,107 @@ def key_of(cause: Cause) -> CauseKey:
             return project
 
 
-def amounts_of(demand: Demand, flavour: str | None) -> dict[str, int]:
-    """What the whole gang is charged, by flavour."""
+def amounts_of(demand: Demand, flavour: str | None, ranks: int | None = None) -> dict[str, int]:
+    """What a gang of so many ranks (left out: all of them) is charged, by flavour."""
     each = {flavour or "gpu": demand.gpus_milli, "cpu": demand.cpus_milli, "memory": demand.memory_bytes}
-    return {name: amount * demand.ranks for name, amount in each.items() if amount}
+    count = demand.ranks if ranks is None else ranks
+    return {name: amount * count for name, amount in each.items() if amount}
 
 
 class Admission:
-    def __init__(self, usage: Usage, inventory: Inventory) -> None:
-        self._usage, self._inventory = usage, inventory
-        self._options: dict[Demand, tuple[Option, ...]] = {}
-        self._revision = -1
+    def __init__(self, usage: Usage, inventory: Inventory, places: Places) -> None:
+        self._usage, self._inventory, self._places = usage, inventory, places
 
-    def options(self, demand: Demand) -> tuple[Option, ...]:
-        if self._revision != self._inventory.revision:
-            self._options.clear()
-            self._revision = self._inventory.revision
-        found = self._options.get(demand)
-        if found is None:
-            found = self._options[demand] = self._find_options(demand)
-        return found
+    def options(self, shape: Shape) -> tuple[Option, ...]:
+        demand, ranks = shape.demand, shape.ranks_min
+        return tuple(
+            Option(flavour, models, amounts_of(demand, flavour, ranks), amounts_of(demand, flavour, 1))
+            for flavour, models in self._flavours(demand)
+        )
 
-    def check(self, project: str, demand: Demand, full: set[CauseKey]) -> Placed | tuple[Cause, ...]:
-        """Seats, or every cause against. `full` collects places that are known not to fit, for one round."""
+    def fits(self, shape: Shape, options: tuple[Option, ...]) -> bool:
+        return any(self._places.seats(shape.demand, shape.ranks_min, option.models) for option in options)
+
+    def judge(self, project: str, shape: Shape, options: tuple[Option, ...]) -> Placed | None:
+        """Seats for as many ranks as there is room and quota for; None where the fewest do not go."""
+        for option in options:
+            seats = self._places.seats(shape.demand, shape.ranks_min, option.models)
+            if seats is not None:
+                ranks = min(len(seats), self._payable(project, shape, option))
+                if ranks >= shape.ranks_min:
+                    return Placed(option, seats[:ranks])
+        return None
+
+    def causes(self, project: str, shape: Shape, options: tuple[Option, ...]) -> tuple[Cause, ...]:
+        """Everything against it, one cause for each option; none where it may go now."""
         if not self._usage.path(project):
             return (NoProject(project),)
-        causes: list[Cause] = []
-        for option in self.options(demand):
-            over = self._over_quota(project, option)
-            seats = self._place(demand, option, full) if over is None else None
-            if seats is not None:
-                return Placed(option, seats)
-            causes.append(over or NoPlace(demand, option.models))
-        return tuple(causes)
+        found: list[Cause] = []
+        for option in options:
+            over = self._over_quota(project, shape, option)
+            if over is None and self._places.seats(shape.demand, shape.ranks_min, option.models):
+                return ()
+            found.append(over or NoPlace(shape.demand, option.models))
+        return tuple(found)
 
     def refusal(self, step: StepWaiting) -> str | None:
         """Why the step can never go, with the largest that would fit; None where it may go some day."""
-        problem = malformed(step.demand)
+        problem = malformed(step)
         if problem is not None:
             return f"Step {step.name} {problem}."
         if not self._usage.path(step.project):
             known = did_you_mean(step.project, self._usage.tree.projects)
             return f"Project '{step.project}' has no quota. {known}".rstrip()
         reasons = []
-        for option in self.options(step.demand):
+        for option in self.options(shape_of(step)):
             reason = self._beyond_quota(step, option) or self._beyond_nodes(step, option)
             if reason is None:
                 return None
             reasons.append(reason)
         return reasons[0]
 
-    def _find_options(self, demand: Demand) -> tuple[Option, ...]:
+    def _flavours(self, demand: Demand) -> list[tuple[str | None, tuple[str, ...]]]:
         if not demand.gpus_milli:
-            return (Option(None, (), amounts_of(demand, None)),)
+            return [(None, ())]
         models = [demand.gpu_model] if demand.gpu_model is not None else self._inventory.gpu_models()
         by_flavour: dict[str, list[str]] = {} if models else {"gpu": []}
         for model in models:
             by_flavour.setdefault(self._usage.flavour_of(model), []).append(model)
-        return tuple(
-            Option(flavour, tuple(by_flavour[flavour]), amounts_of(demand, flavour)) for flavour in sorted(by_flavour)
-        )
+        return [(flavour, tuple(by_flavour[flavour])) for flavour in sorted(by_flavour)]
 
-    def _over_quota(self, project: str, option: Option) -> OverQuota | None:
+    def _payable(self, project: str, shape: Shape, option: Option) -> int:
+        """How many ranks there is quota for, at most those that are asked for."""
+        ranks = shape.demand.ranks
+        for flavour, amount in option.each.items():
+            if self._usage.governs(flavour):
+                ranks = min(ranks, self._usage.room(project, flavour).amount // amount)
+                if shape.once:
+                    ranks = min(ranks, self._usage.owned_room(project, flavour) // amount)
+        return ranks
+
+    def _over_quota(self, project: str, shape: Shape, option: Option) -> OverQuota | None:
         for flavour, needed in option.amounts.items():
             if self._usage.governs(flavour):
                 room = self._usage.room(project, flavour)
                 if room.amount < needed:
                     return OverQuota(flavour, room.bound_by, max(0, room.amount), needed)
+                owned = self._usage.owned_room(project, flavour) if shape.once else needed
+                if owned < needed:
+                    node = self._usage.path(project)[0]
+                    return OverQuota(flavour, node, max(0, owned), needed, once=True)
         return None
-
-    def _place(self, demand: Demand, option: Option, full: set[CauseKey]) -> tuple[Seat, ...] | None:
-        key = (demand, option.models)
-        if key in full:
-            return None
-        seats = fit.place(self._inventory, demand, option.models)
-        if seats is None:
-            full.add(key)
-        return seats
 
     def _beyond_quota(self, step: StepWaiting, option: Option) -> str | None:
         for flavour, needed in option.amounts.items():
             if self._usage.governs(flavour):
                 most, node = self._usage.largest(step.project, flavour)
+                owned = self._usage.largest_owned(step.project, flavour)
+                if step.once and owned < min(needed, most):
+                    return (
+                        f"Step {step.name} may run only once, so it never borrows: it asks for "
+                        f"{units.shown(flavour, needed)}, but project {step.project} is guaranteed no more than "
+                        f"{units.shown(flavour, owned)}."
+                    )
                 if most < needed:
                     return (
                         f"Step {step.name} asks for {units.shown(flavour, needed)}, but the quota of project "
@@ -166,7 +193,7 @@ class Admission:
         demand = step.demand
         wanted = [msgspec.structs.replace(demand, gpu_model=model) for model in option.models] or [demand]
         ranks = sum(fit.largest(self._inventory, one) for one in wanted)
-        if ranks >= demand.ranks:
+        if ranks >= (step.ranks_min or demand.ranks):
             return None
         if demand.ranks > 1 and ranks:
             return f"Step {step.name} asks for {demand.ranks} ranks; all nodes, empty, would hold {ranks} of them."
@@ -187,8 +214,15 @@ class Admission:
         return f"The largest that would fit is {each_shown(most)}, on node {node.spec.id}."
 
 
-def malformed(demand: Demand) -> str | None:
-    """What is wrong with a demand whatever the platform, as the end of a sentence; None for a good one."""
+def malformed(step: StepWaiting) -> str | None:
+    """What is wrong with a request whatever the platform, as the end of a sentence; None for a good one."""
+    demand = step.demand
+    if not 0 <= step.ranks_min <= demand.ranks:
+        return f"asks for {step.ranks_min} to {demand.ranks} ranks; the fewest come first, and are at least 1"
+    if step.max_runtime_s is not None and not 0 <= step.min_runtime_s <= step.max_runtime_s:
+        return f"declares a min_runtime of {step.min_runtime_s} s over its max_runtime of {step.max_runtime_s} s"
+    if step.min_runtime_s < 0:
+        return f"declares a min_runtime of {step.min_runtime_s} s; declare 0 or more"
     if not 1 <= demand.ranks <= RANKS_MAX:
         return f"asks for a gang of {demand.ranks} ranks; a gang has 1 to {RANKS_MAX}"
     if min(demand.gpus_milli, demand.cpus_milli, demand.memory_bytes) < 0:

@@ -39,7 +39,12 @@ class NodeSpec(Struct, frozen=True):
 
 
 class StepWaiting(Struct, frozen=True):
-    """A step may go as far as its flow is concerned. `since_us` is its place in time, kept when it comes back."""
+    """A step may go as far as its flow is concerned. `since_us` is its place in time, kept when it comes back.
+
+    An elastic gang goes with any number of ranks from `ranks_min` (0: not elastic) to `demand.ranks`.
+    `once`: it may run at most once, so it is never ended for another and never borrows. `evictions`: how
+    often it was ended for another already.
+    """
 
     step_id: str
     run_id: str
@@ -49,6 +54,10 @@ class StepWaiting(Struct, frozen=True):
     since_us: int
     priority: int = 0
     max_runtime_s: int | None = None
+    min_runtime_s: int = 0
+    ranks_min: int = 0
+    once: bool = False
+    evictions: int = 0
 
 
 class StepGone(Struct, frozen=True):
@@ -73,6 +82,9 @@ class AttemptLeased(Struct, frozen=True):
     run_id: str = ""
     name: str = ""
     max_runtime_s: int | None = None
+    priority: int = 0
+    min_runtime_s: int = 0
+    once: bool = False
 
 
 class AttemptReleased(Struct, frozen=True):

@@ -1,142 +1,127 @@
-"""Waiting steps, queued by project and demand.
+"""Waiting steps, in lines by project and shape.
 
-Steps of one queue ask for the same in the same project's name, so if its first cannot go none of them can:
-what a change may have made possible is found by looking at the first of each queue that waits for it. A
-queue that was looked at and could not go is noted under each of its causes; those that lack a place are
-kept in the order in which they would get it, so that a place that comes free finds its taker at once.
+Steps of one line ask for the same in the same project's name, so where its first cannot go none of them
+can, and only the first of each line is ever looked at. A line that is put off is not looked at until the
+next event.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
+from typing import NamedTuple
 
-from .admission import Cause, CauseKey, NoPlace, key_of
 from .messages import Demand, StepWaiting
 from .undo import Undo
 
-QueueKey = tuple[str, Demand]
 Turn = tuple[int, int, str]  # minus priority, waiting since, step id: the smaller goes first
 
 
-Place = tuple[Demand, tuple[str, ...]]
-Entry = tuple[tuple[int, ...], Turn, QueueKey]  # the shares that would result, the turn of the first, the queue
+class Shape(NamedTuple):
+    """All that decides whether and where a step of a project may go. `ranks_min` is the fewest that it goes with."""
+
+    demand: Demand
+    ranks_min: int
+    max_runtime_s: int | None
+    once: bool
+
+
+LineKey = tuple[str, Shape]
 
 
 @dataclass(slots=True)
-class Queue:
+class Line:
     turns: list[Turn] = field(default_factory=list)
-    causes: tuple[Cause, ...] = ()
-    entry: Entry | None = None
 
 
 def turn_of(step: StepWaiting) -> Turn:
     return (-step.priority, step.since_us, step.step_id)
 
 
-def queue_of(step: StepWaiting) -> QueueKey:
-    return (step.project, step.demand)
+def shape_of(step: StepWaiting) -> Shape:
+    return Shape(step.demand, step.ranks_min or step.demand.ranks, step.max_runtime_s, step.once)
+
+
+def line_of(step: StepWaiting) -> LineKey:
+    return (step.project, shape_of(step))
 
 
 class Queues:
-    def __init__(self, undo: Undo) -> None:
-        self._undo = undo
+    """`changed` is called with the line whenever its first may be another."""
+
+    def __init__(self, undo: Undo, changed: Callable[[LineKey], None]) -> None:
+        self._undo, self._changed = undo, changed
         self.steps: dict[str, StepWaiting] = {}
-        self.queues: dict[QueueKey, Queue] = {}
-        self.by_cause: dict[CauseKey, dict[QueueKey, None]] = {}
-        self._by_place: dict[Place, list[Entry]] = {}
-        self._demands: dict[str, dict[Demand, None]] = {}
+        self.lines: dict[LineKey, Line] = {}
+        self.put_off: dict[LineKey, None] = {}
+        self._shapes: dict[str, dict[Shape, None]] = {}
 
     def add(self, step: StepWaiting) -> None:
         self._undo.note(self._remove, step)
         self._add(step)
 
     def remove(self, step: StepWaiting) -> None:
-        key = queue_of(step)
-        if len(self.queues[key].turns) == 1:
-            self.block(key, ())
         self._undo.note(self._add, step)
         self._remove(step)
 
-    def block(self, key: QueueKey, causes: tuple[Cause, ...], shares: tuple[int, ...] = ()) -> None:
-        """Notes why the queue's first cannot go; no causes: it is to be looked at again."""
-        queue = self.queues[key]
-        entry = (shares, queue.turns[0], key) if causes else None
-        if queue.causes != causes or queue.entry != entry:
-            self._undo.note(self._block, key, queue.causes, queue.entry)
-            self._block(key, causes, entry)
+    def pause(self, key: LineKey) -> None:
+        if key not in self.put_off:
+            self._undo.note(self._resume, key)
+            self.put_off[key] = None
+            self._changed(key)
 
-    def first(self, key: QueueKey) -> StepWaiting:
-        return self.steps[self.queues[key].turns[0][2]]
+    def resume_all(self) -> None:
+        """Every line is looked at again."""
+        for key in list(self.put_off):
+            self._undo.note(self._pause, key)
+            self._resume(key)
+
+    def first(self, key: LineKey) -> StepWaiting | None:
+        line = self.lines.get(key)
+        return self.steps[line.turns[0][2]] if line is not None else None
 
     def ahead_of(self, step: StepWaiting, limit: int) -> tuple[int, list[str]]:
-        """How many stand before the step in its queue, and the first of them."""
-        turns = self.queues[queue_of(step)].turns
+        """How many stand before the step in its line, and the first of them."""
+        turns = self.lines[line_of(step)].turns
         position = bisect_left(turns, turn_of(step))
         return position, [turn[2] for turn in turns[: min(position, limit)]]
 
-    def caused_by(self, key: CauseKey, limit: int | None = None) -> tuple[QueueKey, ...]:
-        return tuple(islice(self.by_cause.get(key, ()), limit))
-
-    def places(self) -> list[Place]:
-        """The demands, with GPU models, that some queue waits for a place for."""
-        return list(self._by_place)
-
-    def next_for(self, place: Place, after: Entry | None) -> Entry | None:
-        """The first entry that lacks the place, or the one after `after`."""
-        entries = self._by_place.get(place, [])
-        position = 0 if after is None else bisect_right(entries, _order(after), key=_order)
-        return entries[position] if position < len(entries) else None
-
     def projects(self) -> list[str]:
-        return list(self._demands)
+        return list(self._shapes)
 
-    def of_project(self, project: str) -> list[QueueKey]:
-        return [(project, demand) for demand in self._demands.get(project, ())]
+    def of_project(self, project: str) -> list[LineKey]:
+        return [(project, shape) for shape in self._shapes.get(project, ())]
 
     def _add(self, step: StepWaiting) -> None:
         self.steps[step.step_id] = step
-        queue = self.queues.get(queue_of(step))
-        if queue is None:
-            queue = self.queues[queue_of(step)] = Queue()
-            self._demands.setdefault(step.project, {})[step.demand] = None
-        insort(queue.turns, turn_of(step))
+        key = line_of(step)
+        line = self.lines.get(key)
+        if line is None:
+            line = self.lines[key] = Line()
+            self._shapes.setdefault(step.project, {})[key[1]] = None
+        insort(line.turns, turn_of(step))
+        if line.turns[0][2] == step.step_id:
+            self._changed(key)
 
     def _remove(self, step: StepWaiting) -> None:
         del self.steps[step.step_id]
-        turns = self.queues[queue_of(step)].turns
-        del turns[bisect_left(turns, turn_of(step))]
+        key = line_of(step)
+        turns = self.lines[key].turns
+        position = bisect_left(turns, turn_of(step))
+        del turns[position]
         if not turns:
-            del self.queues[queue_of(step)]
-            del self._demands[step.project][step.demand]
-            if not self._demands[step.project]:
-                del self._demands[step.project]
+            del self.lines[key]
+            del self._shapes[step.project][key[1]]
+            if not self._shapes[step.project]:
+                del self._shapes[step.project]
+        if position == 0:
+            self._changed(key)
 
-    def _block(self, key: QueueKey, causes: tuple[Cause, ...], entry: Entry | None) -> None:
-        queue = self.queues[key]
-        for cause in queue.causes:
-            self._strike(key_of(cause), key)
-            if isinstance(cause, NoPlace) and queue.entry is not None:
-                self._strike_entry((cause.demand, cause.models), queue.entry)
-        for cause in causes:
-            self.by_cause.setdefault(key_of(cause), {})[key] = None
-            if isinstance(cause, NoPlace) and entry is not None:
-                insort(self._by_place.setdefault((cause.demand, cause.models), []), entry, key=_order)
-        queue.causes, queue.entry = causes, entry
+    def _pause(self, key: LineKey) -> None:
+        self.put_off[key] = None
+        self._changed(key)
 
-    def _strike(self, cause: CauseKey, key: QueueKey) -> None:
-        waiting = self.by_cause.get(cause, {})  # two options may share one cause
-        waiting.pop(key, None)
-        if not waiting:
-            self.by_cause.pop(cause, None)
-
-    def _strike_entry(self, place: Place, entry: Entry) -> None:
-        entries = self._by_place[place]
-        del entries[bisect_left(entries, _order(entry), key=_order)]
-        if not entries:
-            del self._by_place[place]
-
-
-def _order(entry: Entry) -> tuple[tuple[int, ...], Turn]:
-    return entry[:2]
+    def _resume(self, key: LineKey) -> None:
+        self.put_off.pop(key, None)
+        self._changed(key)

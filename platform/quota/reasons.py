@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from . import units
-from .admission import Cause, NoPlace, NoProject, OverQuota, each_shown, key_of
-from .holdings import Holding
+from .admission import Cause, NoPlace, NoProject, OverQuota, each_shown
+from .holdings import Holding, Holdings
 from .messages import Eta, StepWaiting, Waiting
-from .placement.inventory import Holder, Inventory
-from .queues import Queues, queue_of, turn_of
+from .order import Order
+from .placement.inventory import Inventory
+from .queues import Queues, shape_of
 from .usage import Usage
 
 AHEAD_MAX = 10
-NODES_LOOKED_AT, QUEUES_LOOKED_AT = 4, 16
+NODES_LOOKED_AT = 4
 HOLDERS_NAMED = 3
 
 
 class Reasons:
-    def __init__(self, usage: Usage, inventory: Inventory, queues: Queues, holdings: Mapping[Holder, Holding]) -> None:
-        self._usage, self._inventory, self._queues, self._holdings = usage, inventory, queues, holdings
+    def __init__(self, usage: Usage, inventory: Inventory, queues: Queues, holdings: Holdings, order: Order) -> None:
+        self._usage, self._inventory, self._queues, self._order = usage, inventory, queues, order
+        self._holdings = holdings.all
 
     def first(self, step: StepWaiting, causes: tuple[Cause, ...]) -> Waiting:
         """Why the first of a queue waits."""
         cause = causes[0]
-        ahead = self._rivals(step, cause)
+        ahead = tuple(self._order.ahead(step.project, shape_of(step), AHEAD_MAX))
         names = f" Ahead of it in other queues: {', '.join(ahead)}." if ahead else ""
         match cause:
             case OverQuota():
@@ -49,15 +49,15 @@ class Reasons:
     def undecided(self, step: StepWaiting, why: str) -> Waiting:
         return Waiting(step.step_id, "undecided", f"Step {step.name} is about to be decided again: {why}.")
 
-    def _rivals(self, step: StepWaiting, cause: Cause) -> tuple[str, ...]:
-        """The firsts of a few other queues with the same cause that matter more or came earlier."""
-        keys = self._queues.caused_by(key_of(cause), QUEUES_LOOKED_AT)
-        firsts = sorted(turn_of(self._queues.first(key)) for key in keys if key != queue_of(step))
-        return tuple(step_id for *turn, step_id in firsts if (*turn, step_id) < turn_of(step))[:AHEAD_MAX]
-
     def _over_quota(self, step: StepWaiting, cause: OverQuota) -> str:
         used, nominal = self._usage.used(step.project, cause.flavour), self._usage.nominal(step.project, cause.flavour)
         bound = self._usage.tree.nodes[cause.node]
+        if cause.once:
+            return (
+                f"Step {step.name} waits for quota: it may run only once, so it never borrows; it needs "
+                f"{units.shown(cause.flavour, cause.needed)}, and of what project {step.project} is guaranteed "
+                f"{units.shown(cause.flavour, cause.room)} is left."
+            )
         says = "its own limit" if bound.name == step.project else f"{bound.kind} {bound.path}"
         return (
             f"Step {step.name} waits for quota: it needs {units.shown(cause.flavour, cause.needed)}, and project "

@@ -50,8 +50,8 @@ def _waiting(usage: Usage, queues: Queues) -> tuple[list[int], dict[str, dict[in
     """Steps by node, and amounts by flavour and node; what may go on any GPU model counts as its first flavour."""
     steps = [0] * len(usage.tree.nodes)
     amounts: dict[str, dict[int, int]] = {}
-    for (project, demand), queue in queues.queues.items():
-        count = len(queue.turns)
+    for (project, shape), line in queues.lines.items():
+        count, demand = len(line.turns), shape.demand
         flavour = usage.flavour_of(demand.gpu_model or "")
         for node in usage.path(project):
             steps[node] += count

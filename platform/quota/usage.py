@@ -35,6 +35,9 @@ class Ledger:
     limit: list[int]
     weight: list[int]
     used: list[int]
+    keeps_below: list[bool]  # whether some node below keeps a part of its own to itself
+    own: list[int]  # the part of the guarantee that no child is guaranteed
+    once: list[int]  # what of `own` is used by steps that may run only once
 
 
 class Usage:
@@ -44,7 +47,7 @@ class Usage:
         flavours = [f for f in tree.flavours() if f in named or (f == "gpu" and tree.governs_gpus())]
         self._ledgers = {flavour: _ledger(tree, flavour) for flavour in flavours}
         self._paths = {project: _path(tree, index) for project, index in tree.projects.items()}
-        self._depth = max(map(len, self._paths.values()), default=1) - 1
+        self.paths_by_node = {path[0]: path for path in self._paths.values()}
         self._flavour_of_model = {model: model for model in tree.gpu_models if model in named}
 
     def flavour_of(self, gpu_model: str) -> str:
@@ -73,9 +76,63 @@ class Usage:
 
     def largest(self, project: str, flavour: str) -> Room:
         """What the project could take if nobody used anything."""
+        ledger, room, bound_by = self._ledgers[flavour], 0, self._paths[project][-1]
+        path = self._paths[project]
+        room = ledger.stored[bound_by]
+        for node in path[-2::-1]:
+            most = ledger.stored[node] - ledger.kept[node] + ledger.limit[node]
+            if ledger.limit[node] >= 0 and most < room:
+                room, bound_by = most, node
+            room += ledger.kept[node]
+        return Room(room, bound_by)
+
+    def owned_room(self, project: str, flavour: str) -> int:
+        """What steps that may run only once may still take of what is guaranteed to no other: they never borrow."""
         ledger = self._ledgers[flavour]
-        empty = Ledger(ledger.nominal, ledger.stored, ledger.kept, ledger.limit, ledger.weight, [0] * len(ledger.used))
-        return _room(empty, self._paths[project])
+        return sum(max(0, ledger.own[node] - ledger.once[node]) for node in self._paths[project])
+
+    def largest_owned(self, project: str, flavour: str) -> int:
+        """What such steps could take if nobody used anything."""
+        return sum(self._ledgers[flavour].own[node] for node in self._paths[project])
+
+    def open(self, node: int, amounts: Mapping[str, int]) -> bool:
+        """Whether the node's own bound would let something below it take `amounts`; its parents' are not asked."""
+        for flavour, amount in amounts.items():
+            ledger = self._ledgers.get(flavour)
+            if ledger is None:
+                continue
+            if ledger.keeps_below[node]:
+                continue
+            used, kept = ledger.used[node], ledger.kept[node]
+            if self.tree.nodes[node].parent < 0:
+                if ledger.stored[node] - used < amount:
+                    return False
+            elif ledger.limit[node] >= 0:
+                most = ledger.stored[node] - kept - max(0, used - kept) + ledger.limit[node]
+                if most + max(0, kept - used) < amount:
+                    return False
+        return True
+
+    def add_once(self, project: str, amounts: Mapping[str, int]) -> None:
+        """Counts, beside `add`, what is used by steps that may run only once."""
+        for flavour, amount in amounts.items():
+            ledger, rest = self._ledgers.get(flavour), amount
+            if ledger is None:
+                continue
+            for node in self._paths.get(project, ()):
+                unused = max(0, ledger.own[node] - ledger.once[node])
+                ledger.once[node] += rest
+                rest -= min(unused, rest)
+
+    def remove_once(self, project: str, amounts: Mapping[str, int]) -> None:
+        for flavour, amount in amounts.items():
+            ledger, rest = self._ledgers.get(flavour), amount
+            if ledger is None:
+                continue
+            for node in self._paths.get(project, ()):
+                beyond = ledger.once[node] - ledger.own[node]
+                ledger.once[node] -= rest
+                rest = min(rest, max(0, beyond))
 
     def add(self, project: str, amounts: Mapping[str, int]) -> None:
         for flavour, amount in amounts.items():
@@ -115,18 +172,9 @@ class Usage:
                 largest = max(largest, borrowed * PARTS * 1000 // (lendable * ledger.weight[node]))
         return largest
 
-    def shares(self, project: str, more: Mapping[str, int]) -> tuple[int, ...]:
-        """By which projects are put in order: the shares of its teams as they are, from the top, then its own
-        as it would be with `more`. Two projects are thus compared where their paths part.
-        """
-        path = self._paths.get(project, ())
-        teams = [self.share(node, {}) for node in path[-2:0:-1]]
-        own = [self.share(path[0], more)] if path else []
-        return (*teams, *own, *([0] * (self._depth - len(teams) - len(own))))
-
     def snapshot(self) -> dict[str, list[int]]:
         """All use by flavour and node, for comparing one picture with another."""
-        return {flavour: list(ledger.used) for flavour, ledger in self._ledgers.items()}
+        return {flavour: ledger.used + ledger.once for flavour, ledger in self._ledgers.items()}
 
 
 def _room(ledger: Ledger, path: tuple[int, ...]) -> Room:
@@ -153,7 +201,26 @@ def _ledger(tree: Tree, flavour: str) -> Ledger:
         if parent >= 0:  # a parent's nominal counts all of its children's: what they keep cannot be had through it
             stored[parent] -= kept[index] + (nominal[index] - stored[index])
     limit = [-1 if quota.borrow_limit is None else quota.borrow_limit for quota in quotas]
-    return Ledger(nominal, stored, kept, limit, [quota.weight_milli for quota in quotas], [0] * len(nominal))
+    weights = [quota.weight_milli for quota in quotas]
+    zeros = [0] * len(nominal)
+    return Ledger(nominal, stored, kept, limit, weights, zeros, _keeps_below(tree, kept), _own(tree, nominal), zeros[:])
+
+
+def _own(tree: Tree, nominal: list[int]) -> list[int]:
+    own = list(nominal)
+    for node, amount in zip(tree.nodes, nominal, strict=True):
+        if node.parent >= 0:
+            own[node.parent] -= amount
+    return own
+
+
+def _keeps_below(tree: Tree, kept: list[int]) -> list[bool]:
+    found = [False] * len(kept)
+    for index in range(len(kept) - 1, -1, -1):
+        parent = tree.nodes[index].parent
+        if parent >= 0 and (kept[index] or found[index]):
+            found[parent] = True
+    return found
 
 
 def _path(tree: Tree, index: int) -> tuple[int, ...]:

@@ -8,7 +8,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from headwater.quota.admission import Placed
 from headwater.quota.messages import (
     AttemptReleased,
     Demand,
@@ -66,15 +65,12 @@ def picture(scheduler: Scheduler) -> object:
     devices = sorted(inventory.devices)
     rooms = {model: list(rooms) for model, rooms in inventory.by_room.items() if rooms}
     partly = {model: list(rooms) for model, rooms in inventory.partly.items() if rooms}
-    waiting = {key: (list(queue.turns), queue.causes, queue.entry) for key, queue in queues.queues.items()}
-    causes = {key: dict(held) for key, held in queues.by_cause.items()}
-    places = {place: list(entries) for place, entries in queues._by_place.items()}
-    demands = {name: dict(found) for name, found in queues._demands.items()}
+    waiting = {key: list(line.turns) for key, line in queues.lines.items()}
     used = scheduler._usage.snapshot()
-    put_off = (dict(scheduler._later), dict(scheduler._later_opened))
-    told, held = dict(scheduler._told), dict(scheduler._holdings)
-    inside = (nodes, devices, rooms, partly, waiting, causes, places, demands, dict(queues.steps))
-    return apart((inside, used, put_off, told, held, scheduler._version))
+    told, held = dict(scheduler._telling.told), dict(scheduler._holdings.all)
+    by_project = {name: dict(mine) for name, mine in scheduler._holdings.by_project.items() if mine}
+    inside = (nodes, devices, rooms, partly, waiting, dict(queues.put_off), dict(queues.steps))
+    return apart((inside, used, told, held, by_project, scheduler._version))
 
 
 def apart(value: object) -> object:
@@ -110,7 +106,7 @@ class Platform(RuleBasedStateMachine):
             if isinstance(effect, Grant):
                 self.grants[effect.step_id] = effect
                 self.check_whole(effect)
-        self.settled = not self.one._later and not self.one._later_opened
+        self.settled = not isinstance(event, GrantRefused)
         return effects
 
     def check_whole(self, grant: Grant) -> None:
@@ -145,7 +141,9 @@ class Platform(RuleBasedStateMachine):
     def accept(self, which: int) -> None:
         grant = self.grants.pop(sorted(self.grants)[which % len(self.grants)])
         self.count += 1
-        assert self.feed(lease(grant, self.count, self.demands[grant.step_id])) == []
+        settled = self.settled
+        effects = self.feed(lease(grant, self.count, self.demands[grant.step_id]))
+        assert not (settled and effects)
         self.live[self.count] = tuple(device for devices in grant.devices for device in devices)
 
     @precondition(lambda self: self.grants)
@@ -209,13 +207,16 @@ class Platform(RuleBasedStateMachine):
     def nothing_waits_that_fits_and_may_go(self) -> None:
         if not self.settled:
             return
-        for project, demand in self.one._queues.queues:
-            assert not isinstance(self.one._admission.check(project, demand, set()), Placed)
+        admission, order = self.one._admission, self.one._order
+        for project, shape in self.one._queues.lines:
+            assert admission.causes(project, shape, admission.options(shape))
+            if shape in order.contests:
+                order._refresh(order.contests[shape])
 
     @invariant()
     def use_is_what_is_granted_or_live(self) -> None:
         expected: dict[tuple[str, str], int] = {}
-        for holding in self.one._holdings.values():
+        for holding in self.one._holdings.all.values():
             if not holding.released:
                 for flavour, amount in holding.amounts.items():
                     key = (holding.step.project, flavour)

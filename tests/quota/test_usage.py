@@ -51,9 +51,10 @@ def test_cohorts_lend_nothing_to_one_another() -> None:
 def test_a_share_counts_what_is_borrowed_by_weight() -> None:
     usage = usage_of(flights={"gpu": {"nominal": 2, "weight": 2}}, eta={"gpu": 2})
     # One GPU borrowed of the four in the cohort: a quarter, halved by the weight of 2.
-    assert usage.shares("flights", {"gpu": 3000}) == (125_000_000,)
-    assert usage.shares("eta", {"gpu": 3000}) == (250_000_000,)
-    assert usage.shares("eta", {"gpu": 2000}) == (0,)
+    flights, eta = usage.path("flights")[0], usage.path("eta")[0]
+    assert usage.share(flights, {"gpu": 3000}) == 125_000_000
+    assert usage.share(eta, {"gpu": 3000}) == 250_000_000
+    assert usage.share(eta, {"gpu": 2000}) == 0
 
 
 @given(

@@ -1,0 +1,69 @@
+"""Who is told why it waits, and when: on its arrival, when it comes first in its line, when the tree changes.
+
+A reason is said again only where it is another. What changes meanwhile is found by `explain`, which asks anew.
+"""
+
+from __future__ import annotations
+
+from . import admission
+from .admission import Admission
+from .messages import Effect, StepWaiting, Waiting
+from .queues import LineKey, Queues, line_of
+from .reasons import Reasons
+from .undo import Undo
+
+BEHIND = "queue"
+REFUSED = "its grant was refused"
+
+
+class Telling:
+    def __init__(self, undo: Undo, queues: Queues) -> None:
+        self._undo, self._queues = undo, queues
+        self.told: dict[str, object] = {}  # step → the reason that was said last
+        self._moved: dict[LineKey, None] = {}
+        self._came: list[StepWaiting] = []
+
+    def moved(self, key: LineKey) -> None:
+        """Another may be first in the line, or what it waits for."""
+        self._moved[key] = None
+
+    def came(self, step: StepWaiting) -> None:
+        self._came.append(step)
+
+    def forget(self, step: StepWaiting) -> None:
+        if step.step_id in self.told:
+            self._undo.pop(self.told, step.step_id)
+
+    def clear(self) -> None:
+        self._moved, self._came = {}, []
+
+    def say(self, reasons: Reasons, asked: Admission) -> list[Effect]:
+        effects: list[Effect] = []
+        for step in self._came:
+            if step.step_id in self._queues.steps and self._queues.first(line_of(step)) is not step:
+                effects += self._tell(step, BEHIND, reasons.behind(step))
+        for key in self._moved:
+            first = self._queues.first(key)
+            if first is None or key in self._queues.put_off:
+                continue
+            causes = asked.causes(*key, asked.options(key[1]))
+            reason = tuple(map(admission.key_of, causes))
+            if self.told.get(first.step_id) != reason and causes:
+                effects += self._tell(first, reason, reasons.first(first, causes))
+        self.clear()
+        return effects
+
+    def why(self, step: StepWaiting, reasons: Reasons, asked: Admission) -> Waiting:
+        key = line_of(step)
+        if self._queues.first(key) is not step:
+            return reasons.behind(step)
+        causes = asked.causes(*key, asked.options(key[1]))
+        if key in self._queues.put_off or not causes:
+            return reasons.undecided(step, REFUSED)
+        return reasons.first(step, causes)
+
+    def _tell(self, step: StepWaiting, reason: object, said: Waiting) -> list[Effect]:
+        if self.told.get(step.step_id) == reason:
+            return []
+        self._undo.put(self.told, step.step_id, reason)
+        return [said]
