@@ -89,6 +89,8 @@ class Runs(Section):
     evict_after_s: Seconds
     stuck_after_s: Seconds
     host_runs: Count
+    hosts: Annotated[int, Field(ge=1)]
+    host_idle_s: Seconds
     result_inline_bytes: Count
     batch_work_s: Seconds
     report_within_s: Seconds

@@ -13,19 +13,23 @@ from typing import Any, Final
 
 import ray
 
+from ..config import Runs
 from ..core.conductor import messages as m
+from ..core.conductor.following import happening_of
 from ..core.conductor.machine import Conductor
 from ..core.conductor.ordering import call_key
 from ..core.conductor.state import LOG as LOG_SOURCE
 from ..core.conductor.state import OWNER, Limits, State
+from ..core.conductor.waiting import happening_of_row
 from ..core.inbox import Ordered, SeekTo
 from ..core.records import Offset, RunState
+from ..core.trigger import Happening
 from ..events.bus import Gap
 from ..events.ingest import Ingest, Parsed, gather_in_order
 from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
 from ..events.relay import Relay
-from ..store.inbox import ended_as, known_inbox, run_of_key
+from ..store.inbox import accepted_since, ended_as, known_inbox, run_of_key
 from ..store.reader import Reader
 from ..store.writer import Writer
 from ..wire import calls, topics
@@ -63,7 +67,7 @@ class ConductorActor:
 
     async def _start(self) -> None:
         wiring = self._wiring
-        limits = Limits(runs_a_host=wiring.settings.runs.host_runs, losses_max=wiring.settings.runs.lost_limit)
+        limits = _limits(wiring.settings.runs)
         self._secret = wiring.secret()
         self.state = State(secret=self._secret, limits=limits)
         self.machine = Conductor(self.state)
@@ -170,6 +174,8 @@ class ConductorActor:
         match effect:
             case m.StartHost():
                 self.crew.start_host()
+            case m.EndHost(host):
+                self.crew.end_host(host)
             case m.Execute(host, run_id, fence):
                 self.crew.execute(host, self._run_order(run_id, fence))
             case m.CloseRun(host, run_id, fence, reason):
@@ -199,7 +205,9 @@ class ConductorActor:
             parameters=run.parameters,
             principal=run.principal,
             secret=state.secret_of("run", run.id, str(fence)),
-            record=tuple(calls.Recorded(command=row.command, outcome=row.outcome) for row in record),
+            record=tuple(
+                calls.Recorded(command=row.command, outcome=row.outcome, answered=row.answered) for row in record
+            ),
         )
 
     def _dispatch(self, worker: str, fence: int) -> None:
@@ -240,7 +248,22 @@ class ConductorActor:
     @ray.method
     async def issue(self, run_id: str, fence: int, commands: list[calls.Command]) -> str:
         """Empty once the commands are durable; otherwise why the host must close that run."""
-        answer: str = await self.loop.ask(m.Issued(run_id, fence, tuple(commands)))
+        types = {command.call.event_type for command in commands if isinstance(command.call, calls.WaitCall)}
+        happenings, upto = await self._accepted_since(run_id, types) if types else ((), 0)
+        answer: str = await self.loop.ask(m.Issued(run_id, fence, tuple(commands), happenings, upto))
+        return answer
+
+    async def _accepted_since(self, run_id: str, types: set[str]) -> tuple[tuple[Happening, ...], int]:
+        """Events of these types since the run began, and the position of the log up to which they were looked for."""
+        found = await asyncio.to_thread(accepted_since, self._reader, run_id, types)
+        published = [happening_of(entry) for entry in found.entries]
+        rows = [happening_of_row(row, self.state.mail.default_project) for row in found.rows]
+        return (*rows, *filter(None, published)), found.position
+
+    @ray.method
+    async def park(self, run_id: str, fence: int, waits: list[int]) -> str:
+        """Empty where the host may let go of a run that waits for these commands."""
+        answer: str = await self.loop.ask(m.Parked(run_id, fence, tuple(waits)))
         return answer
 
     @ray.method
@@ -318,3 +341,15 @@ class ConductorActor:
             "position": self.hub.cursor,
             "relayed": self.relay.published,
         }
+
+
+def _limits(runs: Runs) -> Limits:
+    return Limits(
+        runs_a_host=runs.host_runs,
+        losses_max=runs.lost_limit,
+        crashes_max=runs.crash_limit,
+        depth_max=runs.depth_limit,
+        sub_runs_max=runs.sub_run_limit,
+        hosts_max=runs.hosts,
+        host_idle_us=int(runs.host_idle_s * 1_000_000),
+    )

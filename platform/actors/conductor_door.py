@@ -20,6 +20,7 @@ class ConductorDoor(Protocol):
     """Each raises Unavailable where no answer came; it may have been heard, and is safe to ask again."""
 
     async def issue(self, run_id: str, fence: int, commands: list[Command]) -> str: ...
+    async def park(self, run_id: str, fence: int, waits: list[int]) -> str: ...
     async def ended(self, end: RunEnd) -> str: ...
     async def pin(self, run_id: str, kind: str, name: str) -> PinnedTable | PinnedModel | Failure: ...
     async def claim(self, fence: int, worker: str, secret: str) -> str: ...
@@ -34,6 +35,10 @@ class RayDoor:
 
     async def issue(self, run_id: str, fence: int, commands: list[Command]) -> str:
         answer: str = await self._ask("issue", run_id, fence, commands)
+        return answer
+
+    async def park(self, run_id: str, fence: int, waits: list[int]) -> str:
+        answer: str = await self._ask("park", run_id, fence, waits)
         return answer
 
     async def ended(self, end: RunEnd) -> str:

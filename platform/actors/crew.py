@@ -90,6 +90,11 @@ class Crew:
             self._hosts.pop(host, None)
             self._tell(m.HostLost(host, _cause(error)))
 
+    def end_host(self, host: str) -> None:
+        handle = self._hosts.pop(host, None)
+        if handle is not None:
+            _kill(handle)
+
     def execute(self, host: str, order: calls.RunOrder) -> None:
         self._to_host(host, "execute", order)
 

@@ -20,7 +20,7 @@ from . import memory_peak
 from .conductor_door import ConductorDoor, RayDoor
 from .courtesy import settle_in
 from .ground import ROOMY, Ground, Limits
-from .hosted_run import HostedRun
+from .hosted_run import PATIENT, HostedRun, Patience
 from .loaded_code import Code
 from .output import ThreadOutput
 
@@ -31,9 +31,17 @@ KEPT_MAX: Final = 1_000
 class FlowHost:
     """`home` is the platform's home folder on this node; without a door the Conductor is found by its name."""
 
-    def __init__(self, name: str, home: Path | str, door: ConductorDoor | None = None, limits: Limits = ROOMY) -> None:
+    def __init__(
+        self,
+        name: str,
+        home: Path | str,
+        door: ConductorDoor | None = None,
+        limits: Limits = ROOMY,
+        patience: Patience = PATIENT,
+    ) -> None:
         settle_in()
-        self._name = name
+        self._name, self._patience = name, patience
+        self._looking: asyncio.Task[None] | None = None
         self._door = door or RayDoor()
         self._ground = Ground(Path(home), Code(Path(home)), limits)
         self._output = ThreadOutput()
@@ -60,15 +68,17 @@ class FlowHost:
         run = HostedRun(order, self._ground, self._door, self._output)
         self._runs[order.run_id] = run
         for answer in self._early.pop((order.run_id, order.fence), ()):
-            run.deliver(answer.ordinal, answer.outcome)
+            run.deliver(answer)
         run.start(self._ended)
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().create_task(self._look_after())
 
     async def deliver(self, answers: list[Answer]) -> None:
         self._heard("deliver")
         for answer in answers:
             run = self._runs.get(answer.run_id)
             if run is not None and run.order.fence == answer.fence:
-                run.deliver(answer.ordinal, answer.outcome)
+                run.deliver(answer)
             elif run is None or run.order.fence < answer.fence:
                 self._early.setdefault((answer.run_id, answer.fence), []).append(answer)
         _bound(self._early)
@@ -97,6 +107,13 @@ class FlowHost:
             "restarts": 0,
             "memory_bytes": memory_peak.resident_bytes(),
         }
+
+    async def _look_after(self) -> None:
+        """Lets go of runs that only wait, and ends those that do nothing the platform can see."""
+        while True:
+            await asyncio.sleep(self._patience.look_every_s)
+            for run in list(self._runs.values()):
+                run.look_after(self._patience)
 
     def _ended(self, run: HostedRun) -> None:
         if self._runs.get(run.order.run_id) is run:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ..artifacts.encoded import Encoded
@@ -16,12 +18,16 @@ from ..artifacts.payloads import content_of, payload_of
 from ..errors import InvalidInput, Unavailable
 from ..sdk.conduct import conclude
 from ..sdk.context import Current
+from ..sdk.failure import user_stack
 from ..sdk.flow import Flow
+from ..sdk.interrupts import Closed, Evicted
 from ..sdk.replay import Execution, Wish
-from ..wire.calls import Command, Outcome, Payload, RunEnd, RunOrder
+from ..wire.calls import Answer, Command, Outcome, Payload, RunEnd, RunOrder
+from ..wire.types import Failure
 from .conductor_door import ConductorDoor, until_answered
 from .ground import Ground
 from .output import ThreadOutput
+from .stoppable import raise_in
 from .surroundings import Owner, Pins, surrounded
 
 COMMANDS_MAX: Final = 1_000  # in one call
@@ -29,6 +35,21 @@ ANSWER_WITHIN_S: Final = 300.0
 STACK_BYTES: Final = 1 << 20  # address space; only what is touched takes memory
 
 _stack_size = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a run may wait in memory, and how long it may do nothing that the platform can see."""
+
+    evict_after_s: float = 5.0
+    stuck_after_s: float = 600.0
+
+    @property
+    def look_every_s(self) -> float:
+        return max(0.02, min(self.evict_after_s, self.stuck_after_s) / 4)
+
+
+PATIENT: Final = Patience()
 
 
 class HostedRun:
@@ -43,6 +64,8 @@ class HostedRun:
         self._line: list[Command] = []
         self._end: RunEnd | None = None
         self._leaving: asyncio.Task[None] | None = None
+        self._parking: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name=order.run_id, daemon=True)
         self._on_end: Callable[[HostedRun], None] = lambda run: None
 
     def start(self, on_end: Callable[[HostedRun], None]) -> None:
@@ -51,23 +74,60 @@ class HostedRun:
         with _stack_size:
             before = threading.stack_size(STACK_BYTES)
             try:
-                threading.Thread(target=self._run, name=self.order.run_id, daemon=True).start()
+                self._thread.start()
             finally:
                 threading.stack_size(before)
 
-    def deliver(self, ordinal: int, outcome: Outcome) -> None:
-        self._execution.deliver(ordinal, outcome)
+    def deliver(self, answer: Answer) -> None:
+        self._execution.deliver(answer.ordinal, answer.outcome, answer.answered)
 
     def close(self, reason: str) -> None:
         """Its thread raises at the next wait or call; nothing of it is sent any more."""
         self._execution.close(reason)
         self._line.clear()
+        self._end = None
         self._on_end(self)
+
+    def look_after(self, patience: Patience) -> None:
+        """A run that waits for long leaves memory; one that neither asks nor waits for longer has failed."""
+        if self._execution.closed or self._end is not None:
+            return
+        now_s, waiting = time.monotonic(), self._execution.waiting
+        if waiting is None:
+            if now_s - self._execution.moved_s > patience.stuck_after_s:
+                self._give_up(patience.stuck_after_s)
+        elif now_s - waiting.since_s > patience.evict_after_s and not self._line and self._is_quiet():
+            self._parking = self._loop.create_task(self._park(waiting.ordinals))
+
+    def _is_quiet(self) -> bool:
+        return all(task is None or task.done() for task in (self._leaving, self._parking))
+
+    async def _park(self, ordinals: tuple[int, ...]) -> None:
+        try:
+            reason = await self._door.park(self.order.run_id, self.order.fence, list(ordinals))
+        except Unavailable:
+            return  # asked again while it still waits
+        if not reason:
+            self._execution.close("parked", Evicted)
+            self._on_end(self)
+
+    def _give_up(self, after_s: float) -> None:
+        order = self.order
+        frames = user_stack(self._thread.ident)
+        message = f"The flow neither asked for anything nor waited for {after_s:g} s. Put long work into steps"
+        failure = Failure(kind="flow_stuck", message=message, frames=frames)
+        self._execution.close(message)
+        if self._thread.ident is not None:
+            raise_in(self._thread.ident, Closed)
+        self._finish(RunEnd(run_id=order.run_id, fence=order.fence, outcome=Outcome(failure=failure)))
 
     # The engine of the execution: in the thread of the flow.
 
     def send(self, command: Command, wish: Wish) -> None:
         self._loop.call_soon_threadsafe(self._enqueue, command)
+
+    def idle(self) -> bool:
+        return False
 
     def keep(self, encoded: Encoded) -> Payload:
         limit = self._ground.limits.result_max_bytes
@@ -116,7 +176,7 @@ class HostedRun:
                 reason = await until_answered(lambda: self._issue(gathered), within_s=ANSWER_WITHIN_S)  # noqa: B023
                 if reason:
                     self.close(reason)
-            if self._end is not None and not self._execution.closed:
+            if self._end is not None:
                 end, self._end = self._end, None
                 await until_answered(lambda: self._door.ended(end), within_s=ANSWER_WITHIN_S)
                 self._on_end(self)

@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from .conductor import ConductorActor
 from .flow_host import FlowHost
 from .ground import limits_of
+from .hosted_run import Patience
 from .names import NAMESPACE
 from .ray_nodes import RayNode
 from .wiring import Wiring
@@ -50,7 +51,9 @@ def table_writer(wiring: Wiring) -> Any:
 
 
 def flow_host(wiring: Wiring, host: str) -> Any:
-    return _short_lived(FlowHost, f"host:{host}", host, wiring.home, None, limits_of(wiring.settings))
+    runs = wiring.settings.runs
+    patience = Patience(evict_after_s=runs.evict_after_s, stuck_after_s=runs.stuck_after_s)
+    return _short_lived(FlowHost, f"host:{host}", host, wiring.home, None, limits_of(wiring.settings), patience)
 
 
 def worker(wiring: Wiring, name: str, placed: Any = None) -> Any:

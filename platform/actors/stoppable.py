@@ -47,7 +47,7 @@ class Gate:
             if not self._closed and not self.reason:
                 self.reason = reason
                 if self._thread is not None:
-                    _raise_in(self._thread, Stopped)
+                    raise_in(self._thread, Stopped)
 
     def run(self, work: Callable[[], None]) -> None:
         """Runs `work` where it can be stopped; Stopped ends here at the latest."""
@@ -80,5 +80,6 @@ def _let_it_strike() -> None:
         pass
 
 
-def _raise_in(thread: int, kind: type[BaseException]) -> None:
+def raise_in(thread: int, kind: type[BaseException]) -> None:
+    """Raises it there at the next turn of Python code; code that does not come back to Python is not reached."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))

@@ -124,6 +124,9 @@ class Groups(Generic[K, M]):
     def of(self, group: K) -> list[M]:
         return list(self._groups.get(group, ()))
 
+    def has(self, group: K, member: M) -> bool:
+        return member in self._groups.get(group, ())
+
     def groups(self) -> list[K]:
         return list(self._groups)
 

@@ -70,7 +70,11 @@ class LeaseState(StrEnum):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution of a flow. `seq` is the number of its last log entry; `host_fence` grows with each host."""
+    """One execution of a flow. `seq` is the number of its last log entry; `host_fence` grows with each host.
+
+    `parked` are the commands that it waits for while no host has it; a run inside a run answers the command
+    `parent_ordinal` of `parent_id`.
+    """
 
     id: str
     project: str
@@ -85,10 +89,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     principal: str
     parameters: JSON = None
     parent_id: str | None = None
+    parent_ordinal: int | None = None
+    resumed_from: str | None = None
     root_id: str
     depth: int = 0
     host: str | None = None
     host_fence: int = 0
+    parked: tuple[int, ...] = ()
     crashes: int = 0
     cancel_reason: str = ""
     result: JSON = None
@@ -99,6 +106,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CommandRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`answered` numbers the outcomes of the run in the order they were recorded; 0 while there is none."""
+
     run_id: str
     ordinal: int
     kind: str
@@ -107,12 +116,24 @@ class CommandRow(msgspec.Struct, frozen=True, kw_only=True):
     digest: str | None = None
     command: Command
     outcome: Outcome | None = None
+    answered: int = 0
     issued_us: int
     ended_us: int | None = None
 
 
+class Attention(msgspec.Struct, frozen=True, kw_only=True):
+    """The lost `once` attempt that a step stands still for, as its row was. `gone`: its process was seen to be gone."""
+
+    fence: int
+    worker: str
+    gone: bool
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """A step of a run. Its id is `run_id/ordinal`. `attempts` counts all, `failures` those that eat `retries`."""
+    """A step of a run. Its id is `run_id/ordinal`. `attempts` counts all, `failures` those that eat `retries`.
+
+    `attention` is set while a person has to say what becomes of it.
+    """
 
     id: str
     run_id: str
@@ -129,6 +150,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     max_runtime_s: float | None = None
     effect: Effect = "retry"
+    retry_on: tuple[str, ...] = ()
+    code_digest: str = ""
+    cache_key: str = ""
+    secrets: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
     arguments: Payload
     needs: tuple[int, ...] = ()
     missing: int = 0
@@ -137,6 +163,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     losses: int = 0
     held_code: str = ""
     held_reason: str = ""
+    checkpoint: Payload | None = None
+    attention: Attention | None = None
     failure: Failure | None = None
     created_us: int
     waiting_us: int | None = None
@@ -181,8 +209,18 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     freed_us: int | None = None
 
 
+class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a step with `cache=True`, for every run that calls it with the same code and inputs."""
+
+    key: str
+    project: str
+    step_id: str
+    payload: Payload
+    created_us: int
+
+
 class Timer(msgspec.Struct, frozen=True, kw_only=True):
-    """Something due at `due_us`. `kind`: `sleep` (run, ordinal) or `backoff` (step)."""
+    """Something due at `due_us`, for a command of a run. `kind`: `sleep`, `wait`, `deadline` or `backoff`."""
 
     id: str
     kind: str

@@ -76,7 +76,7 @@ def judge(trigger: Trigger, happening: Happening) -> Match | NoMatch | Mismatch:
     if trigger.spec.schema is not None and (wrong := _off_schema(trigger.spec.schema, happening.data)):
         return Mismatch("schema_mismatch", wrong)
     if trigger.spec.where is not None:
-        passed = _passes(trigger.spec.where, happening)
+        passed = passes(trigger.spec.where, happening)
         if isinstance(passed, Mismatch):
             return passed
         if not passed:
@@ -112,7 +112,8 @@ def _seen(happening: Happening) -> dict[str, Any]:
     return {"event": happening.attributes, "data": happening.data}
 
 
-def _passes(where: str, happening: Happening) -> bool | Mismatch:
+def passes(where: str, happening: Happening) -> bool | Mismatch:
+    """Whether the filter lets it through, or why it cannot say."""
     result = evaluate(where, _seen(happening))
     if isinstance(result, Failed):
         return Mismatch("filter_failed", f"The filter {where!r} cannot be evaluated: {result.reason}")

@@ -11,17 +11,21 @@ if TYPE_CHECKING:
     from .client.awaiting import AsyncClient as AsyncClient
     from .client.blocking import Client as Client
     from .context import current as current
+    from .durable import Event as Event
     from .durable import now as now
     from .durable import publish as publish
     from .durable import random as random
     from .durable import sleep as sleep
     from .durable import uuid as uuid
+    from .durable import wait_for as wait_for
     from .failure import StepFailed as StepFailed
     from .flow import Flow as Flow
     from .flow import flow as flow
     from .future import Future as Future
     from .future import first as first
     from .future import gather as gather
+    from .interrupts import ResultTimeout as ResultTimeout
+    from .interrupts import WaitTimeout as WaitTimeout
     from .model import Model as Model
     from .register import Serving as Serving
     from .register import model as model
@@ -33,13 +37,16 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "AsyncClient": "client.awaiting",
     "Client": "client.blocking",
+    "Event": "durable",
     "Flow": "flow",
     "Future": "future",
     "Model": "model",
+    "ResultTimeout": "interrupts",
     "Serving": "register",
     "Step": "step",
     "StepFailed": "failure",
     "Table": "table",
+    "WaitTimeout": "interrupts",
     "current": "context",
     "first": "future",
     "flow": "flow",
@@ -52,6 +59,7 @@ _HOMES: Final = {
     "sleep": "durable",
     "step": "step",
     "uuid": "durable",
+    "wait_for": "durable",
 }
 
 

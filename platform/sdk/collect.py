@@ -166,7 +166,7 @@ def _line(function: Callable[..., Any]) -> int:
     """Where `def` stands, below its decorators."""
     code = function.__code__
     for line in range(code.co_firstlineno, code.co_firstlineno + 50):
-        if linecache.getline(code.co_filename, line).lstrip().startswith("def "):
+        if linecache.getline(code.co_filename, line).lstrip().startswith(("def ", "async def ")):
             return line
     return code.co_firstlineno
 

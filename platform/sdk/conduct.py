@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from ..wire.calls import INLINE_MAX_BYTES, Outcome, PinnedModel
 from ..wire.types import JSON, Failure
 from .context import Current, execution, model_pins, position
 from .failure import failure_of
-from .replay import Closed, CodeMismatch, Execution, mismatch_failure
+from .interrupts import Closed
+from .mismatch import CodeMismatch, mismatch_failure
+from .replay import Execution
 from .serialise import encode
 
 if TYPE_CHECKING:
@@ -34,9 +37,22 @@ def within(running: Execution | None, place: Current, pins: Callable[[str], Pinn
 
 def conduct(flow: Flow[Any, Any], arguments: Mapping[str, Any], running: Execution) -> Any:
     """What the flow function returns, once everything it started has ended."""
-    value = running.resolved(flow.function(**arguments))
+    returned = flow.function(**arguments)
+    if inspect.iscoroutine(returned):
+        returned = _completed(returned, running)
+    value = running.resolved(returned)
     running.settle()
     return value
+
+
+def _completed(main: Coroutine[Any, Any, Any], running: Execution) -> Any:
+    from .recorded_loop import RecordedLoop
+
+    running.loop = RecordedLoop(running)
+    try:
+        return running.loop.complete(main)
+    finally:
+        running.loop = None
 
 
 def conclude(

@@ -58,6 +58,13 @@ def user_frames(error: BaseException) -> str:
     return "\nThe above exception led to:\n\n".join(reversed(printed))
 
 
+def user_stack(thread: int | None) -> str:
+    """Where a thread of this process stands now, in the user's files."""
+    frame = sys._current_frames().get(thread or 0)
+    stack = [one for one in traceback.extract_stack(frame) if is_users(one.filename)] if frame else []
+    return "".join(traceback.format_list(stack[-FRAMES_MAX:]))
+
+
 def is_users(filename: str) -> bool:
     return not filename.startswith(_OURS + _LIBRARIES)
 

@@ -1,6 +1,7 @@
 """Flows: plain functions whose steps run elsewhere and whose progress is kept.
 
-`@flow(project=...)` makes one. Called directly it runs in this process, without a platform; `.run(...)` submits it.
+`@flow(project=...)` makes one. Called directly it runs in this process, without a platform; `.run(...)` submits it;
+called in a flow it is a run of its own inside that run.
 """
 
 from __future__ import annotations
@@ -8,12 +9,16 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar
 
 from ..errors import InvalidInput
+from ..wire.calls import RunCall
 from ..wire.manifest import TriggerSpec
 from .context import execution
+from .digest import digest
+from .future import Future
 from .parameters import Parameters, check_signature
+from .replay import Wish
 
 if TYPE_CHECKING:
     from .client.runs import Run
@@ -41,14 +46,21 @@ class Flow(Generic[P, R]):
         """`module:qualname`, by which a host finds the flow in the code bundle."""
         return f"{self.function.__module__}:{self.function.__qualname__}"
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """What the function returns, with its steps run here and now; inside a flow it is a part of that flow."""
-        if execution.get() is not None:
-            return self.function(*args, **kwargs)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """What the function returns, with its steps run here and now; inside a flow a `Future` of what a run of its
+        own returns."""
+        running = execution.get()
+        if running is not None:
+            return running.call(self._wish(args, kwargs))
         from .inline import run_inline
 
-        value: R = run_inline(self, self.parameters.bound(args, kwargs))
-        return value
+        return run_inline(self, self.parameters.bound(args, kwargs))
+
+    def inside(self, call: RunCall, run_id: str) -> Any:
+        """What the flow returns where it is called inside one that runs in this process."""
+        from .inline import run_inline
+
+        return run_inline(self, self.parameters.converted(call.parameters), run_id)
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> Run:
         """The run, submitted to the platform that `Client()` finds. Its parameters are checked before they leave."""
@@ -56,6 +68,13 @@ class Flow(Generic[P, R]):
 
         values = self.parameters.bound(args, kwargs)
         return Client().run(self.full_name, self.parameters.as_json(values))
+
+    def _wish(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wish:
+        here = [value.result() if isinstance(value, Future) else value for value in args]
+        named = {name: value.result() if isinstance(value, Future) else value for name, value in kwargs.items()}
+        plain = self.parameters.as_json(self.parameters.bound(tuple(here), named))
+        call = RunCall(project=self.project, flow=self.name, parameters=plain)
+        return Wish(self.name, call, digest=digest(plain), function=self)
 
     def __reduce__(self) -> str:
         return self.function.__qualname__

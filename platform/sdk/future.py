@@ -1,8 +1,8 @@
-"""What a step call gives inside a flow: the promise of a result, which can be passed on or waited for."""
+"""What calling a step or a flow gives inside a flow: the promise of a result, which can be passed on or waited for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 from ..errors import InvalidInput
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Future(Generic[T]):
-    """The result of the step call `key` of this run. Anything but waiting and passing on is a TypeError."""
+    """The result of the call `key` of this run. Anything but waiting and passing on is a TypeError."""
 
     __slots__ = ("_execution", "_key", "_ordinal")
 
@@ -27,6 +27,12 @@ class Future(Generic[T]):
         limit_s = None if timeout is None else seconds(timeout, where="timeout")
         value: T = self._execution.result(self._ordinal, limit_s)
         return value
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """The same as `result()`, for the tasks of an `async def` flow."""
+        if self._execution.loop is None:
+            raise TypeError(f"{self._key} is awaited in a flow that is no async def: use .result()")
+        return self._execution.awaited(self._ordinal).__await__()
 
     def __repr__(self) -> str:
         return f"<Future {self._key}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import random
 import time
 import uuid
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..artifacts.encoded import Encoded
-from ..errors import NotFound, did_you_mean
+from ..errors import InvalidInput, NotFound, did_you_mean
 from ..wire.calls import (
     Command,
+    DeadlineCall,
+    FirstCall,
     NowCall,
     Outcome,
     Payload,
@@ -21,17 +24,21 @@ from ..wire.calls import (
     PublishCall,
     RandomCall,
     RegisterCall,
+    RunCall,
     SleepCall,
     StepCall,
     UuidCall,
+    WaitCall,
 )
 from ..wire.types import Failure
 from .conduct import conduct, within
 from .context import Current
 from .failure import failure_of
+from .interrupts import Closed
 from .invoke import invoke
-from .replay import Closed, CodeMismatch, Execution, Wish
-from .serialise import decode
+from .mismatch import CodeMismatch
+from .replay import Execution, Wish
+from .serialise import decode, encode
 
 if TYPE_CHECKING:
     from .flow import Flow
@@ -39,11 +46,11 @@ if TYPE_CHECKING:
 RUN_ID = "local"
 
 
-def run_inline(flow: Flow[Any, Any], arguments: Mapping[str, Any]) -> Any:
+def run_inline(flow: Flow[Any, Any], arguments: Mapping[str, Any], run_id: str = RUN_ID) -> Any:
     """What the flow returns. User code's own exception passes through; a step's is StepFailed."""
     engine = Inline(flow.project)
-    engine.execution = Execution(RUN_ID, engine)
-    with within(engine.execution, Current(run_id=RUN_ID, project=flow.project), engine.pin):
+    engine.execution = Execution(run_id, engine)
+    with within(engine.execution, Current(run_id=run_id, project=flow.project), engine.pin):
         return conduct(flow, arguments, engine.execution)
 
 
@@ -56,11 +63,28 @@ class Inline:
         self._project = project
         self._outcomes: dict[int, Outcome] = {}
         self._models: dict[str, list[RegisterCall]] = {}
+        self._sleeping: list[tuple[float, int]] = []
+        self._published: list[dict[str, Any]] = []
 
     def send(self, command: Command, wish: Wish) -> None:
-        outcome = self._carried_out(command, wish)
-        self._outcomes[command.ordinal] = outcome
-        self.execution.deliver(command.ordinal, outcome)
+        if isinstance(command.call, SleepCall):
+            due_s = time.monotonic() + command.call.duration_us / 1_000_000
+            heapq.heappush(self._sleeping, (due_s, command.ordinal))
+        else:
+            self._end(command.ordinal, self._carried_out(command, wish))
+
+    def idle(self) -> bool:
+        """Nothing else is left to do: the next sleep may pass."""
+        if not self._sleeping:
+            return False
+        due_s, ordinal = heapq.heappop(self._sleeping)
+        time.sleep(max(0.0, due_s - time.monotonic()))
+        self._end(ordinal, Outcome())
+        return True
+
+    def _end(self, ordinal: int, outcome: Outcome) -> None:
+        self._outcomes[ordinal] = outcome
+        self.execution.deliver(ordinal, outcome)
 
     def keep(self, encoded: Encoded) -> Payload:
         content = encoded.content
@@ -91,25 +115,58 @@ class Inline:
                 versions = self._models.setdefault(call.name, [])
                 versions.append(call)
                 return _json({"name": call.name, "version": len(versions)})
-            case SleepCall(duration_us=length_us):
-                time.sleep(length_us / 1_000_000)
-                return Outcome()
+            case RunCall():
+                return self._run_inside(command, wish.function)
+            case FirstCall(of=ordinals):
+                return _json(min(ordinals))
+            case DeadlineCall():
+                return _json(False)
+            case WaitCall() as wait:
+                return self._waited(wait)
             case NowCall():
                 return _json(time.time_ns() // 1000)
             case UuidCall():
                 return _json(str(uuid.uuid4()))
             case RandomCall():
                 return _json(random.random())
-            case PublishCall():
-                return Outcome()
+            case PublishCall() as said:
+                event = {
+                    "id": f"{self.execution.run_id}/{command.ordinal}",
+                    "source": "headwater",
+                    "type": said.event_type,
+                }
+                self._published.append({**event, "subject": "", "data": said.data})
+                return _json(event["id"])
+        raise AssertionError(command)
+
+    def _run_inside(self, command: Command, flow: Any) -> Outcome:
+        try:
+            value = flow.inside(command.call, f"{self.execution.run_id}/{command.ordinal}")
+            return Outcome(payload=self.keep(encode(value, place=f"The result of {command.name}")))
+        except (KeyboardInterrupt, Closed, CodeMismatch):
+            raise
+        except BaseException as error:
+            return Outcome(failure=failure_of(error, step=command.name))
+
+    def _waited(self, call: WaitCall) -> Outcome:
+        """Of the events that this very flow has published; nobody else can be heard here."""
+        for event in self._published:
+            if event["type"] == call.event_type and _passes(call.where, event):
+                self._published.remove(event)
+                return _json(event)
+        message = f"No event {call.event_type!r} was published by this flow, and a direct call hears no other"
+        if call.timeout_us is None:
+            raise InvalidInput(message, remedy="Give wait_for a timeout, publish() the event before, or use a platform")
+        return Outcome(failure=Failure(kind="timeout", message=message))
 
     def _run(self, command: Command, call: StepCall, function: Callable[..., Any]) -> Outcome:
         fed_by_failed = next((failed for need in call.needs if (failed := self._outcomes[need].failure)), None)
         if fed_by_failed is not None:
             return Outcome(failure=fed_by_failed)
+        run_id = self.execution.run_id
         failure: Failure | None = None
         for attempt in range(1, call.retries + 2):
-            place = Current(RUN_ID, self._project, command.name, f"{RUN_ID}/{command.ordinal}", attempt, attempt)
+            place = Current(run_id, self._project, command.name, f"{run_id}/{command.ordinal}", attempt, attempt)
             try:
                 with within(None, place, self.pin):
                     given = decode(call.arguments.codec, self.content(call.arguments), self.execution.result_of)
@@ -119,6 +176,14 @@ class Inline:
             except BaseException as error:
                 failure = failure_of(error, step=command.name)
         return Outcome(failure=failure)
+
+
+def _passes(where: str | None, event: dict[str, Any]) -> bool:
+    if where is None:
+        return True
+    import cel
+
+    return cel.compile(where).execute({"event": event, "data": event["data"]}) is True
 
 
 def _json(value: object) -> Outcome:

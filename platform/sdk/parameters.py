@@ -97,8 +97,8 @@ class Parameters:
 
 def check_signature(flow: str, function: Callable[..., Any]) -> None:
     """Raises InvalidInput for a function that cannot take its parameters by name."""
-    if inspect.iscoroutinefunction(function):
-        raise InvalidInput(f"Flow {flow} is an async function", remedy="Write a plain def")
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidInput(f"Flow {flow} is a generator", remedy="Return its result")
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             what = f"Flow {flow} takes {parameter}, which has no name of its own"

@@ -3,10 +3,10 @@
 Every command gets the next ordinal. As long as the record reaches, the n-th command issued must be the n-th
 recorded, and its recorded outcome is the answer; after that commands are sent, and their outcomes are delivered
 as they happen. The flow's thread waits here and nowhere else. An execution that was closed (stale fence, cancelled
-run) raises at the wait and at every later call, so that what the function still does has no effect.
+run, a wait that took long) raises at the wait and at every later call, so that what the function still does has no
+effect.
 
-What depends on time or on order is a command too: `first` and a `result` that timed out are recorded with the
-choice in their key, and a replay takes the choice from there.
+What depends on time or on order is a command too: `first` and `result(timeout=)` are answered by the platform.
 """
 
 from __future__ import annotations
@@ -16,32 +16,27 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..artifacts.encoded import Encoded
-from ..errors import HeadwaterError, InvalidInput
-from ..wire.calls import Call, Command, NowCall, Outcome, Payload, Recorded, StepCall
-from ..wire.types import Failure
+from ..errors import InvalidInput
+from ..wire.calls import Call, Command, DeadlineCall, FirstCall, Outcome, Payload, Recorded, StepCall
+from .digest import digest
 from .failure import StepFailed
 from .future import Future
+from .interrupts import Closed, ResultTimeout
+from .mismatch import CodeMismatch, compare
 from .serialise import decode, dumps
 
+if TYPE_CHECKING:
+    from .recorded_loop import RecordedLoop
 
-class CodeMismatch(BaseException):
-    """The code did something else than what the record says it did. No `except Exception` may swallow it."""
-
-
-class Closed(BaseException):
-    """This execution was taken away; whatever the function does now is ignored."""
-
-
-class ResultTimeout(HeadwaterError):
-    """The step did not end within the time that `result(timeout=)` allowed; it goes on."""
+WITHOUT_EFFECT: Final = frozenset({"sleep", "wait_for", "first", "result_timeout"})
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A command before it has a number. `function` is a step's, for an engine that runs it here."""
+    """A command before it has a number. `function` is a step's or a flow's, for an engine that runs it here."""
 
     name: str
     call: Call
@@ -50,11 +45,23 @@ class Wish:
     function: Callable[..., Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The function waits for one of these commands, since a time of `time.monotonic`."""
+
+    ordinals: tuple[int, ...]
+    since_s: float
+
+
 class Engine(Protocol):
     """What carries out the commands of an execution."""
 
     def send(self, command: Command, wish: Wish) -> None:
         """Takes a new command; its outcome comes back through `Execution.deliver`, at once or later."""
+        ...
+
+    def idle(self) -> bool:
+        """The function waits. True where the engine has delivered something itself by then."""
         ...
 
     def keep(self, encoded: Encoded) -> Payload: ...
@@ -66,12 +73,17 @@ class Execution:
         self.run_id, self._engine = run_id, engine
         self._record = tuple(one.command for one in record)
         self._outcomes = {one.command.ordinal: one.outcome for one in record if one.outcome is not None}
+        self._answered = {one.answered: one.command.ordinal for one in record if one.outcome is not None}
         self._issued: list[Command] = []
         self._names: Counter[str] = Counter()
+        self._keys: set[str] = set()
         self._asked: set[int] = set()
         self._changed = threading.Condition()
-        self._closed = ""
+        self._closed: Closed | None = None
         self._mismatch: CodeMismatch | None = None
+        self._waiting: Waiting | None = None
+        self._moved_s = time.monotonic()
+        self.loop: RecordedLoop | None = None
 
     # What user code asks, in the flow's thread.
 
@@ -79,12 +91,11 @@ class Execution:
         """The ordinal of the command, which is recorded already or now sent."""
         self._check()
         ordinal = len(self._issued)
-        self._names[wish.name] += 1
-        key = wish.key or f"{wish.name}#{self._names[wish.name]}"
-        command = Command(ordinal=ordinal, name=wish.name, key=key, call=wish.call, digest=wish.digest)
+        command = Command(ordinal=ordinal, name=wish.name, key=self._key(wish), call=wish.call, digest=wish.digest)
         if ordinal < len(self._record):
             self._compare(self._record[ordinal], command)
         self._issued.append(command)
+        self._moved_s = time.monotonic()
         if ordinal >= len(self._record):
             self._engine.send(command, wish)
         return ordinal
@@ -109,27 +120,46 @@ class Execution:
 
     def result_of(self, ordinal: int) -> Any:
         """What `ordinal` gave, for a step that it feeds: not the flow asks, so its failure stays unasked."""
-        payload = self._await([ordinal], None)[1].payload
+        payload = self._await([ordinal]).payload
         return None if payload is None else self._value(payload)
 
     def wait(self, ordinal: int) -> Outcome:
         self._ask(ordinal)
-        return self._await([ordinal], None)[1]
+        return self._await([ordinal])
 
     def first(self, ordinals: list[int]) -> int:
-        self._check()
-        chosen = self._recorded_choice("first")
-        if chosen is None:
-            chosen, _ = self._await(ordinals, None)
-        self._choose("first", chosen if chosen in ordinals else ordinals[0])
-        return chosen
+        """Which of the commands ended first."""
+        keys = [self._issued[ordinal].key for ordinal in ordinals]
+        asked = self.issue(Wish("first", FirstCall(of=tuple(ordinals)), digest=digest(keys)))
+        return int(self.result(asked))
+
+    async def awaited(self, ordinal: int) -> Any:
+        """The result, for a task of an async flow."""
+        self._ask(ordinal)
+        assert self.loop is not None
+        await self.loop.outcome(ordinal)
+        return self.result(ordinal)
+
+    def answered(self, number: int) -> int:
+        """The command whose outcome was the `number`-th of the run, once it is there."""
+        with self._changed:
+            while number not in self._answered:
+                self._check()
+                missing = [command.ordinal for command in self._issued if command.ordinal not in self._outcomes]
+                if not missing and number > len(self._issued):
+                    what = "The flow waits for something that no step, timer or event of it can bring"
+                    raise InvalidInput(what, remedy="Await futures of steps, sleep() or wait_for()")
+                self._rest(missing)
+        return self._answered[number]
 
     def settle(self) -> None:
         """Waits for all that was started. Raises StepFailed for a failure that nobody asked about."""
         if len(self._issued) < len(self._record):
             self._compare(self._record[len(self._issued)], None)
         for command in self._issued:
-            outcome = self._await([command.ordinal], None)[1]
+            if command.kind in WITHOUT_EFFECT:
+                continue
+            outcome = self._await([command.ordinal])
             if outcome.failure is not None and command.ordinal not in self._asked:
                 raise StepFailed(outcome.failure)
 
@@ -147,64 +177,78 @@ class Execution:
     @property
     def closed(self) -> str:
         """Why this execution was taken away; empty while it is not."""
-        return self._closed
+        return str(self._closed or "")
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """What the function waits for now; None while it does something."""
+        return self._waiting
+
+    @property
+    def moved_s(self) -> float:
+        """When, by `time.monotonic`, the function last asked for something or stopped waiting."""
+        return self._moved_s
 
     # What the platform says, from any thread.
 
-    def deliver(self, ordinal: int, outcome: Outcome) -> None:
+    def deliver(self, ordinal: int, outcome: Outcome, answered: int = 0) -> None:
         with self._changed:
             self._outcomes.setdefault(ordinal, outcome)
+            self._answered.setdefault(answered or len(self._answered) + 1, ordinal)
             self._changed.notify_all()
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, kind: type[Closed] = Closed) -> None:
         with self._changed:
-            self._closed = self._closed or reason or "closed"
+            self._closed = self._closed or kind(reason or "closed")
             self._changed.notify_all()
 
     # Below: how it is done.
+
+    def _key(self, wish: Wish) -> str:
+        self._names[wish.name] += 1
+        key = wish.key or f"{wish.name}#{self._names[wish.name]}"
+        if key in self._keys:
+            what = f"The key {key!r} was used before in this run"
+            raise InvalidInput(what, remedy="Give each call a key of its own, or none")
+        self._keys.add(key)
+        return key
 
     def _value(self, payload: Payload) -> Any:
         return decode(payload.codec, self._engine.content(payload))
 
     def _check(self) -> None:
-        if self._closed:
-            raise Closed(self._closed)
+        if self._closed is not None:
+            raise type(self._closed)(str(self._closed))
         if self._mismatch is not None:
             raise self._mismatch
 
-    def _await(self, ordinals: list[int], limit_s: float | None) -> tuple[int, Outcome]:
-        deadline = None if limit_s is None else time.monotonic() + limit_s
+    def _await(self, ordinals: list[int]) -> Outcome:
+        """The outcome of the first of these commands that has one."""
         with self._changed:
             while True:
                 self._check()
                 for ordinal in ordinals:
                     if (outcome := self._outcomes.get(ordinal)) is not None:
-                        return ordinal, outcome
-                left_s = None if deadline is None else deadline - time.monotonic()
-                if left_s is not None and left_s <= 0:
-                    raise TimeoutError
-                self._changed.wait(left_s)
+                        return outcome
+                self._rest(ordinals)
+
+    def _rest(self, ordinals: list[int]) -> None:
+        if self._engine.idle():
+            return
+        self._waiting = self._waiting or Waiting(tuple(ordinals), time.monotonic())
+        try:
+            self._changed.wait()
+        finally:
+            self._moved_s = time.monotonic()
+            if self._closed is not None or any(ordinal in self._outcomes for ordinal in self._waiting.ordinals):
+                self._waiting = None
 
     def _wait_within(self, ordinal: int, limit_s: float) -> None:
-        if self._recorded_choice("result_timeout") != ordinal:
-            try:
-                self._await([ordinal], limit_s)
-                return
-            except TimeoutError:
-                pass
-        self._choose("result_timeout", ordinal)
-        what = f"{self._issued[ordinal].key} did not end within {limit_s:g} s"
-        raise ResultTimeout(what, remedy="It goes on: ask again, or let the run wait for it")
-
-    def _recorded_choice(self, name: str) -> int | None:
-        place = len(self._issued)
-        if place >= len(self._record) or self._record[place].name != name:
-            return None
-        return int(self._record[place].key.rpartition(":")[2])
-
-    def _choose(self, name: str, ordinal: int) -> None:
-        key = f"{name}#{self._names[name] + 1}:{ordinal}"
-        self.issue(Wish(name, NowCall(), key=key))
+        call = DeadlineCall(of=ordinal, duration_us=round(limit_s * 1_000_000))
+        given = digest([self._issued[ordinal].key, limit_s])
+        if self.result(self.issue(Wish("result_timeout", call, digest=given))):
+            what = f"{self._issued[ordinal].key} did not end within {limit_s:g} s"
+            raise ResultTimeout(what, remedy="It goes on: ask again, or let the run wait for it")
 
     def _ask(self, ordinal: int) -> None:
         self._check()
@@ -217,19 +261,9 @@ class Execution:
                 waiting.extend(call.needs if isinstance(call, StepCall) else ())
 
     def _compare(self, recorded: Command, issued: Command | None) -> None:
-        if issued is not None and _same(recorded, issued):
-            return
-        now = _shown(issued) if issued is not None else "the end of the function"
-        self._mismatch = CodeMismatch(
-            f"command {recorded.ordinal} of the record is {_shown(recorded)}, and the code now came to {now}. "
-            "A flow function must do the same again: move what depends on time, chance or the outside into steps, "
-            "or use now(), random() and uuid() of headwater.sdk"
-        )
-        raise self._mismatch
-
-
-def mismatch_failure(mismatch: CodeMismatch) -> Failure:
-    return Failure(kind="code_mismatch", message=str(mismatch))
+        self._mismatch = compare(recorded, issued)
+        if self._mismatch is not None:
+            raise self._mismatch
 
 
 def current_execution(what: str) -> Execution:
@@ -240,14 +274,3 @@ def current_execution(what: str) -> Execution:
     if running is None:
         raise InvalidInput(f"{what} was called outside a flow function", remedy="Call it in a function with @flow")
     return running
-
-
-def _same(recorded: Command, issued: Command) -> bool:
-    if (recorded.kind, recorded.name, recorded.key) != (issued.kind, issued.name, issued.key):
-        return False
-    return None in (recorded.digest, issued.digest) or recorded.digest == issued.digest
-
-
-def _shown(command: Command) -> str:
-    digest = f" with input {command.digest[:12]}" if command.digest else ""
-    return f"{command.kind} {command.key}{digest}"

@@ -38,6 +38,7 @@ class Settings(TypedDict, total=False):
     max_runtime: Duration | None
     priority: int
     effect: Literal["retry", "once"]
+    key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Options:
     max_runtime_s: float | None = None
     priority: int = 0
     effect: Literal["retry", "once"] = "retry"
+    key: str | None = None
 
 
 class Step(Generic[P, R]):
@@ -108,7 +110,7 @@ class Step(Generic[P, R]):
             max_runtime_s=asks.max_runtime_s,
             effect=asks.effect,
         )
-        return Wish(self.name, call, digest=digest(dict(bound.arguments)), function=self.function)
+        return Wish(self.name, call, digest=digest(dict(bound.arguments)), key=asks.key, function=self.function)
 
 
 @overload
@@ -153,7 +155,7 @@ def _check(options: Options, where: str) -> None:
 
 def _plain(settings: Settings, where: str) -> dict[str, Any]:
     given: Mapping[str, Any] = settings
-    plain = {name: given[name] for name in ("name", "retries", "priority", "effect") if name in given}
+    plain = {name: given[name] for name in ("name", "retries", "priority", "effect", "key") if name in given}
     for name in ("backoff", "timeout", "max_runtime"):
         if name in given:
             written = given[name]

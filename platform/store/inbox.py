@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from ..core.records import InboxRow
 from ..wire.envelope import Event
+from ..wire.types import Entry
 from .reader import Reader
-from .schema import INBOX, RUNS
+from .schema import INBOX, LOG, OWNERS, RUNS
 
 Identity = tuple[str, str]
 IN_ONE_MAX = 400
@@ -35,6 +37,26 @@ def _known(reader: Reader, owner: str, identities: list[Identity]) -> dict[Ident
             wanted = sa.tuple_(INBOX.c.source, INBOX.c.id).in_(some)
             found.update({(row.source, row.id): row for row in picture.rows("inbox", INBOX.c.owner == owner, wanted)})
     return found
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """Events since a run began: inbox rows, and entries of those that flows have published, up to `position`."""
+
+    rows: list[InboxRow]
+    entries: list[Entry]
+    position: int
+
+
+def accepted_since(reader: Reader, run_id: str, types: Iterable[str]) -> Accepted:
+    """The events of these types that were accepted since the run began, oldest first."""
+    with reader.picture() as picture:
+        began = sa.select(RUNS.c.created_us).where(RUNS.c.id == run_id).scalar_subquery()
+        of_types = INBOX.c.type.in_(list(types)), INBOX.c.received_us >= began
+        rows = picture.rows("inbox", INBOX.c.owner == OWNERS[0], *of_types)
+        first = sa.select(LOG.c.position).where(LOG.c.run_id == run_id, LOG.c.seq == 1).scalar_subquery()
+        published = picture.entries(LOG.c.position > first, LOG.c.type == "event.published")
+        position = picture.position
+    return Accepted(sorted(rows, key=lambda row: row.received_us), published, position)
 
 
 def ended_as(reader: Reader, run_id: str) -> str:

@@ -133,6 +133,7 @@ LEASES: Final = _table(
     ),
 )
 TIMERS: Final = _table("timers", records.Timer, ("id",), sa.Index("timers_by_due", "due_us"))
+STEP_CACHE: Final = _table("step_cache", records.CacheEntry, ("key",))
 PINS: Final = _table("pins", records.Pin, ("run_id", "kind", "name"))
 INBOX: Final = _table(
     "inbox",

@@ -14,7 +14,9 @@ from .types import JSON, Demand, Failure
 
 INLINE_MAX_BYTES: Final = 64 * 1024
 
-CommandKind = Literal["step", "register", "publish", "sleep", "now", "uuid", "random"]
+CommandKind = Literal[
+    "step", "run", "register", "publish", "sleep", "wait_for", "now", "uuid", "random", "first", "result_timeout"
+]
 Effect = Literal["retry", "once"]
 
 
@@ -53,6 +55,18 @@ class StepCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     max_runtime_s: float | None = None
     effect: Effect = "retry"
     code_digest: str = ""
+    retry_on: tuple[str, ...] = ()
+    cache: bool = False
+    secrets: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+
+
+class RunCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
+    """A flow called in a flow: a run of its own, of the same code version. Outcome: what it returned."""
+
+    project: str
+    flow: str
+    parameters: JSON = None
 
 
 class RegisterCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="register"):
@@ -76,6 +90,28 @@ class SleepCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     duration_us: int
 
 
+class WaitCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="wait_for"):
+    """An event accepted since the run began, each once per run. Outcome: JSON `{"id", "source", "type", "subject",
+    "data"}`, or a failure of kind `timeout`."""
+
+    event_type: str
+    where: str | None = None
+    timeout_us: int | None = None
+
+
+class FirstCall(msgspec.Struct, frozen=True, kw_only=True, tag="first"):
+    """Outcome: JSON ordinal of that command among `of` which ended first."""
+
+    of: tuple[int, ...]
+
+
+class DeadlineCall(msgspec.Struct, frozen=True, kw_only=True, tag="result_timeout"):
+    """Outcome: JSON true where command `of` did not end within `duration_us`."""
+
+    of: int
+    duration_us: int
+
+
 class NowCall(msgspec.Struct, frozen=True, tag="now"):
     """Outcome: JSON microseconds since the epoch."""
 
@@ -88,7 +124,19 @@ class RandomCall(msgspec.Struct, frozen=True, tag="random"):
     """Outcome: JSON float in [0, 1)."""
 
 
-Call = StepCall | RegisterCall | PublishCall | SleepCall | NowCall | UuidCall | RandomCall
+Call = (
+    StepCall
+    | RunCall
+    | RegisterCall
+    | PublishCall
+    | SleepCall
+    | WaitCall
+    | FirstCall
+    | DeadlineCall
+    | NowCall
+    | UuidCall
+    | RandomCall
+)
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,8 +157,11 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`answered` numbers the outcomes of a run in the order they were recorded, from 1."""
+
     command: Command
     outcome: Outcome | None = None
+    answered: int = 0
 
 
 class RunOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -148,6 +199,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     fence: int
     ordinal: int
     outcome: Outcome
+    answered: int = 0
 
 
 class AttemptOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -173,6 +225,9 @@ class AttemptOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     timeout_s: float | None = None
     secret: str = ""
     checkpoint: Payload | None = None
+    secrets: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    memory_bytes: int = 0
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

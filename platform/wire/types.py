@@ -29,14 +29,18 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why something ended badly. `kind`: exception, timeout, lost, cancelled, code_mismatch,
-    bad_parameters, unregistered, engine_error, crash_loop. `frames` holds the user's frames only, as text."""
+    """Why something ended badly. `kind`: exception, timeout, out_of_memory, signal, lost, preempted, cancelled,
+    code_mismatch, bad_parameters, flow_stuck, crash_loop, loop_detected, refused, impossible, engine_error.
+    `frames` holds the user's frames only, as text; `bases` the names of the exception's types, its own first;
+    `last_words` the end of what a process wrote that died."""
 
     kind: str
     message: str
     cause_type: str = ""
     frames: str = ""
     step: str = ""
+    bases: tuple[str, ...] = ()
+    last_words: str = ""
 
 
 # Runs: said by the Conductor, key = run id.

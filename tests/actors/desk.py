@@ -26,12 +26,17 @@ class Desk:
         self.issued: asyncio.Queue[Command] = asyncio.Queue()
         self.ends: asyncio.Queue[RunEnd] = asyncio.Queue()
         self.heard: asyncio.Queue[Progress] = asyncio.Queue()
+        self.parked: asyncio.Queue[list[int]] = asyncio.Queue()
         self.claims: list[int] = []
         self.refusal = ""
 
     async def issue(self, run_id: str, fence: int, commands: list[Command]) -> str:
         for command in commands:
             self.issued.put_nowait(command)
+        return self.refusal
+
+    async def park(self, run_id: str, fence: int, waits: list[int]) -> str:
+        self.parked.put_nowait(waits)
         return self.refusal
 
     async def ended(self, end: RunEnd) -> str:

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from headwater.actors.flow_host import FlowHost
+from headwater.actors.hosted_run import Patience
 from headwater.sdk.serialise import dumps
 from headwater.wire.calls import Answer, Command, Outcome, Payload, Recorded, RunEnd, StepCall
 
@@ -41,6 +42,11 @@ def breaks():
     raise ValueError("mine")
 
 @flow(project="p")
+def spins():
+    add(1, 1)
+    while True: pass
+
+@flow(project="p")
 def fans():
     return sum(gather([add(n, 0) for n in range(300)]))
 """
@@ -49,10 +55,11 @@ def fans():
 class Place:
     def __init__(self, home: Path, bundle: str) -> None:
         self.home, self.bundle, self.desk = home, bundle, desk.Desk()
+        self.patience = Patience()
 
     @cached_property
     def host(self) -> FlowHost:  # made in the test itself: pytest gives each phase its own sys.stdout
-        return FlowHost("host:1", self.home, self.desk)
+        return FlowHost("host:1", self.home, self.desk, patience=self.patience)
 
     async def execute(self, function: str, *, record: tuple[Recorded, ...] = (), **more: Any) -> None:
         order = desk.run_order(self.bundle, f"host_flows:{function}", **more)
@@ -193,4 +200,38 @@ async def test_an_answer_or_a_close_that_overtakes_its_run_is_kept_for_it(place:
     assert value_of(await place.end()) == {"sum": 9}
     await place.host.close("other", 2, "cancelled")
     await place.host.execute(msgspec.structs.replace(desk.run_order(place.bundle, "host_flows:chain"), run_id="other"))
+    assert (await place.host.describe())["mailbox"] == 0
+
+
+async def test_a_run_that_waits_leaves_memory_and_comes_back_by_replay(place: Place) -> None:
+    place.patience = Patience(evict_after_s=0.05)
+    await place.execute("chain")
+    commands = [await place.command(), await place.command()]
+    assert await asyncio.wait_for(place.desk.parked.get(), 10) == [1]
+    while (await place.host.describe())["mailbox"]:
+        await asyncio.sleep(0)
+    assert place.desk.ends.empty()
+    recorded = tuple(Recorded(command=one, outcome=good(one.ordinal + 5)) for one in commands)
+    await place.execute("chain", fence=3, record=recorded)
+    assert value_of(await place.end()) == {"sum": 6}
+
+
+async def test_a_run_whose_answer_is_on_its_way_is_not_let_go(place: Place) -> None:
+    place.patience, place.desk.refusal = Patience(evict_after_s=0.05), ""
+    await place.execute("chain")
+    await place.command(), await place.command()
+    place.desk.refusal = "answered"
+    await asyncio.wait_for(place.desk.parked.get(), 10)
+    await place.answer(1, 9)
+    await place.answer(0, 9)
+    assert value_of(await place.end()) == {"sum": 9}
+
+
+async def test_a_flow_that_neither_asks_nor_waits_is_stuck_and_says_where(place: Place) -> None:
+    place.patience = Patience(stuck_after_s=0.3)
+    await place.execute("spins")
+    failure = (await place.end()).outcome.failure
+    assert failure is not None
+    assert failure.kind == "flow_stuck"
+    assert "while True: pass" in failure.frames
     assert (await place.host.describe())["mailbox"] == 0

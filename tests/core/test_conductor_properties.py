@@ -19,6 +19,7 @@ from headwater.core.conductor import messages as m
 from headwater.core.conductor.following import learn_flow
 from headwater.core.conductor.machine import Conductor, Rows
 from headwater.core.conductor.state import LOG, State
+from headwater.core.conductor.waiting import taken_by
 from headwater.core.inbox import Arrived, Ordered
 from headwater.core.ledger import Groups, Ledger
 from headwater.core.records import AttemptState, LeaseState, Run, StepState
@@ -200,6 +201,36 @@ class AnySequence(RuleBasedStateMachine):
             ordinal = len(self.state.commands_of.of(run.id))
             command = calls.Command(ordinal=ordinal, name="c", key=f"c#{ordinal}", call=call)
             self.tell(m.Issued(run.id, run.host_fence, (command,)))
+
+    @precondition(runs_live)
+    @rule(
+        pick=PICK, of=st.lists(PICK, min_size=1, max_size=3), kind=st.sampled_from(["first", "deadline", "wait", "run"])
+    )
+    def issue_a_wait(self, pick: int, of: list[int], kind: str) -> None:
+        run = picked(self.runs(), pick)
+        if run is None:
+            return
+        ordinal = len(self.state.commands_of.of(run.id))
+        awaited = tuple({each % ordinal for each in of}) if ordinal else ()
+        call: calls.Call = calls.RunCall(project="eta", flow="train" if pick % 5 else "gone")
+        if kind == "wait":
+            where = [None, "data.day == 'monday'", "data.nothing > 1"][pick % 3]
+            call = calls.WaitCall(event_type="landed", where=where, timeout_us=[None, 90][pick % 2])
+        elif kind == "first" and awaited:
+            call = calls.FirstCall(of=awaited)
+        elif kind == "deadline" and awaited:
+            call = calls.DeadlineCall(of=awaited[0], duration_us=80)
+        command = calls.Command(ordinal=ordinal, name=kind, key=f"{kind}#{ordinal}", call=call)
+        self.tell(m.Issued(run.id, run.host_fence, (command,)))
+
+    @precondition(runs_live)
+    @rule(pick=PICK, waits=st.lists(PICK, min_size=1, max_size=3), stale=PICK)
+    def park(self, pick: int, waits: list[int], stale: int) -> None:
+        run = picked(self.runs(), pick)
+        ordinals = self.state.commands_of.of(run.id) if run else []
+        if run and ordinals:
+            chosen = tuple(picked(ordinals, each) for each in waits)
+            self.tell(m.Parked(run.id, run.host_fence - (stale % 9 == 0), chosen))
 
     @rule(pick=PICK)
     def issue_again(self, pick: int) -> None:
@@ -397,14 +428,52 @@ class AnySequence(RuleBasedStateMachine):
         placed = {run_id for host in state.runs_on.groups() for run_id in state.runs_on.of(host)}
         assert set(state.runs_on.groups()) <= set(state.hosts)
         at_work = {run.id for run in state.runs.values() if run.state in ("PENDING", "RUNNING")}
-        assert at_work == homeless | placed
+        parked = {run.id for run in state.runs.values() if run.id in at_work and run.parked}
+        assert at_work == homeless | placed | parked
         assert not homeless & placed
+        assert not parked & placed
+
+    @invariant()
+    def a_parked_run_waits_for_something_that_is_still_to_come(self) -> None:
+        state = self.state
+        for run in state.runs.values():
+            if run.parked and run.state == "RUNNING" and not state.homeless.has(run.code_version, run.id):
+                assert all(state.commands[run.id, ordinal].outcome is None for ordinal in run.parked)
+
+    @invariant()
+    def outcomes_are_numbered_without_gaps(self) -> None:
+        numbers: dict[str, list[int]] = defaultdict(list)
+        for row in self.rows["commands"].values():
+            if row.outcome is not None:
+                numbers[row.run_id].append(row.answered)
+        assert all(sorted(given) == list(range(1, len(given) + 1)) for given in numbers.values())
+
+    @invariant()
+    def an_event_answers_one_wait_of_a_run(self) -> None:
+        taken = Counter(
+            (row.run_id, *event)
+            for row in self.rows["commands"].values()
+            if row.outcome is not None and (event := taken_by(row)) is not None
+        )
+        assert all(count == 1 for count in taken.values())
+
+    @invariant()
+    def a_run_inside_a_run_that_ended_has_answered_it(self) -> None:
+        for run in self.rows["runs"].values():
+            parent = self.rows["runs"].get(run.parent_id)
+            if parent is not None and run.state.ended and parent.state == "RUNNING":
+                assert self.rows["commands"][parent.id, run.parent_ordinal].outcome is not None
+
+    @invariant()
+    def hosts_of_runs_that_died_together_have_one_run_each(self) -> None:
+        for host in self.state.hosts.values():
+            assert host.alone is None or self.state.runs_on.of(host.id) == [host.alone]
 
     @invariant()
     def somebody_will_wake_the_timers(self) -> None:
         if len(self.state.timers):
             assert min(self.state.wakes) <= min(timer.due_us for timer in self.state.timers.values())
-        assert len(self.state.wakes) <= len(self.rows["runs"]) * 4 + 4
+        assert len(self.state.wakes) <= len(self.rows["runs"]) * 6 + 6
 
     def teardown(self) -> None:
         """Once everything is cancelled and reported, nothing is left in memory."""
@@ -418,8 +487,9 @@ class AnySequence(RuleBasedStateMachine):
         self.a_run_ends_once()
         state = self.state
         ledgers: list[Any] = [state.runs, state.commands, state.steps, state.attempts, state.leases, state.timers]
-        assert not any(map(len, [*ledgers, state.pins, state.run_of_key]))
+        assert not any(map(len, [*ledgers, state.pins, state.run_of_key, state.answered_of, state.suspects]))
         groups: list[Any] = [state.commands_of, state.steps_of, state.live_of, state.fed_by, state.held_on]
+        groups += [state.children_of, state.waits, state.taken_of, state.watched_by]
         assert not any(g.groups() for g in [*groups, state.runs_on, state.homeless, state.pins_of, state.timers_of])
 
 

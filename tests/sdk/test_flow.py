@@ -6,7 +6,22 @@ from typing import Any
 import pytest
 
 from headwater.errors import InvalidInput
-from headwater.sdk import StepFailed, current, flow, model, now, on, publish, random, register, sleep, step, uuid
+from headwater.sdk import (
+    StepFailed,
+    WaitTimeout,
+    current,
+    flow,
+    model,
+    now,
+    on,
+    publish,
+    random,
+    register,
+    sleep,
+    step,
+    uuid,
+    wait_for,
+)
 
 
 def test_parameters_are_converted_to_their_annotations() -> None:
@@ -49,20 +64,70 @@ def test_names_that_pydantic_would_shadow_are_parameters_like_any_other() -> Non
     assert made("a", 1) == "a1x"
 
 
-def test_a_flow_called_in_a_flow_is_a_part_of_it() -> None:
+def test_a_flow_called_in_a_flow_is_a_run_of_its_own_with_its_result() -> None:
     @step
     def where() -> str:
         return current().step_id
 
     @flow(project="p")
-    def inner() -> Any:
-        return where().result()
+    def inner(n: int) -> Any:
+        return n, where().result()
 
     @flow(project="p")
-    def outer() -> list[str]:
-        return [inner(), inner()]
+    def outer() -> Any:
+        return [inner(n) for n in range(2)]
 
-    assert outer() == ["local/0", "local/1"]
+    assert outer() == [(0, "local/0/0"), (1, "local/1/0")]
+
+
+def test_a_failure_in_a_run_inside_a_run_is_raised_where_its_result_is_asked_for() -> None:
+    @flow(project="p")
+    def inner() -> None:
+        raise ValueError("deep")
+
+    @flow(project="p")
+    def outer() -> str:
+        try:
+            inner().result()
+        except StepFailed as error:
+            return f"{error.cause_type}: {error.message}"
+        return ""
+
+    assert outer() == "ValueError: deep"
+
+
+def test_a_flow_may_call_itself() -> None:
+    assert fibonacci(6) == 8
+
+
+@flow(project="p")
+def fibonacci(n: int) -> Any:
+    return n if n < 2 else fibonacci(n - 1).result() + fibonacci(n - 2).result()
+
+
+def test_a_flow_called_directly_hears_the_events_that_it_published() -> None:
+    @flow(project="p")
+    def made() -> list[Any]:
+        publish("approved", {"n": 1})
+        publish("approved", {"n": 2})
+        second = wait_for("approved", where="data.n == 2").data["n"]
+        first_of_all = wait_for("approved").data["n"]
+        try:
+            wait_for("approved", timeout=1)
+        except WaitTimeout:
+            return [second, first_of_all]
+        return []
+
+    assert made() == [2, 1]
+
+
+def test_a_wait_that_nobody_can_end_is_refused_where_nobody_can_send() -> None:
+    @flow(project="p")
+    def made() -> None:
+        wait_for("approved")
+
+    with pytest.raises(InvalidInput, match=r"'approved'.*timeout"):
+        made()
 
 
 def test_the_durable_helpers_answer_outside_and_inside_a_flow() -> None:

@@ -5,12 +5,12 @@ import msgspec
 import pytest
 
 from headwater.artifacts.encoded import Encoded
-from headwater.sdk import StepFailed, first, flow, now, step
+from headwater.sdk import ResultTimeout, StepFailed, WaitTimeout, first, flow, now, step, wait_for
 from headwater.sdk.conduct import conclude, within
 from headwater.sdk.context import Current
 from headwater.sdk.replay import Execution, Wish
 from headwater.sdk.serialise import dumps
-from headwater.wire.calls import Command, Outcome, Payload, Recorded
+from headwater.wire.calls import Command, DeadlineCall, FirstCall, Outcome, Payload, Recorded, WaitCall
 from headwater.wire.types import Failure
 
 
@@ -34,6 +34,9 @@ class Recorder:
     def send(self, command: Command, wish: Wish) -> None:
         self.sent.append(command)
         self.asked.release()
+
+    def idle(self) -> bool:
+        return False
 
     def keep(self, encoded: Encoded) -> Payload:
         return Payload(codec=encoded.codec, inline=encoded.content)
@@ -77,7 +80,7 @@ def record_of(body: Any, answers: list[Outcome]) -> list[Recorded]:
         assert recorder.asked.acquire(timeout=10)
         running.deliver(ordinal, answer)
     thread.join(10)
-    return [Recorded(command=command, outcome=answers[command.ordinal]) for command in recorder.sent]
+    return [Recorded(command=one, outcome=answers[one.ordinal], answered=one.ordinal + 1) for one in recorder.sent]
 
 
 def value_of(outcome: Outcome | None) -> Any:
@@ -150,25 +153,17 @@ def test_a_mismatch_that_user_code_swallows_still_fails_the_run() -> None:
     assert outcome.failure.kind == "code_mismatch"
 
 
-def test_first_gives_in_replay_what_it_gave_before() -> None:
+def number(value: object) -> Outcome:
+    return Outcome(payload=Payload(codec="json", inline=msgspec.json.encode(value)))
+
+
+def test_first_is_what_the_platform_says_and_the_same_in_replay() -> None:
     def body() -> Any:
         a, b = double("a"), double("b")
         return first(a, b).result()
 
-    recorder = Recorder()
-    running = Execution("r", recorder)
-    ends: list[Outcome | None] = []
-    thread = threading.Thread(target=lambda: ends.append(ended(body, running)))
-    thread.start()
-    assert recorder.asked.acquire(timeout=10)
-    assert recorder.asked.acquire(timeout=10)
-    running.deliver(1, good("b"))
-    assert recorder.asked.acquire(timeout=10)
-    running.deliver(2, Outcome())
-    running.deliver(0, good("a"))
-    thread.join(10)
-    record = [Recorded(command=one, outcome=running._outcomes[one.ordinal]) for one in recorder.sent]
-    assert value_of(ends[0]) == "b"
+    record = record_of(body, [good("a"), good("b"), number(1)])
+    assert record[2].command.call == FirstCall(of=(0, 1))
     assert value_of(played(body, record)[0]) == "b"
 
 
@@ -177,22 +172,48 @@ def test_a_result_that_came_too_late_came_too_late_in_replay_as_well() -> None:
         slow = double(1)
         try:
             return slow.result(timeout=0.001)
-        except Exception as error:
+        except ResultTimeout as error:
             return type(error).__name__
 
-    recorder = Recorder()
-    running = Execution("r", recorder)
-    ends: list[Outcome | None] = []
-    thread = threading.Thread(target=lambda: ends.append(ended(body, running)))
-    thread.start()
-    assert recorder.asked.acquire(timeout=10)
-    assert recorder.asked.acquire(timeout=10)
-    running.deliver(0, good(1))
-    running.deliver(1, Outcome())
-    thread.join(10)
-    assert value_of(ends[0]) == "ResultTimeout"
-    record = [Recorded(command=one, outcome=running._outcomes[one.ordinal]) for one in recorder.sent]
+    record = record_of(body, [good(1), number(True)])
+    assert record[1].command.call == DeadlineCall(of=0, duration_us=1_000)
     assert value_of(played(body, record)[0]) == "ResultTimeout"
+    in_time = [record[0], Recorded(command=record[1].command, outcome=number(False), answered=2)]
+    assert value_of(played(body, in_time)[0]) == 1
+
+
+def test_an_event_that_was_waited_for_is_played_back() -> None:
+    def body() -> Any:
+        event = wait_for("approved", where="data.by == 'ann'", timeout="1h")
+        return event.data["by"]
+
+    told = {"id": "e", "source": "s", "type": "approved", "subject": "", "data": {"by": "ann"}}
+    record = record_of(body, [number(told)])
+    assert record[0].command.call == WaitCall(event_type="approved", where="data.by == 'ann'", timeout_us=3_600_000_000)
+    assert value_of(played(body, record)[0]) == "ann"
+
+
+def test_a_wait_that_ended_without_an_event_raises_wait_timeout() -> None:
+    def body() -> Any:
+        try:
+            wait_for("approved", timeout=5)
+        except WaitTimeout as error:
+            return error.what
+
+    record = record_of(body, [Outcome(failure=Failure(kind="timeout", message="nobody came"))])
+    assert value_of(played(body, record)[0]) == "nobody came"
+
+
+def test_a_key_used_twice_is_refused() -> None:
+    def body() -> Any:
+        double.options(key="same")(1)
+        double.options(key="same")(2)
+
+    outcome, recorder = played(body, [])
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert "'same' was used before" in outcome.failure.message
+    assert [command.key for command in recorder.sent] == ["same"]
 
 
 def test_a_failure_that_nobody_asked_about_fails_the_run_after_all_has_ended() -> None:

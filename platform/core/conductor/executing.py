@@ -11,71 +11,32 @@ from __future__ import annotations
 
 import msgspec
 
-from ...wire.types import Failure, RunCancelling, RunFailed, RunStarted, RunSucceeded
+from ...wire import calls
+from ...wire.types import Failure, RunCancelling, RunFailed, RunSucceeded
 from ..records import Run, RunState
 from ..turn import Turn
 from . import messages as m
-from .answering import settle_cancel
-from .state import Host, State
+from .answering import forget_wait, settle_cancel, tell_parent
+from .placing import leave_host, place
+from .state import State
 from .stepping import cancel_steps
 
 replace = msgspec.structs.replace
 
 
-def place(state: State, turn: Turn, run: Run) -> None:
-    """The run goes to a host of its code version, to a blank one, or waits until one has started."""
-    host = _host_for(state, run.code_version)
-    if host is None:
-        state.homeless.add(run.code_version, run.id)
-        turn.effects.append(m.StartHost())
-        return
-    if host.code_version is None:
-        state.hosts.put(host.id, replace(host, code_version=run.code_version))
-        turn.effects.append(m.StartHost())  # the next blank one
-    state.runs_on.add(host.id, run.id)
-    placed = replace(
-        run,
-        state=RunState.RUNNING,
-        host=host.id,
-        host_fence=run.host_fence + 1,
-        started_us=run.started_us or turn.now_us,
-    )
-    state.say(turn, placed, RunStarted(flow=run.flow, host=host.id))
-    turn.effects.append(m.Execute(host.id, run.id, placed.host_fence))
-
-
-def _host_for(state: State, code_version: str) -> Host | None:
-    hosts = state.hosts.values()
-    for host in hosts:
-        if host.code_version == code_version and state.runs_on.count(host.id) < state.limits.runs_a_host:
-            return host
-    return next((host for host in hosts if host.code_version is None), None)
-
-
-def host_joined(state: State, turn: Turn, event: m.HostJoined) -> None:
-    state.hosts.put(event.host, Host(event.host))
-    for version in state.homeless.groups():
-        waiting = state.homeless.of(version)
-        host = _host_for(state, version)
-        if host is None:
-            continue
-        for run_id in waiting[: state.limits.runs_a_host]:
-            state.homeless.discard(version, run_id)
-            run = state.runs.get(run_id)
-            if run is not None and run.state in (RunState.PENDING, RunState.RUNNING):
-                place(state, turn, run)
-
-
 def host_lost(state: State, turn: Turn, event: m.HostLost) -> None:
-    """Its runs are played back elsewhere; one that keeps killing its host is set aside."""
+    """Its runs are played back elsewhere: alone, where they died together. One that keeps killing its host when it is
+    alone there is set aside."""
+    if event.host in state.hosts:
+        turn.effects.append(m.StartHost())
     state.hosts.remove(event.host)
-    turn.effects.append(m.StartHost())
     runs = [run for run_id in state.runs_on.of(event.host) if (run := state.runs.get(run_id)) is not None]
     for run in runs:
         state.runs_on.discard(event.host, run.id)
         crashes = run.crashes + (len(runs) == 1)
         homeless = replace(run, host=None, host_fence=run.host_fence + 1, crashes=crashes)
         state.runs.put(run.id, homeless)
+        state.suspects.put(run.id, True)
         if run.state is RunState.CANCELLING:
             settle_cancel(state, turn, run.id)
         elif crashes >= state.limits.crashes_max:
@@ -95,37 +56,43 @@ def function_ended(state: State, turn: Turn, event: m.RunFunctionEnded) -> None:
     if end.outcome.failure is not None:
         end_run(state, turn, run, end.outcome.failure)
         return
-    _leave_host(state, run)
-    cancel_steps(state, turn, run.id, "the flow function returned without them")
+    _stop_all(state, turn, run, "the flow function returned without it")
     here = state.runs[run.id]
     ended = replace(here, state=RunState.SUCCEEDED, result=end.preview, ended_us=turn.now_us)
     state.say(turn, ended, RunSucceeded(flow=run.flow, duration_us=turn.now_us - run.created_us, result=end.preview))
+    tell_parent(state, turn, run, end.outcome)
 
 
 def end_run(state: State, turn: Turn, run: Run, failure: Failure) -> None:
     """The run has failed; what it started and nobody needs any more is cancelled."""
-    _leave_host(state, run)
-    cancel_steps(state, turn, run.id, f"the run failed: {failure.message}")
+    _stop_all(state, turn, run, f"the run failed: {failure.message}")
     ended = replace(state.runs[run.id], state=RunState.FAILED, failure=failure, ended_us=turn.now_us)
     state.say(turn, ended, RunFailed(flow=run.flow, duration_us=turn.now_us - run.created_us, failure=failure))
+    tell_parent(state, turn, run, calls.Outcome(failure=replace(failure, step=failure.step or run.flow)))
 
 
 def cancel(state: State, turn: Turn, run: Run, reason: str) -> None:
-    """Stops a run that has not ended: its host closes it, its steps end, and then it is CANCELLED."""
+    """Stops a run that has not ended: its host closes it, its steps and the runs inside it end, and then it is
+    CANCELLED."""
     if run.host is not None:
         turn.effects.append(m.CloseRun(run.host, run.id, run.host_fence, reason or "cancelled"))
-    _leave_host(state, run)
-    cancelling = replace(state.runs[run.id], state=RunState.CANCELLING, cancel_reason=reason)
+    cancelling = replace(run, state=RunState.CANCELLING, cancel_reason=reason)
     state.say(turn, cancelling, RunCancelling(flow=run.flow, reason=reason))
-    cancel_steps(state, turn, run.id, reason or "the run was cancelled")
+    _stop_all(state, turn, state.runs[run.id], reason or "the run was cancelled")
     settle_cancel(state, turn, run.id)
 
 
-def _leave_host(state: State, run: Run) -> None:
-    state.homeless.discard(run.code_version, run.id)
+def _stop_all(state: State, turn: Turn, run: Run, reason: str) -> None:
+    """Nothing of the run goes on: no host, no timer, no wait, no step, no run inside it."""
+    leave_host(state, turn, run)
     for timer_id in state.timers_of.of(run.id):
-        state.timers.remove(timer_id)
-        state.timers_of.discard(run.id, timer_id)
-    if run.host is not None:
-        state.runs_on.discard(run.host, run.id)
-        state.runs.put(run.id, replace(run, host=None))
+        state.drop_timer(run.id, timer_id)
+    for ordinal in state.commands_of.of(run.id):
+        row = state.commands[run.id, ordinal]
+        if row.outcome is None:
+            forget_wait(state, row)
+    cancel_steps(state, turn, run.id, reason)
+    for child_id in state.children_of.of(run.id):
+        child = state.runs.get(child_id)
+        if child is not None and not child.state.ended and child.state is not RunState.CANCELLING:
+            cancel(state, turn, child, f"{run.flow}, which called it, goes on no more: {reason}")

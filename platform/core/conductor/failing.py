@@ -74,9 +74,7 @@ def _back_off(state: State, turn: Turn, step: Step) -> None:
         ordinal=step.ordinal,
     )
     state.steps.put(step.id, replace(step, state=StepState.BACKOFF))
-    state.timers.put(timer.id, timer)
-    state.timers_of.add(step.run_id, timer.id)
-    state.wake(turn, timer.due_us)
+    state.set_timer(turn, timer)
 
 
 def close(state: State, turn: Turn, attempt: Attempt, report: calls.Report | None) -> None:

@@ -117,6 +117,8 @@ def match_body(state: State, turn: Turn, entry: Entry) -> None:
         learn_table(state, body.table, body.metadata_location, body.to_snapshot_id)
     happening = happening_of(entry)
     if happening is not None:
+        if isinstance(body, EventPublished):
+            state.heard.append((entry.position, happening))
         match(state, turn, happening, principal=entry.principal)
 
 

@@ -17,18 +17,20 @@ from ..inbox import Arrived, Ordered, TopicGap
 from ..records import Attempt, CommandRow, Lease, Offset, Pin, Run, RunState, Step, StepState, Timer
 from ..turn import Turn
 from . import messages as m
-from .answering import answer, settle_cancel
+from .answering import settle_cancel, watched_by
 from .arriving import arrived, halted, ordered
-from .commanding import issued
+from .commanding import due, issued
 from .crewing import worker_joined, worker_lost, worker_not_started
-from .executing import end_run, function_ended, host_joined, host_lost, place
+from .executing import end_run, function_ended, host_lost
 from .failing import lose
 from .following import followed, followed_one_by_one
 from .granting import proposed
 from .pinning import pinned
+from .placing import host_joined, let_go_of_hosts, parked, place
 from .reporting import claimed, progressed, reported
 from .state import State
 from .stepping import back_from_backoff, cancel_steps, held_back
+from .waiting import taken_by
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,12 +114,12 @@ def _due(state: State, turn: Turn, event: m.Due) -> None:
     for timer in state.timers.values():
         if timer.due_us > turn.now_us:
             continue
-        state.timers.remove(timer.id)
-        state.timers_of.discard(timer.run_id, timer.id)
-        if timer.kind == "sleep":
-            answer(state, turn, timer.run_id, timer.ordinal, calls.Outcome())
-        else:
+        state.drop_timer(timer.run_id, timer.id)
+        if timer.kind == "backoff":
             back_from_backoff(state, turn, f"{timer.run_id}/{timer.ordinal}")
+        else:
+            due(state, turn, timer)
+    let_go_of_hosts(state, turn)
     _wake_for_the_next(state, turn)
 
 
@@ -143,7 +145,7 @@ def _started(state: State, turn: Turn, event: m.Started) -> None:
     for run in state.runs.values():
         if run.state is RunState.CANCELLING:
             settle_cancel(state, turn, run.id)
-        elif not run.state.ended:
+        elif not run.state.ended and not run.parked:
             place(state, turn, run)
     turn.effects.append(m.StartHost())
     _wake_for_the_next(state, turn)
@@ -153,9 +155,10 @@ def _load(state: State, rows: Rows) -> None:
     for run in rows.runs:
         state.run_of_key.load(run.idempotency_key, run.id)
         state.runs.load(run.id, msgspec.structs.replace(run, host=None))
-    for command in rows.commands:
-        state.commands.load((command.run_id, command.ordinal), command)
-        state.commands_of.load(command.run_id, command.ordinal)
+        if run.parent_id is not None and not run.state.ended:
+            state.children_of.load(run.parent_id, run.id)
+    for command in sorted(rows.commands, key=lambda row: (row.run_id, row.ordinal)):
+        _load_command(state, command)
     for step in rows.steps:
         state.steps.load(step.id, step)
         state.steps_of.load(step.run_id, step.id)
@@ -177,6 +180,22 @@ def _load(state: State, rows: Rows) -> None:
     _load_dependents(state, rows.steps)
 
 
+def _load_command(state: State, row: CommandRow) -> None:
+    place, call = (row.run_id, row.ordinal), row.command.call
+    state.commands.load(place, row)
+    state.commands_of.load(*place)
+    if row.outcome is not None:
+        state.answered_of.load(row.run_id, max(row.answered, state.answered_of.get(row.run_id) or 0))
+        taken = taken_by(row)
+        if taken is not None:
+            state.taken_of.load(row.run_id, taken)
+    elif isinstance(call, calls.WaitCall) and state.runs[row.run_id].state is RunState.RUNNING:
+        state.waits.load(call.event_type, place)
+    elif isinstance(call, calls.FirstCall | calls.DeadlineCall):
+        for ordinal in watched_by(call):
+            state.watched_by.load((row.run_id, ordinal), row.ordinal)
+
+
 def _load_dependents(state: State, steps: Iterable[Step]) -> None:
     for step in steps:
         if step.state is StepState.BLOCKED:
@@ -194,6 +213,7 @@ _HANDLERS: dict[type, Callable[[State, Turn, Any], None]] = {
     m.HostJoined: host_joined,
     m.HostLost: host_lost,
     m.Issued: issued,
+    m.Parked: parked,
     m.RunFunctionEnded: function_ended,
     m.Pinned: pinned,
     m.Proposed: proposed,

@@ -7,6 +7,7 @@ from msgspec import Struct
 from ...wire import calls
 from ...wire.types import Entry
 from ..inbox import Arrived, Ordered, SeekTo, TopicGap
+from ..trigger import Happening
 
 
 class Followed(Struct, frozen=True):
@@ -26,9 +27,22 @@ class HostLost(Struct, frozen=True):
 
 
 class Issued(Struct, frozen=True):
+    """Commands of a run. From the rows: `happenings`, the events of the types it waits for that were accepted since
+    it began, oldest first, up to the log's position `upto`."""
+
     run_id: str
     fence: int
     commands: tuple[calls.Command, ...]
+    happenings: tuple[Happening, ...] = ()
+    upto: int = 0
+
+
+class Parked(Struct, frozen=True):
+    """The host asks to let go of a run that waits for these commands."""
+
+    run_id: str
+    fence: int
+    waits: tuple[int, ...]
 
 
 class RunFunctionEnded(Struct, frozen=True):
@@ -105,6 +119,7 @@ Event = (
     | HostJoined
     | HostLost
     | Issued
+    | Parked
     | RunFunctionEnded
     | Pinned
     | Proposed
@@ -122,6 +137,12 @@ Event = (
 
 class StartHost(Struct, frozen=True):
     """A blank FlowHost is wanted."""
+
+
+class EndHost(Struct, frozen=True):
+    """A FlowHost that had nothing to do for a while ends."""
+
+    host: str
 
 
 class Execute(Struct, frozen=True):
@@ -165,4 +186,4 @@ class Wake(Struct, frozen=True):
     at_us: int
 
 
-Effect = StartHost | Execute | Deliver | CloseRun | StartWorker | Dispatch | CancelAttempt | SeekTo | Wake
+Effect = StartHost | EndHost | Execute | Deliver | CloseRun | StartWorker | Dispatch | CancelAttempt | SeekTo | Wake

@@ -14,8 +14,9 @@ from ..inbox import Arrived, letter_id
 from ..records import DeadLetter, Run
 from ..trigger import Happening, Match, Mismatch, Trigger, judge
 from ..turn import Turn
-from .executing import place
+from .placing import place
 from .state import State
+from .waiting import offer
 
 Outcome = dict[str, str]
 
@@ -42,11 +43,12 @@ def happening_of(event: CloudEvent) -> Happening:
 def match(
     state: State, turn: Turn, happening: Happening, *, principal: str, record: Arrived | None = None
 ) -> list[Outcome]:
-    """Starts what `happening` triggers; the outcome of every trigger that listens to it."""
-    return [
+    """Starts what `happening` triggers, and gives it to the runs that wait for it; what became of it for each."""
+    outcomes = [
         _outcome(state, turn, trigger, happening, principal=principal, record=record)
         for trigger in state.triggers.get((happening.kind, happening.subject)) or ()
     ]
+    return outcomes + offer(state, turn, happening)
 
 
 def _outcome(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -23,20 +24,26 @@ from ..records import (
     Step,
     Timer,
 )
-from ..trigger import Trigger
+from ..trigger import Happening, Trigger
 from ..turn import Turn
 from .messages import Wake
 
 OWNER: Final = "conductor"
 LOG: Final = "log"
 FENCE: Final = "fence"
+HEARD_MAX: Final = 1_000  # published events that a look into the rows may not have seen yet
 
 
 class Host(msgspec.Struct, frozen=True):
-    """A FlowHost that is there. It serves the one code version it was bound to, none while blank."""
+    """A FlowHost that is there. It serves the one code version it was bound to, none while blank.
+
+    `alone` is the one run that it executes after that run's last host died with others on it.
+    """
 
     id: str
     code_version: str | None = None
+    alone: str | None = None
+    idle_since_us: int | None = None
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -55,6 +62,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     losses_max: int = 5
     crashes_max: int = 3
     depth_max: int = 16
+    sub_runs_max: int = 10_000
+    hosts_max: int = 16
+    host_idle_us: int = 60_000_000
 
 
 class Deployed(msgspec.Struct, frozen=True):
@@ -101,6 +111,13 @@ class State:
         self.timers_of: Groups[str, str] = Groups(self.book)
         self.starting_workers: Ledger[int, str] = Ledger(self.book)
         self.wakes: Ledger[int, bool] = Ledger(self.book)
+        self.suspects: Ledger[str, bool] = Ledger(self.book)
+        self.children_of: Groups[str, str] = Groups(self.book)
+        self.waits: Groups[str, tuple[str, int]] = Groups(self.book)
+        self.taken_of: Groups[str, tuple[str, str]] = Groups(self.book)
+        self.watched_by: Groups[tuple[str, int], int] = Groups(self.book)
+        self.heard: deque[tuple[int, Happening]] = deque(maxlen=HEARD_MAX)
+        self.answered_of: Ledger[str, int] = Ledger(self.book)
 
     def say(self, turn: Turn, run: Run, body: AnyBody, *, causation: str | None = None) -> Run:
         """A word about a run: the next of its sequence. The run with its number, put back.
@@ -142,6 +159,15 @@ class State:
             self.wakes.put(due_us, True)
             turn.effects.append(Wake(due_us))
 
+    def set_timer(self, turn: Turn, timer: Timer) -> None:
+        self.timers.put(timer.id, timer)
+        self.timers_of.add(timer.run_id, timer.id)
+        self.wake(turn, timer.due_us)
+
+    def drop_timer(self, run_id: str, timer_id: str) -> None:
+        self.timers.remove(timer_id)
+        self.timers_of.discard(run_id, timer_id)
+
     def secret_of(self, *parts: str) -> str:
         """A token that only this platform can make for these words, the same after a restart."""
         return hmac.new(self._secret, "\0".join(parts).encode(), hashlib.sha256).hexdigest()
@@ -166,11 +192,14 @@ class State:
         for ordinal in self.commands_of.of(run_id):
             self.commands.forget((run_id, ordinal))
             self.fed_by.forget((run_id, ordinal))
+            self.watched_by.forget((run_id, ordinal))
         for step_id in self.steps_of.of(run_id):
             self.steps.forget(step_id)
         for key in self.pins_of.of(run_id):
             self.pins.forget(key)
         self.commands_of.forget(run_id)
+        self.taken_of.forget(run_id)
+        self.answered_of.forget(run_id)
         self.steps_of.forget(run_id)
         self.pins_of.forget(run_id)
         self.run_of_key.forget(self.runs[run_id].idempotency_key)

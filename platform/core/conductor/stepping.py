@@ -41,6 +41,10 @@ def issue_step(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.
         timeout_s=call.timeout_s,
         max_runtime_s=call.max_runtime_s,
         effect=call.effect,
+        retry_on=call.retry_on,
+        code_digest=call.code_digest,
+        secrets=call.secrets,
+        env=call.env,
         arguments=call.arguments,
         needs=call.needs,
         created_us=turn.now_us,
@@ -68,8 +72,7 @@ def cancel_steps(state: State, turn: Turn, run_id: str, reason: str) -> None:
         step = state.steps.get(step_id)
         if step is None or step.state.ended or step.state in (StepState.LEASED, StepState.RUNNING):
             continue
-        state.timers.remove(f"{step.id}/backoff")
-        state.timers_of.discard(run_id, f"{step.id}/backoff")
+        state.drop_timer(run_id, f"{step.id}/backoff")
         state.steps.put(step.id, replace(step, state=StepState.CANCELLED, ended_us=turn.now_us))
         body = StepEnded(step_id=step.id, name=step.name, state="CANCELLED", reason=reason)
         state.say_of_run(turn, run_id, body)
