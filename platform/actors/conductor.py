@@ -42,7 +42,7 @@ from .journal import Journal
 from .loading import load_catalog, load_inbox, load_rows
 from .loop import Loop, wall_clock_us
 from .names import find, forget
-from .owner import arrived, gap_of, or_end, start_of
+from .owner import arrived, gap_of, or_end, start_of, start_or_end
 from .wiring import Wiring
 
 RELAY: Final = "relay"
@@ -61,8 +61,11 @@ class ConductorActor:
     @ray.method
     async def start(self) -> None:
         """Idempotent; after a restart of the process the first caller starts it again."""
+        await self._begun()
+
+    async def _begun(self) -> None:
         if self._started is None:
-            self._started = asyncio.create_task(self._start())
+            self._started = asyncio.create_task(start_or_end(OWNER, self._start()))
         await asyncio.shield(self._started)
 
     async def _start(self) -> None:
@@ -300,7 +303,8 @@ class ConductorActor:
 
     @ray.method
     async def order(self, order: calls.Order) -> dict[str, Any]:
-        """The direct door of commands: `{"done": …}` or `{"refused": …}`."""
+        """The direct door of commands: `{"done": …}` or `{"refused": …}`. Waits for the start."""
+        await self._begun()
         known = await known_inbox(self._reader, OWNER, [(order.source, order.id)])
         run = await asyncio.to_thread(run_of_key, self._reader, call_key(order))
         about = str(order.data.get("run_id", "")) if isinstance(order.data, dict) else ""

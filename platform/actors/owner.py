@@ -12,14 +12,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Coroutine, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import ray
 from ray.exceptions import RayError
 
 from ..core.inbox import Arrived, Ordered, SeekTo, TopicGap, headers_as_json
 from ..core.records import InboxRow, Offset
-from ..errors import Unavailable
+from ..errors import HeadwaterError, Unavailable
 from ..events.bus import Gap, Partition, Start
 from ..events.ingest import Ingest, Parsed, gather_in_order
 from ..events.kafka import KafkaBus
@@ -41,6 +41,9 @@ from .names import find, forget
 from .wiring import Wiring
 
 ATTACH_EVERY_S: Final = 2.0
+TOLD_WITHIN_S: Final = 0.5
+
+T = TypeVar("T")
 
 log = logging.getLogger("headwater.owner")
 
@@ -78,8 +81,11 @@ class OwnerActor:
     @ray.method
     async def start(self) -> None:
         """Returns once commands are taken in. Idempotent; after a restart the process starts itself."""
+        await self.begun()
+
+    async def begun(self) -> None:
         if self._starting is None:
-            self._starting = asyncio.create_task(self._start())
+            self._starting = asyncio.create_task(start_or_end(self.owner, self._start()))
         await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
@@ -161,7 +167,8 @@ class OwnerActor:
 
     @ray.method
     async def order(self, order: Order) -> dict[str, Any]:
-        """The direct door of commands: `{"done": …}` or `{"refused": {"code", "reason"}}`."""
+        """The direct door of commands: `{"done": …}` or `{"refused": {"code", "reason"}}`. Waits for the start."""
+        await self.begun()
         identity = (order.source, order.id)
         known = await known_inbox(self.reader, self.owner, [identity])
         answer: dict[str, Any] = await self.loop.ask(Ordered(order=order, known=known.get(identity)))
@@ -175,6 +182,23 @@ class OwnerActor:
     @ray.method
     async def describe(self) -> dict[str, Any]:
         return self._described.now()
+
+
+async def start_or_end(owner: str, work: Awaitable[T]) -> T:
+    """A start that fails is told to whoever asked for it and ends the process: the next one begins afresh."""
+    try:
+        return await work
+    except Exception as error:
+        log.exception("The %s cannot start", owner)
+        asyncio.get_running_loop().call_later(TOLD_WITHIN_S, os._exit, 1)
+        if isinstance(error, HeadwaterError):
+            raise
+        remedy = "It is started again; `headwater doctor` looks at what it needs."
+        raise Unavailable(f"The {owner} did not start: {first_line(error)}", remedy=remedy) from error
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 async def or_end(owner: str, work: Awaitable[Any]) -> None:

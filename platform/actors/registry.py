@@ -77,6 +77,12 @@ class RegistryActor(OwnerActor):
         wanted: bool = await self.loop.ask(m.BecameFailed(name, version, reason))
         return wanted
 
+    @ray.method
+    async def serving_began(self) -> None:
+        """Nothing answers until it is told again. Idempotent."""
+        await self.begun()
+        await self.loop.ask(m.ServingBegan())
+
     async def _tell(self, heard: Sequence[m.Followed]) -> None:
         """A stretch whose commit failed is read again: the machine has not moved past it."""
         try:

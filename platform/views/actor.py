@@ -19,6 +19,7 @@ import ray
 
 from ..actors.courtesy import LAST, settle_in
 from ..actors.describe import Described
+from ..actors.owner import start_or_end
 from ..actors.wiring import Wiring
 from ..wire.envelope import Event, parse
 from ..wire.topics import RUNS
@@ -57,7 +58,7 @@ class Views:
     @ray.method
     async def start(self) -> None:
         if self._starting is None:
-            self._starting = asyncio.create_task(self._start())
+            self._starting = asyncio.create_task(start_or_end("views", self._start()))
         await asyncio.shield(self._starting)
 
     @ray.method

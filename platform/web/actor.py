@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 from ..actors.courtesy import BESIDE, settle_in
 from ..actors.describe import Described
 from ..actors.names import find, forget
+from ..actors.owner import start_or_end
 from ..actors.wiring import Wiring
 from ..artifacts.files import Files
 from ..errors import Conflict, Unavailable
@@ -49,7 +50,7 @@ class Web:
     @ray.method
     async def start(self) -> str:
         if self._starting is None:
-            self._starting = asyncio.create_task(self._start())
+            self._starting = asyncio.create_task(start_or_end("web", self._start()))
         return await asyncio.shield(self._starting)
 
     @ray.method

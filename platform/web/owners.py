@@ -76,8 +76,8 @@ async def _view(name: str) -> api.ActorView:
         return api.ActorView(name=name, state=f"no answer within {DESCRIBE_TIMEOUT_S:g} s")
     except Unavailable as error:
         return api.ActorView(name=name, state=error.what)
-    except RayError as error:
-        return api.ActorView(name=name, state=f"starting ({type(error).__name__})")
+    except RayError:
+        return api.ActorView(name=name, state="starting")
     return msgspec.convert({**said, "state": ALIVE}, api.ActorView, strict=False)
 
 
