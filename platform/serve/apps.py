@@ -77,6 +77,11 @@ _READINESS = {
 }
 
 
+def is_running() -> bool:
+    """Whether Serve has run in this life of Ray."""
+    return _get_global_client(raise_if_no_controller_running=False) is not None
+
+
 def start(port: int, *, token: str, version: str, request_timeout_s: float | None = None) -> None:
     """Brings Serve up on 127.0.0.1:port with the app at `/v2`; returns when health answers. Idempotent."""
     http = serve.HTTPOptions(host=LOOPBACK, port=port, request_timeout_s=request_timeout_s)
@@ -98,13 +103,6 @@ def reconcile(desired: Sequence[ServeSpec], *, token: str, version: str) -> dict
     root = _root(_hash(token), sorted(spec.name for spec in desired), version)
     _deploy([root, *(_model(spec, _hash(token), apps.get(PREFIX + spec.name)) for spec in desired)], apps)
     return before
-
-
-def deploy_model(spec: ServeSpec, *, token: str) -> None:
-    """Like `reconcile` for one model, leaving the others and the app at `/v2` as they are."""
-    _check(spec)
-    apps = _apps()
-    _deploy([_model(spec, _hash(token), apps.get(PREFIX + spec.name))], apps)
 
 
 def remove_model(name: str) -> None:

@@ -71,6 +71,7 @@ class Deployer:
         await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
+        await self._say_what_answers()
         await self._open_front_door()
         self._reader = Reader(self._wiring.engine(read_only=True))
         self._folders = Folders(Files(self._wiring.folder / "artifacts"), self._wiring.folder / "folders")
@@ -125,6 +126,18 @@ class Deployer:
                     remedy = "See HOME/ray for its logs; `headwater up` tries again."
                     raise Unavailable(f"Ray Serve did not start: {error}", remedy=remedy) from error
                 await asyncio.sleep(2.0**number)
+
+    async def _say_what_answers(self) -> None:
+        """Rows of an earlier life of Serve say READY; where it begins anew nothing answers yet."""
+        from . import apps
+
+        if await asyncio.to_thread(apps.is_running):
+            return
+        for number in range(1, START_TRIES + 1):
+            if await self._report("serving_began"):
+                return
+            await asyncio.sleep(2.0**number)
+        raise Unavailable("The Registry does not answer", remedy="`headwater up` tries again.")
 
     def _start_serve(self) -> None:
         from . import apps

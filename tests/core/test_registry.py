@@ -292,6 +292,28 @@ def test_an_older_version_can_be_put_back() -> None:
     assert desk.state.deployments["eta"].version == 1
 
 
+def test_where_serve_begins_anew_what_answered_is_asked_for_again() -> None:
+    desk = Desk()
+    desk.request("eta", serving={"replicas_min": 1, "replicas_max": 3})
+    desk.request("trip", "r2", serving={})
+    desk.request("gone", "r3", serving={})
+    desk.hear(m.BecameReady("eta", 1, "http://127.0.0.1:8001/v2/models/eta", 9))
+    desk.hear(m.BecameFailed("trip", 1, "the model does not load"))
+    desk.order("deployment.remove", name="gone")
+    told = desk.count(DeploymentRequested)
+    desk.hear(m.ServingBegan())
+    desk.hear(m.ServingBegan())
+    assert desk.count(DeploymentRequested) == told + 1
+    asked = desk.last(DeploymentRequested).body
+    assert (asked.name, asked.version, asked.replicas_min, asked.replicas_max) == ("eta", 1, 1, 3)
+    row = desk.state.deployments["eta"]
+    assert (row.state, row.url, row.ready_us) == (DeploymentState.REQUESTED, "", None)
+    states = {name: desk.state.deployments[name].state for name in ("trip", "gone")}
+    assert states == {"trip": DeploymentState.FAILED, "gone": DeploymentState.STOPPED}
+    desk.hear(m.BecameReady("eta", 1, "http://127.0.0.1:8001/v2/models/eta", 9))
+    assert desk.count(DeploymentReady) == 2
+
+
 def test_what_cannot_be_applied_is_refused_with_what_there_is() -> None:
     desk = Desk()
     desk.request("eta")

@@ -18,7 +18,7 @@ from headwater.cli.demo import Place
 from headwater.local.home import running
 from headwater.sdk import Client
 from headwater.sdk.client.watch import cursor_of
-from headwater.wire.types import DeploymentReady
+from headwater.wire.types import DeploymentReady, DeploymentRequested
 
 FLOWS = Path(__file__).parent / "flows"
 ENDED_WITHIN_S = 60.0
@@ -64,7 +64,9 @@ def test_a_stopped_home_shows_and_serves_the_same_in_its_next_life(folder: Path)
     assert processes_of(folder) == []
     with at(up(home)) as hw:
         assert kept(hw) == before
-        Ear(hw, since=cursor).next(DeploymentReady, lambda body: body.name == "adder")
+        ear = Ear(hw, since=cursor)  # it answers no more until it is told again, on whatever port
+        ear.next(DeploymentRequested, lambda body: body.name == "adder")
+        ear.next(DeploymentReady, lambda body: body.name == "adder")
         assert adds(hw)
         assert hw.run("eta/double", {"n": 2}).result(100) == 4
 

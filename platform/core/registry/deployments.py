@@ -1,6 +1,7 @@
 """What should be served under each model's name, and how it stands.
 
     apply ──► REQUESTED ──► READY | FAILED        remove ──► STOPPED
+                  ▲── Serve begins anew ┘
 
 Only the Deployer's word on the version that is wanted now counts. `deployment.requested` with no replicas at
 most asks for the end of the deployment.
@@ -122,6 +123,14 @@ def became_failed(state: State, turn: Turn, event: m.BecameFailed) -> None:
     state.deployments.put(row.name, replace(row, state=DeploymentState.FAILED, reason=event.reason, ready_us=None))
     body = DeploymentFailed(name=row.name, version=row.version, reason=event.reason)
     say(turn, body, row.name, Speaker(row.project, row.principal))
+
+
+def serving_began(state: State, turn: Turn, event: m.ServingBegan) -> None:
+    """What answered in an earlier life of Serve is asked for again. Said again it changes nothing."""
+    for row in [row for row in state.deployments.values() if row.state is DeploymentState.READY]:
+        again = replace(row, state=DeploymentState.REQUESTED, url="", ready_us=None, requested_us=turn.now_us)
+        state.deployments.put(row.name, again)
+        _say_requested(turn, again, Replicas(row.replicas_min, row.replicas_max), row.principal)
 
 
 def _wanted(state: State, name: str, version: int) -> Deployment | None:

@@ -20,7 +20,7 @@ from ..inbox import Arrived, Ordered, TopicGap
 from ..ledger import Book
 from ..turn import Turn
 from . import messages as m
-from .deployments import apply, became_failed, became_ready, remove
+from .deployments import apply, became_failed, became_ready, remove, serving_began
 from .deploys import deploy
 from .models import refuse_model, requested
 from .state import State, refuse
@@ -112,4 +112,5 @@ _HANDLERS: dict[type, Callable[[State, Turn, Any], None]] = {
     m.Followed: _followed,
     m.BecameReady: became_ready,
     m.BecameFailed: became_failed,
+    m.ServingBegan: serving_began,
 }

@@ -31,7 +31,11 @@ class BecameFailed(Struct, frozen=True):
     reason: str
 
 
-Event = Arrived | Ordered | TopicGap | Followed | BecameReady | BecameFailed
+class ServingBegan(Struct, frozen=True):
+    """The Deployer's word: Ray Serve begins anew, so nothing answers yet."""
+
+
+Event = Arrived | Ordered | TopicGap | Followed | BecameReady | BecameFailed | ServingBegan
 
 
 class Reread(Struct, frozen=True):
