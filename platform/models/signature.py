@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import InvalidInput, did_you_mean
-from ..wire.v2 import DTYPES, Array, Signature, Tensor, fit
+from ..wire.v2 import DTYPES, Array, Signature, Tensor, fit, misfit
 
 Columns = Mapping[str, Array]
 Data: TypeAlias = pa.Table | pa.RecordBatch | Mapping[str, Any] | Array
@@ -84,8 +84,8 @@ def _checked(array: Array, tensor: Tensor) -> Array:
     dtype = DTYPES[tensor.datatype]
     kinds = {"f": "fiu", "i": "iu", "u": "iu", "b": "b", "O": "OU"}[dtype.kind]
     if array.dtype.kind not in kinds and array.size:
-        raise InvalidInput(f"Column '{tensor.name}' holds {array.dtype}; the model takes {tensor.datatype}")
+        raise misfit(tensor.name, array, tensor.datatype)
     if dtype.kind == "O" and array.dtype.kind == "O" and not all(isinstance(text, str) for text in array.flat):
-        raise InvalidInput(f"Column '{tensor.name}' holds values that are no text; the model takes BYTES")
+        raise misfit(tensor.name, array, tensor.datatype)
     with np.errstate(over="ignore"):
         return array.astype(dtype)

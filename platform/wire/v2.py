@@ -44,6 +44,7 @@ DATATYPES: dict[np.dtype[Any], str] = {dtype: datatype for datatype, dtype in DT
 
 # What JSON may hold for each kind of NumPy type.
 _ELEMENTS: dict[str, Any] = {"f": float | None, "i": int, "u": int, "b": bool, "O": str | None}
+_WORDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "truth values", "O": "text", "U": "text"}
 _RANK_MAX = 8
 
 
@@ -195,6 +196,27 @@ def _array(tensor: _RawTensor, *, expected: str) -> Array:
     if array.ndim > 1 and list(array.shape) != tensor.shape:
         raise InvalidInput(f"Input '{tensor.name}' has shape {tensor.shape}, but its data are {list(array.shape)}")
     return array.reshape(tensor.shape)
+
+
+def misfit(name: str, array: Array, datatype: str) -> InvalidInput:
+    """Says that the column is of another kind than the model takes, with a value that shows it."""
+    wanted = DTYPES[datatype]
+    held = _WORDS.get(array.dtype.kind, str(array.dtype)) if array.dtype.kind != "O" else "values of several kinds"
+    values = array.ravel().tolist()
+    shown = next((value for value in values if not _is_like(value, wanted)), values[0] if values else None)
+    what = f"Column '{name}' holds {held} such as {shown!r}; the model takes {datatype} ({_WORDS[wanted.kind]})"
+    return InvalidInput(what, remedy="Cast it first.")
+
+
+def _is_like(value: object, wanted: np.dtype[Any]) -> bool:
+    """Whether the value, or the text of it that NumPy made of a mixed column, could be one of that kind."""
+    if wanted.kind == "O":
+        return isinstance(value, str)
+    try:
+        number = float(value) if isinstance(value, str | int | float) else None
+    except ValueError:
+        return False
+    return number is not None and (wanted.kind == "f" or number.is_integer())
 
 
 def _decoded(tensor: _RawTensor, data: bytes) -> Array:

@@ -113,7 +113,7 @@ def _arrow_values(column: pa.ChunkedArray | pa.Array) -> Any:
 def _cast(name: str, values: Any, datatype: str | None) -> Array:
     import numpy as np
 
-    from ...wire.v2 import DTYPES
+    from ...wire.v2 import DTYPES, misfit
 
     array = np.asarray(values)
     if datatype is None:
@@ -121,10 +121,9 @@ def _cast(name: str, values: Any, datatype: str | None) -> Array:
     dtype = DTYPES[datatype]
     if array.dtype == dtype:
         return array
-    if dtype.kind == "O" or (array.dtype.kind in "biuf" and _keeps(array, dtype)):
+    if dtype.kind == "O" or not array.size or (array.dtype.kind in "biuf" and _keeps(array, dtype)):
         return array.astype(dtype)
-    what = f"Input '{name}' is {array.dtype}; the model takes {datatype} ({dtype})"
-    raise InvalidInput(what, remedy="Cast it first.")
+    raise misfit(name, array, datatype)
 
 
 def _keeps(array: Array, dtype: np.dtype[Any]) -> bool:

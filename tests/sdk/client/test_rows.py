@@ -29,9 +29,15 @@ def test_an_array_gives_a_column_for_each_input() -> None:
 
 
 def test_a_cast_that_loses_something_is_refused_by_name() -> None:
-    with pytest.raises(InvalidInput, match="Input 'month' is float64; the model takes INT64"):
-        columns_of({"month": [1.5]}, SIGNATURE)
+    with pytest.raises(InvalidInput, match=r"Column 'month' holds numbers such as 1.5; .* INT64 \(whole numbers\)"):
+        columns_of({"month": [1.0, 1.5]}, SIGNATURE)
     assert columns_of({"month": np.array([1, 2], np.int32)}, SIGNATURE)["month"].dtype == np.int64
+
+
+def test_text_where_the_model_takes_numbers_is_named_with_the_value_and_the_type() -> None:
+    for values in (["4", "far"], [4, "far"], np.array(["far"], object)):
+        with pytest.raises(InvalidInput, match=r"'distance' holds .*'far'; the model takes FP64 \(numbers\)"):
+            columns_of({"distance": values}, SIGNATURE)
 
 
 @pytest.mark.parametrize("rows", [300_000, 0])
