@@ -6,6 +6,7 @@ import os
 from typing import Any, Protocol
 
 import psutil
+import ray
 
 
 class Mailbox(Protocol):
@@ -16,10 +17,11 @@ class Mailbox(Protocol):
 
 
 class Described:
-    """`epoch` counts the starts of this actor over the life of the store."""
+    """What a long-lived actor tells; made in its own process."""
 
-    def __init__(self, name: str, mailbox: Mailbox | None, *, epoch: int = 1) -> None:
-        self._name, self._mailbox, self._epoch = name, mailbox, epoch
+    def __init__(self, name: str, mailbox: Mailbox | None) -> None:
+        self._name, self._mailbox = name, mailbox
+        self._restarts = restarts()
         self._process = psutil.Process()
 
     def now(self) -> dict[str, Any]:
@@ -30,6 +32,15 @@ class Described:
             "mailbox": len(mailbox) if mailbox is not None else 0,
             "last_event": mailbox.last_event if mailbox is not None else "",
             "last_event_us": mailbox.last_event_us if mailbox is not None else 0,
-            "restarts": self._epoch - 1,
+            "restarts": self._restarts,
             "memory_bytes": self._process.memory_info().rss,
         }
+
+
+def restarts() -> int:
+    """How often Ray has started this process's actor again since the platform came up; 0 outside an actor."""
+    if not ray.is_initialized() or not (actor := ray.get_runtime_context().get_actor_id()):
+        return 0
+    from ray._private import state  # Ray says it nowhere else without its dashboard
+
+    return int(state.actors(actor).get("NumRestarts", 0))

@@ -99,7 +99,7 @@ class FlowHost:
     async def describe(self) -> dict[str, Any]:
         event, event_us = self._last
         return {
-            "name": self._name,
+            "name": f"host:{self._name}",
             "pid": os.getpid(),
             "mailbox": len(self._runs),
             "last_event": event,

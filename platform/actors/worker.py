@@ -89,7 +89,7 @@ class Worker:
         event, event_us = self._last
         return {
             "code_version": self._ground.code.version,
-            "name": self._name,
+            "name": f"worker:{self._name}",
             "pid": os.getpid(),
             "mailbox": sum(not job.done() for job in self._jobs.values()),
             "last_event": event,

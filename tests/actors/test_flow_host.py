@@ -169,7 +169,8 @@ async def test_a_closed_run_says_nothing_more(place: Place) -> None:
     await place.command()
     await place.command()
     await place.host.close("run", 1, "cancelled")
-    assert (await place.host.describe())["mailbox"] == 0
+    described = await place.host.describe()
+    assert (described["name"], described["mailbox"]) == (f"host:{place.host._name}", 0)
     await place.execute("chain", fence=2)
     assert (await place.command()).ordinal == 0
     await place.host.close("run", 2, "test ends")
