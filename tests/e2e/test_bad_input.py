@@ -15,7 +15,7 @@ from scenes.life import headwater
 from headwater.cli.demo import Place
 from headwater.errors import Conflict, HeadwaterError, InvalidInput, NotFound, Unavailable
 from headwater.sdk import Client
-from headwater.wire.types import EventRejected, RunFailed
+from headwater.wire.types import DeploymentFailed, DeploymentRequested, EventRejected, RunFailed
 
 STRUCTURED = {"content-type": "application/cloudevents+json"}
 TOO_LARGE = event("number.came", "x" * (1 << 20), id="large")
@@ -271,6 +271,21 @@ def test_an_unknown_model_is_not_there(hw: Client, platform: Place, adder: str) 
     assert "Did you mean 'adder'?" in answer.json()["error"]
     with pytest.raises(NotFound, match="added"):
         hw.models["added"].predict({"left": [1.0]})
+
+
+def test_a_model_that_is_not_ready_is_unavailable(hw: Client, platform: Place) -> None:
+    ear = Ear(hw)
+    hw.run("eta/add_unloadable")
+    _, asked = ear.next(DeploymentRequested, lambda body: body.name == "unloadable")
+    _, failed = ear.next(DeploymentFailed, lambda body: body.name == "unloadable")
+    assert (failed.version, asked.version) == (1, 1)
+    answer = infer(platform, "unloadable", column("left"), column("right"))
+    assert answer.status_code == 503, answer.text
+    assert answer.json()["error"].startswith("Model 'unloadable' is not ready")
+    with pytest.raises(Unavailable, match="'unloadable' is not ready"):
+        hw.models["unloadable"].predict({"left": [1.0], "right": [2.0]})
+    (row,) = [row for row in hw.deployments() if row.name == "unloadable"]
+    assert (row.state, row.url) == ("FAILED", "")
 
 
 def test_a_platform_that_is_not_there_says_how_to_start_one(tmp_path: Path) -> None:

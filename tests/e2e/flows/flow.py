@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import socket
+import tempfile
 from pathlib import Path
 
+from msgspec.structs import replace
 from onnx import TensorProto, helper
 
+from headwater.models.store import artifacts
 from headwater.sdk import Model, Table, current, flow, on, publish, register, step
 
 
@@ -79,6 +83,22 @@ def make_adder() -> Model:
     output = helper.make_tensor_value_info("sum", TensorProto.DOUBLE, ["rows"])
     graph = helper.make_graph([helper.make_node("Add", ["left", "right"], ["sum"])], "adder", inputs, [output])
     return Model.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8))
+
+
+@flow(project="eta")
+def add_unloadable() -> None:
+    """Registers a model that no replica can load."""
+    register("unloadable", make_unloadable())
+
+
+@step
+def make_unloadable() -> Model:
+    good = make_adder()
+    with tempfile.TemporaryDirectory() as name:
+        shutil.copytree(good.folder, name, dirs_exist_ok=True)
+        (Path(name) / "model.onnx").write_bytes(b"made by a newer version")
+        broken: Model = replace(good, digest=artifacts().put_folder(Path(name)))
+    return broken
 
 
 @step
