@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import config_file, deploys, events, health, inventory, letters, life, predict, quotas, runs, watch
+from . import artifacts, config_file, deploys, events, health, inventory, letters, life, predict, quotas, runs, watch
 
 app = typer.Typer(
     name="headwater",
@@ -20,5 +20,5 @@ app = typer.Typer(
     ),
 )
 
-for noun in (life, health, deploys, events, runs, watch, inventory, quotas, predict, letters, config_file):
+for noun in (life, health, deploys, events, runs, watch, inventory, quotas, artifacts, predict, letters, config_file):
     noun.register(app)

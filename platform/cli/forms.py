@@ -124,5 +124,6 @@ FORMS: Final[dict[str, Callable[[Any], str]]] = {
     "trigger": trigger,
     "json": compact,
     "figure": lambda value: f"{value:.6g}" if isinstance(value, float) else str(value),
+    "kind": lambda value: value.get("type", NONE) if isinstance(value, dict) else NONE,
     "digest": lambda value: str(value)[:12],
 }

@@ -97,6 +97,22 @@ LISTINGS: Final[dict[tuple[str, ...], Listing]] = {
             Column("announced", "announced_us", "time", rank=1),
         ),
     ),
+    ("artifacts", "list"): Listing(
+        "/v1/artifacts",
+        "List the results of steps that are too large for a row, newest first.",
+        "There are no artifacts. Small results are shown by `headwater run show`.",
+        (
+            Column("artifact", "digest", "digest"),
+            Column("step", "name", "id"),
+            Column("kind", "about", "kind"),
+            Column("size", "size_bytes", "bytes"),
+            Column("codec", "codec", rank=2),
+            Column("project", "project", rank=3),
+            Column("run", "run_id", "id", rank=1),
+            Column("made", "created_us", "time", rank=1),
+        ),
+        ("run", "project", "step"),
+    ),
     ("dlq", "list"): Listing(
         "/v1/dlq",
         "List the dead letters, newest first: what came and could not be taken in.",

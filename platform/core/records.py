@@ -172,7 +172,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try at a step, under one fence. `worker` is the incarnation it is bound to, None until one registers."""
+    """One try at a step, under one fence. `worker` is the incarnation it is bound to, None until one registers;
+    `artifact` the digest of its result where that is one."""
 
     fence: int
     step_id: str
@@ -190,6 +191,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
     peak_memory_bytes: int = 0
     result: Payload | None = None
+    artifact: str | None = None
     failure: Failure | None = None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,7 @@ from .future import Future, execution_of, ordinal_of
 PATH_MAX: Final = 30
 CHILDREN_MAX: Final = 1_000
 BESIDE_BYTES: Final = 1 << 14  # a smaller buffer stays in the pickle
-PREVIEW_MAX_BYTES: Final = 1 << 12
+PREVIEW_MAX_BYTES: Final = 1 << 10
 REMEDY: Final = "Pass what it is made from: open files, locks, connections and lambdas stay in the step"
 
 
@@ -75,13 +75,25 @@ def preview(value: object) -> JSON:
         return None
 
 
+def with_inputs(arguments: Encoded, given: Mapping[str, object]) -> Encoded:
+    """The encoded arguments of a call, saying what each of them is: the step that gives it, or its type and value."""
+    about: dict[str, JSON] = {}
+    for name, value in given.items():
+        fed = {"type": "future", "ordinal": ordinal_of(value)} if type(value) is Future else None
+        about[name] = fed or _about(value, arguments.size_bytes)
+    return dataclasses.replace(arguments, about=about)
+
+
 def _described(value: object, encoded: Encoded) -> Encoded:
+    return dataclasses.replace(encoded, about=_about(value, encoded.size_bytes))
+
+
+def _about(value: object, size_bytes: int) -> dict[str, JSON]:
+    """The value's type, and the value itself where it and what it came with is small and has a form as JSON."""
     kind = type(value)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    about: dict[str, JSON] = {"type": name}
-    if encoded.size_bytes <= PREVIEW_MAX_BYTES and (seen := preview(value)) is not None:
-        about["value"] = seen
-    return dataclasses.replace(encoded, about=about)
+    seen = preview(value) if size_bytes <= PREVIEW_MAX_BYTES else None
+    return {"type": name} if seen is None else {"type": name, "value": seen}
 
 
 class _Pickler(pickle.Pickler):

@@ -16,7 +16,7 @@ from .context import execution
 from .digest import digest
 from .duration import Duration, seconds
 from .replay import Execution, Wish
-from .serialise import dumps
+from .serialise import dumps, with_inputs
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -100,7 +100,7 @@ class Step(Generic[P, R]):
         asks = self.asks
         call = StepCall(
             function=self.reference,
-            arguments=running.keep(dumped),
+            arguments=running.keep(with_inputs(dumped, bound.arguments)),
             needs=dumped.needs,
             demand=asks.demand,
             priority=asks.priority,

@@ -21,6 +21,7 @@ from . import views
 from .engine import reached
 from .event_types import event_types
 from .reader import entry_of
+from .results import Results
 from .rows import codecs
 from .schema import (
     ATTEMPTS,
@@ -192,6 +193,10 @@ class Queries:
         with reached(self._engine) as connection:
             found = self._structs(connection, TABLE_HEADS, TABLE_HEADS.c.name == name)
         return views.table_view(found[0]) if found else None
+
+    @property
+    def results(self) -> Results:
+        return Results(self._engine)
 
     def event_types(self) -> list[api.EventType]:
         return event_types(self._engine)

@@ -118,6 +118,13 @@ ATTEMPTS: Final = _table(
     sa.Index("attempts_by_step", "step_id"),
     sa.Index("attempts_by_state", "state"),
     sa.Index("attempts_by_run", "run_id"),
+    sa.Index(
+        "attempts_by_artifact",
+        "artifact",
+        "fence",
+        sqlite_where=sa.text("artifact IS NOT NULL"),
+        postgresql_where=sa.text("artifact IS NOT NULL"),
+    ),
 )
 LEASES: Final = _table(
     "leases",

@@ -24,10 +24,20 @@ def _copied(kind: type[A], row: msgspec.Struct, **rest: Any) -> A:
 def run_detail(run: records.Run, steps: Sequence[records.Step], attempts: Sequence[records.Attempt]) -> api.RunDetail:
     tries: dict[str, list[api.AttemptView]] = {}
     for attempt in attempts:
-        artifact = attempt.result.digest if attempt.result is not None else None
-        tries.setdefault(attempt.step_id, []).append(_copied(api.AttemptView, attempt, artifact=artifact))
-    shown = [_copied(api.StepView, step, attempts=tuple(tries.get(step.id, ()))) for step in steps]
+        tries.setdefault(attempt.step_id, []).append(_attempt_view(attempt))
+    shown = [
+        _copied(api.StepView, step, inputs=step.arguments.about, attempts=tuple(tries.get(step.id, ())))
+        for step in steps
+    ]
     return _copied(api.RunDetail, run, steps=tuple(shown))
+
+
+def _attempt_view(attempt: records.Attempt) -> api.AttemptView:
+    result = attempt.result
+    if result is None:
+        return _copied(api.AttemptView, attempt)
+    said = {"artifact": result.digest, "codec": result.codec, "size_bytes": result.size_bytes, "about": result.about}
+    return _copied(api.AttemptView, attempt, **said)
 
 
 def flow_view(flow: inventory.FlowRow) -> api.FlowView:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from . import answers, manual, openapi
 from .bearer import Bearer
 from .metrics import RequestCount
-from .routes import commands, deploys, events, health, inventory, runs, streams, tables
+from .routes import artifacts, commands, deploys, events, health, inventory, runs, streams, tables
 from .seams import Platform
 
 ROUTERS = (
@@ -22,6 +22,7 @@ ROUTERS = (
     commands.router,
     deploys.router,
     tables.router,
+    artifacts.router,
 )
 DESCRIPTION = """\
 Publish an event and a flow runs; watch it; call the model it made.

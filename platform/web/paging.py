@@ -16,6 +16,12 @@ class Paging(BaseModel):
     limit: Annotated[int, Field(ge=1, le=api.PAGE_MAX)] = api.PAGE_DEFAULT
 
 
+class ArtifactQuery(Paging):
+    run: str | None = None
+    project: str | None = None
+    step: str | None = None
+
+
 class RunQuery(Paging):
     project: str | None = None
     flow: str | None = None

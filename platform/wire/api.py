@@ -62,7 +62,8 @@ class RunSummary(Answer, frozen=True):
 
 
 class AttemptView(Answer, frozen=True):
-    """One try at a step. `artifact` is the digest of its result where that is too large for a row."""
+    """One try at a step. `artifact` is the digest of its result where that is too large for a row; `about` says what
+    the result is, of `codec` and `size_bytes`."""
 
     fence: int
     number: int
@@ -75,11 +76,15 @@ class AttemptView(Answer, frozen=True):
     rows: int = 0
     peak_memory_bytes: int = 0
     artifact: str | None = None
+    codec: str = ""
+    size_bytes: int = 0
+    about: JSON = None
     failure: Failure | None = None
 
 
 class StepView(Answer, frozen=True):
-    """`held_code` and `held_reason` say why a waiting step waits."""
+    """`held_code` and `held_reason` say why a waiting step waits. `needs` are the ordinals of the steps that feed it;
+    `inputs` says what each argument is."""
 
     id: str
     ordinal: int
@@ -92,12 +97,32 @@ class StepView(Answer, frozen=True):
     held_code: str = ""
     held_reason: str = ""
     failure: Failure | None = None
+    needs: tuple[int, ...] = ()
+    inputs: JSON = None
     attempts: tuple[AttemptView, ...] = ()
 
     @property
     def artifact(self) -> str | None:
         """The digest of the accepted result, where that is an artifact."""
         return next((attempt.artifact for attempt in self.attempts if attempt.state == "SUCCEEDED"), None)
+
+
+class ArtifactView(Answer, frozen=True):
+    """The result of a step. `digest` is empty where it is small and lies in the database; `about` says what it is, and
+    `head` shows its beginning where that can be read without running code: Arrow, arrays, JSON and text."""
+
+    digest: str
+    codec: str
+    size_bytes: int
+    run_id: str
+    step_id: str
+    ordinal: int
+    name: str
+    project: str
+    attempt: int
+    created_us: int
+    about: JSON = None
+    head: JSON = None
 
 
 class ModelRef(Answer, frozen=True):

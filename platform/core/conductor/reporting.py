@@ -78,7 +78,12 @@ def _succeed(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -
     close(
         state,
         turn,
-        replace(attempt, state=AttemptState.SUCCEEDED, result=replace(payload, inline=None)),
+        replace(
+            attempt,
+            state=AttemptState.SUCCEEDED,
+            result=replace(payload, inline=None),
+            artifact=payload.digest,
+        ),
         report,
     )
     step = state.steps[attempt.step_id]

@@ -8,12 +8,13 @@ from pathlib import Path
 from ...wire import api
 from ...wire.calls import Progress
 from ...wire.types import JSON, Entry
-from . import events, inventory, orders, runs
+from . import events, inventory, orders, runs, steps
 from .address import find
 from .async_link import AsyncLink
 from .models import AsyncModelHandle
 from .noun import Noun
 from .runs import AsyncRun
+from .steps import AsyncArtifact
 from .tables import AsyncTableHandle
 from .watch import Watch, cursor_of, is_entry, watch_path
 
@@ -22,12 +23,13 @@ class AsyncClient:
     """The same for asyncio: what blocks there is awaited here."""
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        self._link = AsyncLink(find(url, token))
-        self.runs = Noun(
-            lambda **chosen: self._link.do(runs.runs(**chosen)), lambda run_id: AsyncRun(self._link, run_id)
+        link = self._link = AsyncLink(find(url, token))
+        self.runs = Noun(lambda **chosen: link.do(runs.runs(**chosen)), lambda run_id: AsyncRun(link, run_id))
+        self.artifacts = Noun(
+            lambda **chosen: link.do(steps.artifacts(**chosen)), lambda digest: AsyncArtifact.of(link, digest)
         )
-        self.models = Noun(lambda: self._link.do(inventory.models()), lambda name: AsyncModelHandle(self._link, name))
-        self.tables = Noun(lambda: self._link.do(inventory.tables()), lambda name: AsyncTableHandle(self._link, name))
+        self.models = Noun(lambda: link.do(inventory.models()), lambda name: AsyncModelHandle(link, name))
+        self.tables = Noun(lambda: link.do(inventory.tables()), lambda name: AsyncTableHandle(link, name))
 
     async def publish(self, event_type: str, data: JSON | None = None, **attributes: str | None) -> str:
         return await self._link.do(events.publish(events.event_of(event_type, data, attributes)))

@@ -18,12 +18,13 @@ from pathlib import Path
 from ...wire import api
 from ...wire.calls import Progress
 from ...wire.types import JSON, Entry
-from . import events, inventory, orders, runs
+from . import events, inventory, orders, runs, steps
 from .address import find
 from .link import Link
 from .models import ModelHandle
 from .noun import Noun
 from .runs import Run
+from .steps import Artifact
 from .tables import TableHandle
 from .watch import Watch, cursor_of, entries, watch_path
 
@@ -34,6 +35,10 @@ class Client:
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
         link = self._link = Link(find(url, token))
         self.runs = Noun(lambda **chosen: link.do(runs.runs(**chosen)), lambda run_id: Run(link, run_id))
+        self.artifacts = Noun(
+            lambda **chosen: link.do(steps.artifacts(**chosen)),
+            lambda digest: Artifact(link, link.do(steps.artifact(digest))),
+        )
         self.models = Noun(lambda: link.do(inventory.models()), lambda name: ModelHandle(link, name))
         self.tables = Noun(lambda: link.do(inventory.tables()), lambda name: TableHandle(link, name))
 

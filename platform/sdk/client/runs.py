@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Generator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -15,11 +15,14 @@ from ...wire.calls import Progress
 from ...wire.types import JSON, Entry, Failure
 from .call import Call, Program, checked, get, listing, post
 from .ids import new_id
+from .steps import AsyncStep, Step
 from .watch import Watch, entries, is_entry
 
 if TYPE_CHECKING:
     from .async_link import AsyncLink
     from .link import Link
+
+S = TypeVar("S", Step, AsyncStep)
 
 
 class RunFailed(HeadwaterError):
@@ -51,9 +54,10 @@ class Run:
         return self.detail().state
 
     @property
-    def steps(self) -> dict[str, list[api.StepView]]:
+    def steps(self) -> dict[str, list[Step]]:
         """The steps by name, in the order they were called."""
-        return steps_of(self.detail())
+        detail = self.detail()
+        return by_name([Step(self._link, detail, view) for view in detail.steps])
 
     def watch(self, *, since: str = "") -> Generator[Entry, None, None]:
         """Every entry of the run, in order, without gap or repeat, until it has ended."""
@@ -87,6 +91,10 @@ class AsyncRun:
 
     def detail(self) -> Awaitable[api.RunDetail]:
         return self._link.do(run(self.id))
+
+    async def steps(self) -> dict[str, list[AsyncStep]]:
+        detail = await self.detail()
+        return by_name([AsyncStep(self._link, detail, view) for view in detail.steps])
 
     async def watch(self, *, since: str = "") -> AsyncIterator[Entry]:
         async for told in self.follow(since=since):
@@ -158,8 +166,8 @@ def result(run_id: str) -> Program[JSON]:
     return detail.result
 
 
-def steps_of(detail: api.RunDetail) -> dict[str, list[api.StepView]]:
-    steps: dict[str, list[api.StepView]] = {}
-    for step in detail.steps:
-        steps.setdefault(step.name, []).append(step)
-    return steps
+def by_name(steps: list[S]) -> dict[str, list[S]]:
+    found: dict[str, list[S]] = {}
+    for step in steps:
+        found.setdefault(step.name, []).append(step)
+    return found
