@@ -53,7 +53,6 @@ class Kafka(Section):
 
 
 class Ray(Section):
-    address: str
     port: Port
     cpus: Count
     object_store_bytes: Count
@@ -72,17 +71,12 @@ class Store(Section):
 class Data(Section):
     catalog_uri: str
     warehouse: str
-    prefetch_bytes: Count
-    decode_threads: Count
 
 
 class Leases(Section):
     lease_lifetime_s: Seconds
     claim_within_s: Seconds
     stop_grace_s: Seconds
-    worker_idle_s: Seconds
-    worker_orphan_s: Seconds
-    workers_per_node: Count
 
 
 class Runs(Section):
@@ -91,44 +85,29 @@ class Runs(Section):
     host_runs: Count
     hosts: Annotated[int, Field(ge=1)]
     host_idle_s: Seconds
-    result_inline_bytes: Count
-    batch_work_s: Seconds
-    report_within_s: Seconds
     lost_limit: Count
-    preempted_limit: Count
     crash_limit: Count
     depth_limit: Count
-    step_timeout_s: Seconds
     sub_run_limit: Count
 
 
 class Events(Section):
     max_bytes: Count
-    max_depth: Count
-    inbox_retention_s: Seconds
-    topic_retention_s: Seconds
     publish_within_s: Seconds
     command_within_s: Seconds
-    join_window_s: Seconds
-    relay_batch: Count
-    follow_tick_s: Seconds
-    healthy_after_records: Count
 
 
 class Owners(Section):
     silent_after_s: Seconds
-    lease_s: Seconds
     start_within_s: Seconds
     restart_limit: Count
     restart_window_s: Seconds
     restart_backoff_s: Seconds
-    stop_within_s: Seconds
 
 
 class Web(Section):
     subscriber_buffer: Count
     heartbeat_s: Seconds
-    page_size: Count
 
 
 class Views(Section):
@@ -149,8 +128,6 @@ class Logs(Section):
 
 class Tables(Section):
     announce_poll_s: Seconds
-    commit_within_s: Seconds
-    commit_retries: Count
 
 
 class Settings(Section):
