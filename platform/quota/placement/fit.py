@@ -1,10 +1,11 @@
 """Where a gang goes: whole or not at all, where it leaves the least behind.
 
-Best fit: one node for the whole gang where one has the room, the one with the fewest free devices that
-suffice, then the fewest CPUs; a share of a GPU goes to the device already shared that it fills best;
-a step without GPUs goes to a node without GPUs, otherwise to one whose GPUs are taken. A gang that no
-node holds alone is spread over the fewest nodes. Ties go to the smaller id, so that the same picture
-gives the same place.
+One node for the whole gang where one has the room: the one whose fragmentation it adds the least to, measured
+by what is typically asked for (`fragmentation`). Before anything typical is known, the best fit: the one with
+the fewest free devices that suffice, then the fewest CPUs; a share of a GPU goes to the device already shared
+that it fills best; a step without GPUs goes to a node without GPUs, otherwise to one whose GPUs are taken. A
+gang that no node holds alone is spread over the fewest nodes. Ties go to the smaller id, so that the same
+picture gives the same place.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ LEAST = -(1 << 62)
 
 def place(inventory: Inventory, demand: Demand, models: tuple[str, ...]) -> tuple[Seat, ...] | None:
     """Seats for every rank on nodes of these models (not looked at without GPUs), or None."""
+    if inventory.workload.kinds:
+        best = inventory.board.best(demand, models, inventory.workload.kinds)
+        if best is not None:
+            return _seats_at(inventory.nodes[best[0]], demand, best[1])
+        return _spread(inventory, demand, models) if demand.ranks > 1 else None
     if demand.gpus_milli == 0:
         models = tuple(sorted(inventory.by_room))
     candidates = [node for model in models if (node := _one_node(inventory, demand, model)) is not None]
@@ -87,6 +93,7 @@ def _tightest(node: Node, milli: int) -> int:
 
 
 def _spread(inventory: Inventory, demand: Demand, models: tuple[str, ...]) -> tuple[Seat, ...] | None:
+    models = models if demand.gpus_milli else tuple(sorted(inventory.by_room))
     nodes = [inventory.nodes[node_id] for model in models for _, _, node_id in inventory.by_room.get(model, ())]
     rooms = sorted((-ranks, node.spec.id) for node in nodes if (ranks := ranks_free(node, demand)) > 0)
     if -sum(ranks for ranks, _ in rooms) < demand.ranks:
@@ -98,6 +105,13 @@ def _spread(inventory: Inventory, demand: Demand, models: tuple[str, ...]) -> tu
         if len(seats) == demand.ranks:
             break
     return tuple(seats)
+
+
+def _seats_at(node: Node, demand: Demand, device: int) -> tuple[Seat, ...]:
+    if device < 0:
+        return _seats(node, demand, demand.ranks)
+    shared = tuple(node.devices)[device]
+    return (Seat(node.spec.id, (shared,), demand.gpus_milli, demand.cpus_milli, demand.memory_bytes),)
 
 
 def _seats(node: Node, demand: Demand, ranks: int) -> tuple[Seat, ...]:

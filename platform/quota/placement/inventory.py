@@ -10,48 +10,18 @@ order of their free devices, so that a best fit is found from the tight end.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ...errors import InvalidInput
 from ..messages import Demand, NodeSpec
 from ..undo import Undo
+from .board import Board
+from .node import WHOLE, Device, Holder, Node, Seat
+from .workload import Workload
 
-Holder = str | int
-WHOLE = 1000
 Item = TypeVar("Item", tuple[int, int, str], tuple[int, str])
 
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """One rank's place: the node, its devices, and how much of each."""
-
-    node: str
-    devices: tuple[str, ...]
-    milli: int
-    cpus_milli: int
-    memory_bytes: int
-
-
-@dataclass(slots=True)
-class Device:
-    id: str
-    node: str
-    total: int
-    free: int
-    quarantined: bool = False
-    holders: dict[Holder, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Node:
-    spec: NodeSpec
-    devices: dict[str, Device]
-    cpus_free: int
-    memory_free: int
-    whole_free: int = 0
-    in_service: bool = True
-    left: bool = False
+__all__ = ["WHOLE", "Holder", "Inventory", "Node", "Seat"]
 
 
 class Inventory:
@@ -62,6 +32,8 @@ class Inventory:
         self.by_room: dict[str, list[tuple[int, int, str]]] = {}  # model → (whole free, CPUs free, node), in service
         self.partly: dict[str, list[tuple[int, str]]] = {}  # model → (free, device) of devices shared already
         self.largest_seats: dict[Demand, int] = {}  # a cache of `fit.largest`, dropped when nodes change
+        self.workload = Workload(undo)
+        self.board = Board(self.nodes)
         self.revision = 0  # of the nodes; only grows, through roll-backs too, so that caches can tell
 
     def hold(self, holder: Holder, seats: tuple[Seat, ...]) -> None:
@@ -139,6 +111,7 @@ class Inventory:
         self._swap(node_id, node)
 
     def _swap(self, node_id: str, node: Node | None) -> None:
+        self.board.touch(node_id)
         before = self.nodes.pop(node_id, None)
         if before is not None:
             self._unindex(before)
@@ -195,6 +168,7 @@ class Inventory:
         self._index(node)
 
     def _index(self, node: Node) -> None:
+        self.board.touch(node.spec.id)
         usable = [device for device in node.devices.values() if not device.quarantined]
         node.whole_free = sum(1 for device in usable if device.free >= WHOLE and not device.holders)
         if node.in_service:

@@ -1,0 +1,81 @@
+"""Where on a node a gang could go: the rooms that would be left, for many nodes at once.
+
+Shares of one rank may go to any device with enough left, devices with as much left being alike. Everything
+else has one way: whole devices the first that are empty, shares of several ranks the fullest devices first.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..messages import Demand
+from .node import WHOLE
+from .potential import Ints
+
+
+class Placings(NamedTuple):
+    """`rooms`: what would be left; `row`: of which room that was given; `device`: the one shared, or -1."""
+
+    rooms: Ints
+    row: NDArray[np.intp]
+    device: Ints
+
+
+def after_each(rooms: Ints, demand: Demand) -> Placings:
+    """Every way to place the whole gang on one of the rooms; rooms that do not hold it are not in it."""
+    cpus, memory = demand.cpus_milli * demand.ranks, demand.memory_bytes * demand.ranks
+    fits = (rooms[:, 0] >= cpus) & (rooms[:, 1] >= memory)
+    if demand.gpus_milli:
+        fits &= _ranks(rooms[:, 2:], demand) >= demand.ranks
+    row = np.flatnonzero(fits)
+    if 0 < demand.gpus_milli < WHOLE and demand.ranks == 1:
+        row, device = _choices(rooms, row, demand.gpus_milli)
+        left = rooms[row]
+        left[np.arange(len(row)), device + 2] -= demand.gpus_milli
+    else:
+        device, left = np.full(len(row), -1, np.int64), rooms[row]
+        left[:, 2:] -= _taken(left[:, 2:], demand)
+    left[:, 0] -= cpus
+    left[:, 1] -= memory
+    return Placings(left, row, device)
+
+
+def ranks_held(rooms: Ints, demand: Demand) -> Ints:
+    """How many ranks of the demand each room holds, at most all."""
+    ranks = np.full(len(rooms), demand.ranks, np.int64)
+    for column, each in ((0, demand.cpus_milli), (1, demand.memory_bytes)):
+        ranks = np.minimum(ranks, rooms[:, column] // each if each else np.where(rooms[:, column] < 0, 0, ranks))
+    return np.maximum(0, np.minimum(ranks, _ranks(rooms[:, 2:], demand)) if demand.gpus_milli else ranks)
+
+
+def _ranks(devices: Ints, demand: Demand) -> Ints:
+    if demand.gpus_milli >= WHOLE:
+        return np.asarray((devices >= WHOLE).sum(axis=1) // (demand.gpus_milli // WHOLE))
+    return np.asarray((np.maximum(devices, 0) // demand.gpus_milli).sum(axis=1))
+
+
+def _choices(rooms: Ints, row: NDArray[np.intp], milli: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    devices = rooms[row, 2:]
+    chosen = devices >= milli
+    for later in range(1, devices.shape[1]):
+        chosen[:, later] &= (devices[:, :later] != devices[:, later : later + 1]).all(axis=1)
+    which, device = np.nonzero(chosen)
+    return row[which], device
+
+
+def _taken(devices: Ints, demand: Demand) -> Ints:
+    if not demand.gpus_milli:
+        return np.zeros_like(devices)
+    if demand.gpus_milli >= WHOLE:
+        empty = devices >= WHOLE
+        return np.where(empty & (np.cumsum(empty, axis=1) <= demand.ranks * demand.gpus_milli // WHOLE), WHOLE, 0)
+    order = np.argsort(devices, axis=1, kind="stable")
+    holds = np.take_along_axis(devices, order, axis=1) // demand.gpus_milli
+    before = np.cumsum(holds, axis=1) - holds
+    ranks = np.clip(demand.ranks - before, 0, holds)
+    taken = np.zeros_like(devices)
+    np.put_along_axis(taken, order, ranks * demand.gpus_milli, axis=1)
+    return taken
