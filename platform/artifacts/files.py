@@ -19,6 +19,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from ..core.collection import Kept
 from ..errors import InvalidInput, NotFound
 from .encoded import Part
 from .hashing import Hashing
@@ -83,6 +84,30 @@ class Files:
             if not os.fstat(source.fileno()).st_size:
                 return memoryview(b"")
             return memoryview(mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_COPY))
+
+    def there(self) -> Iterator[Kept]:
+        """Every artifact, in no order."""
+        for folder in self.root.glob("[0-9a-f][0-9a-f]"):
+            for path in folder.iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    seen = path.stat()
+                    yield Kept(path.name, seen.st_size, seen.st_mtime_ns // 1000)
+
+    def remove(self, digest: str, *, before_us: int) -> bool:
+        """Whether the artifact is gone now: one that was put again since that time stays."""
+        path = self._place(digest)
+        with self.kept_still(alone=True):
+            if not path.is_file() or path.stat().st_mtime_ns // 1000 >= before_us:
+                return False
+            path.unlink()
+            return True
+
+    def remove_drafts(self, *, before_us: int) -> None:
+        """Takes away what a process that died has left half written."""
+        for path in self.root.glob(f"{DRAFT}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime_ns // 1000 < before_us:
+                    path.unlink()
 
     def put_tree(self, folder: Path, names: Iterable[str] | None = None) -> str:
         """The digest of a tree artifact with the named files of `folder`, or with all of them."""

@@ -78,6 +78,22 @@ def get_artifact(digest: Digest, path: Annotated[Path, typer.Argument(help="Wher
     say(f"{path}: {size(len(content))}, {found.codec}")
 
 
+@artifacts.command("collect", epilog=example("headwater artifacts collect --dry-run"))
+def collect_artifacts(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and take nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take away what no kept run, model, code version or cache entry needs. The platform does so now and then."""
+    with client() as hw:
+        taken = hw.collect_artifacts(dry_run=dry_run)
+    if as_json:
+        print_json(taken)
+        return
+    say(f"{'Would take' if dry_run else 'Took'} {taken.count:,} artifacts, {size(taken.size_bytes)}")
+    for digest in taken.largest if dry_run else ():
+        say(f"  {digest}")
+
+
 def _whole(digest: str) -> str:
     """The digest that begins or ends with what was given; raises InvalidInput where several do."""
     if len(digest) == DIGEST_LENGTH:

@@ -21,6 +21,7 @@ from . import views
 from .engine import reached
 from .event_types import event_types
 from .reader import entry_of
+from .references import references
 from .results import Results
 from .rows import codecs
 from .schema import (
@@ -193,6 +194,9 @@ class Queries:
         with reached(self._engine) as connection:
             found = self._structs(connection, TABLE_HEADS, TABLE_HEADS.c.name == name)
         return views.table_view(found[0]) if found else None
+
+    def references(self, ended_since_us: int) -> set[str]:
+        return references(self._engine, ended_since_us=ended_since_us)
 
     @property
     def results(self) -> Results:

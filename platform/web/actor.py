@@ -72,12 +72,14 @@ class Web:
         queries = Queries(self._wiring.engine(read_only=True))
         self._hub = Hub(queries, buffer_max=settings.web.subscriber_buffer)
         self._described = Described("web", None)
-        app = build(self._platform(queries))
+        platform = self._platform(queries)
+        app = build(platform)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none",
                                 backlog=BACKLOG, timeout_graceful_shutdown=1)  # fmt: skip
         self._server = uvicorn.Server(config)
         self._spawn(self._serve(sock))
         self._spawn(self._attach())
+        self._spawn(self._collect(platform))
         host, port = sock.getsockname()[:2]
         return f"http://{host}:{port}"
 
@@ -97,6 +99,8 @@ class Web:
             heartbeat_s=wiring.settings.web.heartbeat_s,
             order_timeout_s=wiring.settings.events.command_within_s,
             event_max_bytes=wiring.settings.events.max_bytes,
+            artifacts_keep_us=int(wiring.settings.artifacts.keep_s * 1e6),
+            artifacts_grace_us=int(wiring.settings.artifacts.grace_s * 1e6),
         )
         return Platform(
             settings=settings,
@@ -132,6 +136,17 @@ class Web:
                 await self._hub.tick()
             except Exception:
                 log.exception("The log's head could not be read; the next tick tries again")
+
+    async def _collect(self, platform: Platform) -> None:
+        """Takes away, now and then, the artifacts that nothing needs any more."""
+        while True:
+            await asyncio.sleep(self._wiring.settings.artifacts.collect_every_s)
+            try:
+                taken = await asyncio.to_thread(platform.collector().collect, now_us())
+            except Exception:
+                log.exception("The artifacts could not be collected; the next time tries again")
+            else:
+                log.info("Collected %d artifacts, %d bytes", len(taken), sum(each.size_bytes for each in taken))
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

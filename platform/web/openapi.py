@@ -95,6 +95,7 @@ EXAMPLES: Final[tuple[Any, ...]] = (
         store_epoch="5f0c", position=45, relayed=45, started_us=_T,
     ),
     api.Readiness(ready=True, parts={"store": "ok", "conductor": "ok", "scheduler": "ok"}),
+    api.Collected(dry_run=True, count=2, size_bytes=200_000_128),
     api.ArtifactView(
         digest="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", codec="arrow", size_bytes=1_048_576,
         run_id=_RUN, step_id=f"{_RUN}/0", ordinal=0, name="prepare", project="eta", attempt=1, created_us=_T,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from ..artifacts.collector import Collector
 from ..artifacts.files import Files
 from ..events.bus import Producer
 from ..store.queries import Queries
@@ -72,6 +73,8 @@ class WebSettings:
     event_max_bytes: int = MIB
     deploy_max_bytes: int = 64 * MIB
     append_max_bytes: int = 16 * 1024 * MIB
+    artifacts_keep_us: int = 30 * 86_400_000_000
+    artifacts_grace_us: int = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,10 @@ class Platform:
     files: Files
     now_us: Callable[[], int]
     new_id: Callable[[], str]
+
+    def collector(self) -> Collector:
+        settings = self.settings
+        return Collector(self.files, self.queries.references, settings.artifacts_keep_us, settings.artifacts_grace_us)
 
 
 OWNER_OF: dict[str, str] = {

@@ -125,6 +125,15 @@ class ArtifactView(Answer, frozen=True):
     head: JSON = None
 
 
+class Collected(Answer, frozen=True):
+    """What a collection of artifacts took, or would take: `largest` are the first of them."""
+
+    dry_run: bool
+    count: int
+    size_bytes: int
+    largest: tuple[str, ...] = ()
+
+
 class ModelRef(Answer, frozen=True):
     name: str
     version: int

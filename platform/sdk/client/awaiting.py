@@ -66,6 +66,10 @@ class AsyncClient:
     def actors(self) -> Awaitable[list[api.ActorView]]:
         return self._link.do(inventory.actors())
 
+    def collect_artifacts(self, *, dry_run: bool = False) -> Awaitable[api.Collected]:
+
+        return self._link.do(steps.collect(str(dry_run).lower()))
+
     def quota(self) -> Awaitable[api.QuotaView]:
         return self._link.do(inventory.quota())
 

@@ -88,6 +88,10 @@ class Client:
     def actors(self) -> list[api.ActorView]:
         return self._link.do(inventory.actors())
 
+    def collect_artifacts(self, *, dry_run: bool = False) -> api.Collected:
+        """What nothing needed any more and is gone now, or would go."""
+        return self._link.do(steps.collect(str(dry_run).lower()))
+
     def quota(self) -> api.QuotaView:
         return self._link.do(inventory.quota())
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from ...errors import InvalidInput
 from ...wire import api
 from ...wire.types import JSON, Failure
-from .call import Call, Program, checked, get, listing
+from .call import Call, Program, ask, checked, get, listing
 
 if TYPE_CHECKING:
     from .async_link import AsyncLink
@@ -212,6 +212,10 @@ def artifacts(**filters: object) -> Program[list[api.ArtifactView]]:
 
 def artifact(digest: str, rows: int = HEAD_ROWS) -> Program[api.ArtifactView]:
     return get(f"/v1/artifacts/{quote(digest, safe='')}", api.ArtifactView, rows=rows)
+
+
+def collect(dry_run: str) -> Program[api.Collected]:
+    return ask(Call("POST", f"/v1/artifacts/collect?dry_run={dry_run}"), api.Collected)
 
 
 def head(path: str, rows: int) -> Program[JSON]:

@@ -27,6 +27,7 @@ MEDIA_TYPES: Final = {
     "json": "application/json",
     "text": "text/plain; charset=utf-8",
 }
+LARGEST: Final = 10
 CODEC: Final = "Headwater-Codec"
 _BYTES: Final = {"content": {"application/octet-stream": {}}, "description": "What the step gave back, as it is kept"}
 
@@ -37,6 +38,17 @@ async def list_artifacts(request: Request, asked: Annotated[ArtifactQuery, Query
     chosen = ResultFilter(run=asked.run, project=asked.project, step=asked.step)
     results = platform_of(request).queries.results
     return JsonAnswer(await asyncio.to_thread(results.page, chosen, after=asked.after, limit=asked.limit))
+
+
+@router.post("/v1/artifacts/collect", responses=answers(api.Collected))
+async def collect_artifacts(request: Request, dry_run: bool = False) -> Response:
+    """Takes away what no kept run, model, code version or cache entry needs; with `dry_run` only says what that is."""
+    platform = platform_of(request)
+    collector, now_us = platform.collector(), platform.now_us()
+    taken = await asyncio.to_thread(collector.free if dry_run else collector.collect, now_us)
+    largest = tuple(each.digest for each in taken[:LARGEST])
+    size_bytes = sum(each.size_bytes for each in taken)
+    return JsonAnswer(api.Collected(dry_run=dry_run, count=len(taken), size_bytes=size_bytes, largest=largest))
 
 
 @router.get("/v1/artifacts/{digest}", responses=answers(api.ArtifactView))

@@ -1,0 +1,121 @@
+"""A collection takes what nothing needs, and nothing else: not what was put again, nor what a pickle refers to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scenes.store import a_run, run_id
+from scenes.web import TOKEN, Scene, a_scene, listening
+from web.test_artifacts import finished
+
+from headwater.artifacts.collector import Collector
+from headwater.artifacts.files import Files
+from headwater.artifacts.payloads import payload_of
+from headwater.core.inventory import CodeVersion
+from headwater.core.records import CacheEntry
+from headwater.sdk import AsyncClient
+from headwater.sdk.serialise import encode
+from headwater.store.queries import Queries
+from headwater.wire.calls import Payload
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+DAY_US = 86_400_000_000
+NOW_US = 100 * DAY_US
+RUN = run_id(1)
+
+
+@dataclass
+class Trained:
+    digest: str
+    padding: bytes
+
+
+def aged(files: Files, digest: str | None, *, days: int = 90) -> str:
+    """The digest, as if its content had been put so many days ago."""
+    assert digest is not None
+    at_s = (NOW_US - days * DAY_US) / 1e6
+    os.utime(files.path(digest), (at_s, at_s))
+    return digest
+
+
+def collector(scene: Scene) -> Collector:
+    references = Queries(scene.story.reader()).references
+    return Collector(Files(scene.home / "artifacts"), references, keep_us=30 * DAY_US, grace_us=DAY_US)
+
+
+def an_array(files: Files, number: int) -> str:
+    return aged(files, payload_of(files, encode(np.full(10_000, number), place="x")).digest)
+
+
+async def test_results_of_old_runs_go_and_those_of_kept_ones_stay(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene:
+        files = Files(tmp_path / "artifacts")
+        kept: list[str] = []
+        for state, ended_days, stays in (
+            ("SUCCEEDED", 90, False), ("SUCCEEDED", 3, True), ("RUNNING", None, True), ("NEEDS_ATTENTION", 90, True),
+        ):  # fmt: skip
+            ended = None if ended_days is None else NOW_US - ended_days * DAY_US
+            scene.story.put("runs", a_run(1, state=state, ended_us=ended))
+            digest = aged(files, finished(scene, 0, np.full(10_000, len(kept))).digest)
+            assert (digest not in {each.digest for each in collector(scene).free(NOW_US)}) is stays
+            kept.append(digest)
+
+
+async def test_what_models_code_and_cache_need_stays_whatever_its_age(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene:
+        files = Files(tmp_path / "artifacts")
+        folder = tmp_path / "code"
+        folder.mkdir()
+        (folder / "flows.py").write_text("1")
+        tree = aged(files, files.put_tree(folder))
+        inside = aged(files, files.tree(tree)["flows.py"].digest)
+        cached, orphan = an_array(files, 1), an_array(files, 2)
+        scene.story.put(
+            "code_versions", CodeVersion(version="c1", bundle=tree, manifest=None, principal="p", deployed_us=1)
+        )
+        entry = CacheEntry(key="k", project="eta", step_id="s", payload=Payload(digest=cached), created_us=1)
+        scene.story.put("step_cache", entry)
+        gone = [each.digest for each in collector(scene).collect(NOW_US)]
+        assert gone == [orphan]
+        assert {each.digest for each in files.there()} == {tree, inside, cached}
+
+
+async def test_what_a_kept_pickle_refers_to_stays(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene:
+        files = Files(tmp_path / "artifacts")
+        model = an_array(files, 1)
+        scene.story.put("runs", a_run(1, state="RUNNING"))
+        for ordinal, padding in enumerate((b"", os.urandom(200_000), bytes(10_000_000))):
+            payload = finished(scene, ordinal, [Trained(model, padding), 1])
+            assert payload.codec == ("frames" if len(padding) > 1_000_000 else "pickle")
+            if payload.digest is not None:
+                aged(files, payload.digest)
+            assert collector(scene).free(NOW_US) == []
+
+
+async def test_what_was_put_again_stays(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene:
+        files = Files(tmp_path / "artifacts")
+        digest = an_array(files, 1)
+        young = collector(scene)
+        payload_of(files, encode(np.full(10_000, 1), place="x"))
+        assert not files.remove(digest, before_us=NOW_US - DAY_US)
+        assert [each.digest for each in files.there()] == [digest]
+        assert young.free(NOW_US) == []
+
+
+async def test_a_dry_run_says_what_would_go_and_takes_nothing(tmp_path: Path) -> None:
+    async with a_scene(tmp_path, artifacts_grace_us=0) as scene, listening(scene.app) as url:
+        files = Files(tmp_path / "artifacts")
+        digest = an_array(files, 1)
+        os.utime(files.path(digest), (-10, -10))
+        client = AsyncClient(url, TOKEN)
+        would = await client.collect_artifacts(dry_run=True)
+        assert (would.dry_run, would.count, would.largest) == (True, 1, (digest,))
+        assert files.path(digest).is_file()
+        assert (await client.collect_artifacts()).count == 1
+        assert list(files.there()) == []
