@@ -33,10 +33,19 @@ def list_runs(
     flow: Annotated[str, typer.Option(help="Only of this flow.")] = "",
     state: Annotated[str, typer.Option(help="Only in this state, such as FAILED.")] = "",
     since: Annotated[str, typer.Option(help="Only newer than an age (15m, 2h, 3d) or a time.")] = "",
+    parameter: Annotated[str, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Only with this one.")] = "",
+    error: Annotated[str, typer.Option(help="Only failed ones whose failure holds all these words.")] = "",
     limit: Limit = DEFAULT_LIMIT,
     as_json: AsJson = False,
 ) -> None:
-    filters = {"project": project, "flow": flow, "state": state.upper(), "since": since}
+    filters = {
+        "project": project,
+        "flow": flow,
+        "state": state.upper(),
+        "since": since,
+        "parameter": parameter,
+        "error": error,
+    }
     show(("runs",), filters, limit, as_json=as_json)
 
 

@@ -13,21 +13,24 @@ import sqlalchemy as sa
 from ..errors import Conflict
 from .schema import METADATA
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 FOLDER: Final = Path(__file__).parent / "migrations"
 
 
-def upgrade(connection: sa.Connection) -> None:
-    """Brings the schema to HEAD. Raises Conflict for a store that a newer version has written."""
+def upgrade(connection: sa.Connection, *, to: str = HEAD) -> None:
+    """Brings the schema to HEAD, or `to` an older version.
+
+    Raises Conflict for a store that a newer version has written.
+    """
     version = current(connection)
-    if version == HEAD:
+    if version == to:
         return
     if version is not None and version > HEAD:
         what = f"The store has schema {version}, this version knows {HEAD}"
         raise Conflict(what, remedy="Install the version of Headwater that wrote it, or a newer one.")
     from alembic import command
 
-    command.upgrade(_config(connection), "head")
+    command.upgrade(_config(connection), to)
 
 
 def current(connection: sa.Connection) -> str | None:

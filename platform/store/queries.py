@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from ..core.records import LeaseState, RunState, StepState
-from ..errors import InvalidInput, did_you_mean
+from ..errors import InvalidInput
 from ..wire import api
 from ..wire.types import Entry
 from . import views
@@ -24,6 +24,7 @@ from .reader import entry_of
 from .references import references
 from .results import Results
 from .rows import codecs
+from .run_search import RunFilter
 from .schema import (
     ATTEMPTS,
     DEAD_LETTERS,
@@ -51,24 +52,7 @@ _LIVE: Final[dict[sa.Table, tuple[str, ...]]] = {
     STEPS: tuple(state for state in StepState if not state.ended),
     LEASES: tuple(state for state in LeaseState if state is not LeaseState.FREE),
 }
-_RUN_SUMMARY: Final = tuple(RUNS.c[field] for field in api.RunSummary.__struct_fields__)
 _LETTER_SUMMARY: Final = tuple(DEAD_LETTERS.c[field] for field in api.DeadLetterSummary.__struct_fields__)
-
-
-class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs to list; what is None does not narrow. `since_us` counts from the run's creation."""
-
-    project: str | None = None
-    flow: str | None = None
-    state: str | None = None
-    since_us: int | None = None
-
-    def where(self) -> list[sa.ColumnElement[bool]]:
-        if self.state is not None and self.state not in RunState.__members__:
-            raise InvalidInput(f"{self.state!r} is no state of a run", remedy=did_you_mean(self.state, RunState))
-        exact = {"project": self.project, "flow": self.flow, "state": self.state}
-        found = [RUNS.c[name] == text for name, text in exact.items() if text is not None]
-        return found if self.since_us is None else [*found, RUNS.c.created_us >= self.since_us]
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,11 +132,9 @@ class Queries:
     # Runs
 
     def runs(self, chosen: RunFilter, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
-        where = chosen.where()
-        if after is not None:
-            where.append(RUNS.c.id < _key(after, RUNS)[0])
-        statement = sa.select(*_RUN_SUMMARY).where(*where).order_by(RUNS.c.id.desc()).limit(limit + 1)
-        return _page(self._all(statement), limit, lambda row: api.RunSummary(**row._mapping), lambda row: (row.id,))
+        before = None if after is None else _key(after, RUNS)[0]
+        rows = self._all(chosen.page(before=before, limit=limit + 1))
+        return _page(rows, limit, lambda row: api.RunSummary(**row._mapping), lambda row: (row.id,))
 
     def run_project(self, run_id: str) -> str | None:
         row = self._first(sa.select(RUNS.c.project).where(RUNS.c.id == run_id))

@@ -101,7 +101,15 @@ RUNS: Final = _table(
     ("id",),
     sa.UniqueConstraint("idempotency_key", name="run_once"),
     sa.Index("runs_by_state", "state", "id"),
-    sa.Index("runs_by_flow", "project", "flow", "id"),
+    sa.Index("runs_by_project", "project", "id"),
+    sa.Index("runs_by_flow", "flow", "id"),
+)
+RUN_TERMS: Final = sa.Table(
+    "run_terms",
+    METADATA,
+    sa.Column("run_id", TEXT, primary_key=True),
+    sa.Column("term", TEXT, primary_key=True),
+    sa.Index("runs_by_term", "term", "run_id"),
 )
 COMMANDS: Final = _table("commands", records.CommandRow, ("run_id", "ordinal"))
 STEPS: Final = _table(

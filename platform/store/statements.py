@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from .schema import LOG, METADATA
+from .schema import LOG, METADATA, RUN_TERMS
 
 
 class Statements:
@@ -16,6 +16,7 @@ class Statements:
         self._upserts: dict[str, str] = {}
         self._deletes: dict[str, str] = {}
         self.insert_log = self._insert(LOG)
+        self.insert_terms = f"{self._insert(RUN_TERMS)} ON CONFLICT DO NOTHING"
 
     def take_head(self, owner: str) -> str:
         """Lock, numbering and fence in one: takes how many entries follow and the epoch, gives the last position."""

@@ -8,7 +8,8 @@ written. An error of the database leaves in doubt whether the commit landed; `la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 from ..errors import HeadwaterError, Unavailable
 from ..wire.types import Entry, Said, encode_body, type_of
 from .rows import RowCodec, codecs
+from .run_terms import Indexed
 from .schema import LOG_HEAD
 from .session import Session, Transaction
 from .statements import Statements
@@ -56,6 +58,7 @@ class Writer:
         self._take_head = self._sql.take_head(owner)
         self._codecs: Mapping[str, RowCodec[Any]] = codecs()
         self._epoch_column, self._commits_column = LOG_HEAD.c[f"{owner}_epoch"], LOG_HEAD.c[f"{owner}_commits"]
+        self._indexed = Indexed()
         self.epoch = 0
         self.commits = 0
 
@@ -75,7 +78,7 @@ class Writer:
         Raises Fenced, Objected or Unwritable (nothing was written), or CommitFailed (in doubt: ask `landed`).
         """
         try:
-            with self._session.transaction() as work:
+            with self._forgetting(), self._session.transaction() as work:
                 head = work.first(self._take_head, (len(said), self.epoch))
                 if head is None:
                     raise self._fenced()
@@ -109,6 +112,15 @@ class Writer:
     def close(self) -> None:
         self._session.close()
 
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """Which runs are indexed is known only while all goes well."""
+        try:
+            yield
+        except BaseException:
+            self._indexed.forget()
+            raise
+
     def _raise_epoch(self, where: sa.ColumnElement[bool]) -> tuple[int, int] | None:
         epoch, commits = self._epoch_column, self._commits_column
         statement = sa.update(LOG_HEAD).where(where).values({epoch: epoch + 1}).returning(epoch, commits)
@@ -132,6 +144,8 @@ class Writer:
                 work.many(self._sql.upsert(table), kept)
             if gone:
                 work.many(self._sql.delete(table), gone)
+        if owed := self._indexed.owed(changes.get("runs", {}).values()):
+            work.many(self._sql.insert_terms, owed)
 
 
 def _entries(said: Sequence[Said], before: int) -> list[Entry]:

@@ -27,3 +27,6 @@ class RunQuery(Paging):
     flow: str | None = None
     state: str | None = None
     since: int | None = None
+    until: int | None = None
+    parameter: list[str] = []
+    error: str = ""

@@ -15,6 +15,7 @@ from headwater.store.schema import LOG, LOG_HEAD
 from headwater.store.statements import Statements
 from headwater.wire import types
 from headwater.wire.calls import Payload
+from headwater.wire.ids import RANDOM_BYTES, uuid7
 from headwater.wire.types import Entry
 
 EPOCH = "e1"
@@ -22,7 +23,8 @@ T0 = 1_760_000_000_000_000
 
 
 def run_id(number: int) -> str:
-    return f"0197c5d2-8a41-7c3e-9b1f-{number:012d}"
+    """Of the run that `a_run(number)` makes: the later the number, the newer; it ends in the number."""
+    return uuid7(T0 + number, int(str(number), 16).to_bytes(8).ljust(RANDOM_BYTES, b"\0"))
 
 
 class Story:

@@ -20,6 +20,15 @@ def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "store.db")
+    url: str = request.getfixturevalue("postgres").database()
+    return url
+
+
 @pytest.fixture
 def url(bare_url: str) -> str:
     create(bare_url, store_epoch="one")

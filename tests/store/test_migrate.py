@@ -4,15 +4,49 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from scenes.store import T0, run_id
 
 from headwater.errors import Conflict
-from headwater.store.engine import create
+from headwater.store.engine import create, open_engine
+from headwater.store.migrate import upgrade
+from headwater.store.queries import Queries
+from headwater.store.reader import Reader
+from headwater.store.run_search import RunFilter
 from headwater.store.schema import METADATA
 
 
 def test_the_migrations_lead_to_the_schema_of_the_code(engine: sa.Engine) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+RUN_OF_0001 = {
+    "id": run_id(1), "project": "eta", "flow": "train", "code_version": "c1", "state": "FAILED", "seq": 3,
+    "trigger": "", "event_source": "", "event_id": "", "idempotency_key": "k", "principal": "me",
+    "parameters": '{"day":"monday","n":3}',
+    "parent_id": None, "root_id": run_id(1), "depth": 0, "host": None, "host_fence": 0, "crashes": 0,
+    "cancel_reason": "",
+    "result": None, "failure": '{"kind":"exception","message":"No column \'speed\'.","cause_type":"KeyError"}',
+    "created_us": T0 + 1, "started_us": None, "ended_us": None,
+}  # fmt: skip
+
+
+def test_a_store_of_the_first_version_is_carried_forward_with_its_rows(empty_url: str) -> None:
+    engine = open_engine(empty_url)
+    names = ", ".join(RUN_OF_0001)
+    marks = ", ".join(f":{name}" for name in RUN_OF_0001)
+    with engine.begin() as connection:
+        upgrade(connection, to="0001")
+        connection.execute(sa.text(f"INSERT INTO runs ({names}) VALUES ({marks})"), RUN_OF_0001)
+    create(empty_url, store_epoch="one")
+    with Reader(engine).picture() as picture:
+        (run,) = picture.rows("runs")
+    assert (run.id, run.state, run.parameters) == (run_id(1), "FAILED", {"day": "monday", "n": 3})
+    found = Queries(engine).runs(RunFilter(parameters=("n=3", "day=monday"), error="keyerror speed"))
+    assert [one.id for one in found.items] == [run_id(1)]
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    engine.dispose()
 
 
 def test_a_store_that_a_newer_version_wrote_is_refused(url: str, engine: sa.Engine) -> None:

@@ -1,18 +1,25 @@
 """Pages and details as the API reads them."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+import sqlalchemy as sa
 from scenes.store import T0, Story, a_flow, a_run, a_step, accepted, an_attempt, run_id, started, succeeded
 
 from headwater.core.inventory import ModelVersion
 from headwater.core.records import InboxRow, Offset
 from headwater.errors import InvalidInput
-from headwater.store.queries import Queries, RunFilter, Scope
-from headwater.wire.types import CommandRefused, EventPublished
+from headwater.store.queries import Queries, Scope
+from headwater.store.run_search import RunFilter
+from headwater.store.writer import Writer
+from headwater.wire.types import CommandRefused, EventPublished, Failure
 
 RUN = run_id(1)
+NUMBER_OF = {run_id(number): number for number in range(10)}
 
 
 @pytest.fixture
@@ -70,6 +77,48 @@ def test_runs_are_narrowed_by_what_is_given(story: Story, queries: Queries) -> N
     story.put("runs", a_run(3))
     found = queries.runs(RunFilter(project="eta", state="FAILED"))
     assert [run.id for run in found.items] == [run_id(2)]
+
+
+def test_runs_are_found_by_time_parameter_and_the_words_of_their_failure(engine: sa.Engine) -> None:
+    writer, queries = Writer(engine, "conductor"), Queries(engine)
+    writer.take_epoch()
+    runs = {run_id(n): a_run(n, parameters={"n": n % 2, "day": "monday", "deep": {"x": 1}}) for n in range(1, 7)}
+    writer.commit({"runs": runs})
+    failure = Failure(kind="exception", message="There is no column 'speed'.", cause_type="KeyError", step="fit")
+    writer.commit({"runs": {run_id(3): msgspec.structs.replace(runs[run_id(3)], state="FAILED", failure=failure)}})
+
+    def found(**by: Any) -> list[int]:
+        return [NUMBER_OF[run.id] for run in queries.runs(RunFilter(**by)).items]
+
+    assert found(parameters=("n=1",)) == [5, 3, 1]
+    assert found(parameters=("n=1", "day=monday"), flow="train_delay", until_us=T0 + 5) == [3, 1]
+    assert found(since_us=T0 + 3, until_us=T0 + 5) == [4, 3]
+    assert found(error="KeyError speed") == found(error="fit", state="FAILED") == [3]
+    assert found(error="keyerror delay") == found(parameters=("deep=x",)) == []
+    first = queries.runs(RunFilter(parameters=("day=monday",)), limit=4)
+    rest = queries.runs(RunFilter(parameters=("day=monday",)), after=first.next, limit=4)
+    assert [NUMBER_OF[run.id] for run in [*first.items, *rest.items]] == [6, 5, 4, 3, 2, 1]
+    with pytest.raises(InvalidInput, match="names no value"):
+        found(parameters=("day",))
+
+
+@pytest.mark.parametrize(
+    "by",
+    [{}, {"project": "eta"}, {"flow": "f"}, {"state": "FAILED"}, {"parameters": ("a=1", "b=2")}, {"error": "a b"}],
+    ids=str,
+)
+def test_a_page_of_runs_is_a_walk_along_an_index_however_it_is_narrowed(tmp_path: Path, by: dict[str, Any]) -> None:
+    """SQLite says how it goes about: no page sorts, or reads a whole table."""
+    with closing(Story(tmp_path)) as story:
+        engine = story.reader()
+        statement = RunFilter(**by).page(before=run_id(9), limit=50)
+        text = str(statement.compile(engine, compile_kwargs={"literal_binds": True}))
+        with engine.connect() as connection:
+            plan = " ".join(row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
+        engine.dispose()
+    assert "SEARCH" in plan
+    assert "SCAN" not in plan, plan
+    assert "TEMP B-TREE" not in plan, plan
 
 
 def test_a_run_comes_with_its_attempts_and_models_as_of_one_position(story: Story, queries: Queries) -> None:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from ...errors import NotFound
-from ...store.queries import RunFilter
+from ...store.run_search import RunFilter
 from ...wire import api
 from ..answers import JsonAnswer, refusal
 from ..openapi import answers, pages, takes
@@ -25,8 +25,19 @@ CHUNK_BYTES = 1 << 16
 
 @router.get("", responses=pages(api.RunSummary))
 async def list_runs(request: Request, asked: Annotated[RunQuery, Query()]) -> Response:
-    """Newest first. `since` is microseconds UTC; `after` is the `next` of the page before."""
-    chosen = RunFilter(project=asked.project, flow=asked.flow, state=asked.state, since_us=asked.since)
+    """Newest first. `since` and `until` are microseconds UTC; `after` is the `next` of the page before.
+
+    `parameter` is NAME=VALUE and may be repeated; `error` gives words that are all in what the run failed of.
+    """
+    chosen = RunFilter(
+        project=asked.project,
+        flow=asked.flow,
+        state=asked.state,
+        since_us=asked.since,
+        until_us=asked.until,
+        parameters=tuple(asked.parameter),
+        error=asked.error,
+    )
     queries = platform_of(request).queries
     return JsonAnswer(await asyncio.to_thread(queries.runs, chosen, after=asked.after, limit=asked.limit))
 
