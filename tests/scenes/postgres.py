@@ -19,13 +19,14 @@ from headwater.store.migrate import upgrade
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
 ABSENT = "" if BINARIES else "PostgreSQL is not installed: apt-get install postgresql"
-SETTINGS = {"max_connections": 200, "fsync": "off", "shared_buffers": "64MB"}
+SETTINGS = {"max_connections": 200, "shared_buffers": "64MB"}
 
 
 class Server:
     """Runs on 127.0.0.1, as a user of its own where we are root, with its data under a short path."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fsync: str = "off") -> None:
+        self._settings = {**SETTINGS, "fsync": fsync}
         self._bin = BINARIES[-1].parent
         self._as = _someone_else()
         self.folder = Path(tempfile.mkdtemp(prefix="hwpg-", dir="/tmp"))
@@ -38,7 +39,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        options = [f"-c {name}={value}" for name, value in SETTINGS.items()]
+        options = [f"-c {name}={value}" for name, value in self._settings.items()]
         options += [f"-p {self.port}", "-c listen_addresses=127.0.0.1", f"-c unix_socket_directories={self.folder}"]
         self._control("start", "-l", str(self.folder / "log"), "-o", " ".join(options))
 

@@ -1,0 +1,181 @@
+"""Durable events a second through T1, beside raw inserts of the same rows in the same groups by the same driver.
+
+Events arrive as the bytes that Kafka would deliver, 500 at a time, and go the Conductor's way: parsed, validated,
+matched, decided, committed. A matched one makes a run and its log entry, an unmatched one the inbox row alone. The
+rows that were written are then written once more to a fresh store, by nothing but the driver. Goal: at least 0.5 of
+that. PostgreSQL is measured where Debian's package is installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from lab import loop_s, verdict
+
+from headwater.actors.journal import Journal
+from headwater.actors.loop import Loop
+from headwater.core.conductor.following import learn_flow
+from headwater.core.conductor.machine import Conductor
+from headwater.core.conductor.state import State
+from headwater.core.inbox import Arrived
+from headwater.store.engine import create, open_engine, sqlite_url
+from headwater.store.rows import codecs
+from headwater.store.run_terms import Indexed
+from headwater.store.session import Session
+from headwater.store.statements import Statements
+from headwater.store.writer import Writer
+from headwater.wire.envelope import Event, encode_structured, parse
+from headwater.wire.manifest import FlowSpec, TriggerSpec
+from headwater.wire.types import encode_body, type_of
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from scenes.postgres import ABSENT, Server
+
+COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
+GROUP, ROUNDS = 500, 3
+Commit = tuple[int, list[tuple[str, list[tuple[Any, ...]]]]]
+Bytes = tuple[bytes, list[tuple[str, bytes]]]
+
+
+def main() -> None:
+    print(f"loop of 10 M additions {loop_s():.2f} s; {COUNT} events in groups of {GROUP}, median of {ROUNDS}")
+    print(f"{'':24}{'events/s':>10}{'raw rows':>10}{'ratio':>8}")
+    ratios = {}
+    with stores() as fresh:
+        for name, make in fresh.items():
+            for kind, subject in (("matched", "landed"), ("unmatched", "elsewhere")):
+                ours, raw = measured(make, subject)
+                ratios[f"{name}_{kind}"] = round(ours / raw, 3)
+                print(f"{name + ', ' + kind:24}{ours:10.0f}{raw:10.0f}{ours / raw:8.2f}")
+    worst = min(ratios.values())
+    verdict("ingest", value=worst, unit="of raw", floor=1.0, goal=0.5, holds=worst >= 0.5, ratios=ratios)
+    if ABSENT:
+        print(ABSENT)
+
+
+@contextmanager
+def stores() -> Iterator[dict[str, Any]]:
+    """For each database that is here, what gives the URL of a fresh store."""
+    with tempfile.TemporaryDirectory(prefix="hwbench") as folder:
+        found: dict[str, Any] = {"SQLite": lambda: sqlite_url(Path(tempfile.mkdtemp(dir=folder)) / "store.db")}
+        if ABSENT:
+            yield found
+            return
+        server = Server(fsync="on")
+        try:
+            yield {**found, "PostgreSQL": server.database}
+        finally:
+            server.remove()
+
+
+def measured(make: Any, subject: str) -> tuple[float, float]:
+    """Events a second: ours, and the same rows raw."""
+    arriving = [encode_structured(event(number, subject)) for number in range(COUNT)]
+    ours, raw = [], []
+    for _ in range(ROUNDS):
+        took_s, commits = asyncio.run(taken_in(make(), arriving))
+        ours.append(COUNT / took_s)
+        raw.append(COUNT / written(make(), commits))
+    return statistics.median(ours), statistics.median(raw)
+
+
+def event(number: int, subject: str) -> Event:
+    return Event(id=f"e{number}", source="bench", type=subject, data={"day": f"day-{number % 365}"})
+
+
+async def taken_in(url: str, arriving: list[Bytes]) -> tuple[float, list[Commit]]:
+    create(url, store_epoch="bench")
+    engine = open_engine(url)
+    journal = Recorded(Writer(engine, "conductor"))
+    await journal.take_epoch()
+    loop = Loop(Conductor(a_state()), journal, carry_out=lambda _: None, published=lambda _: None)
+    running = asyncio.create_task(loop.run())
+    began = time.perf_counter()
+    for first in range(0, len(arriving), GROUP):
+        group = [arrived(first + index, each) for index, each in enumerate(arriving[first : first + GROUP])]
+        await asyncio.gather(*map(loop.ask, group))
+    took_s = time.perf_counter() - began
+    running.cancel()
+    journal.close()
+    commits = journal.rows(Statements(engine.dialect))
+    engine.dispose()
+    return took_s, commits
+
+
+def a_state() -> State:
+    schema = {"type": "object", "properties": {"day": {"type": "string"}}, "required": ["day"]}
+    trigger = TriggerSpec(name="event:landed", kind="event", subject="landed")
+    flow = FlowSpec(name="train", project="eta", function="flow:train", parameters=schema, triggers=(trigger,))
+    state = State(secret=b"s")
+    learn_flow(state, {"spec": msgspec.to_builtins(flow), "bundle": "b" * 64}, "v1")
+    state.book.settle()
+    return state
+
+
+def arrived(offset: int, record: Bytes) -> Arrived:
+    value, headers = record
+    parsed = parse(value, headers)
+    return Arrived(
+        topic="headwater.events", topic_id="t", partition=0, offset=offset, previous=offset or None, parsed=parsed,
+        raw=value, headers=[], principal="topic:headwater.events",
+    )  # fmt: skip
+
+
+class Recorded(Journal):
+    """Keeps what was committed, to be written once more."""
+
+    def __init__(self, writer: Writer) -> None:
+        super().__init__(writer)
+        self._kept: list[tuple[dict[str, list[Any]], list[Any]]] = []
+
+    async def commit(self, changes: Any, said: Any, guards: Any) -> Any:
+        kept = {table: [row for row in rows.values() if row is not None] for table, rows in changes.items()}
+        entries = await super().commit(changes, said, guards)
+        self._kept.append((kept, entries))
+        return entries
+
+    def rows(self, sql: Statements) -> list[Commit]:
+        known, indexed = codecs(), Indexed()
+        commits: list[Commit] = []
+        for tables, entries in self._kept:
+            work = [(sql.upsert(table), [known[table].values(row) for row in rows]) for table, rows in tables.items()]
+            work.append((sql.insert_terms, list(indexed.owed(tables.get("runs", [])))))
+            work.append((sql.insert_log, [log_row(entry) for entry in entries]))
+            commits.append((len(entries), [(text, rows) for text, rows in work if rows]))
+        return commits
+
+
+def log_row(entry: Any) -> tuple[Any, ...]:
+    return (
+        entry.position, entry.run_id, entry.seq, type_of(entry.body), entry.subject, entry.project, entry.principal,
+        entry.causation, entry.time_us, encode_body(entry.body).decode(),
+    )  # fmt: skip
+
+
+def written(url: str, commits: list[Commit]) -> float:
+    """Seconds that the driver takes for the same rows in the same transactions."""
+    create(url, store_epoch="bench")
+    engine = open_engine(url)
+    session, head = Session(engine), Statements(engine.dialect).take_head("conductor")
+    began = time.perf_counter()
+    for said, work in commits:
+        with session.transaction() as transaction:
+            transaction.first(head, (said, 0))
+            for text, rows in work:
+                transaction.many(text, rows)
+    took_s = time.perf_counter() - began
+    engine.dispose()
+    return took_s
+
+
+if __name__ == "__main__":
+    main()
