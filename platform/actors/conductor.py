@@ -18,9 +18,9 @@ from ..core.conductor import messages as m
 from ..core.conductor.following import happening_of
 from ..core.conductor.machine import Conductor
 from ..core.conductor.ordering import call_key
-from ..core.conductor.state import LOG as LOG_SOURCE
 from ..core.conductor.state import OWNER, Limits, State
 from ..core.conductor.waiting import happening_of_row
+from ..core.inbox import LOG as LOG_SOURCE
 from ..core.inbox import Ordered, SeekTo
 from ..core.records import Offset, RunState
 from ..core.trigger import Happening
@@ -46,6 +46,7 @@ from .owner import arrived, gap_of, or_end, start_of, start_or_end
 from .wiring import Wiring
 
 RELAY: Final = "relay"
+WAKE_MAX_S: Final = 30.0  # the wall clock may be set meanwhile
 
 log = logging.getLogger("headwater.conductor")
 
@@ -243,7 +244,7 @@ class ConductorActor:
         self.crew.dispatch(worker, order)
 
     def _wake(self, at_us: int) -> None:
-        delay_s = max(0.0, (at_us - wall_clock_us()) / 1_000_000)
+        delay_s = min(max(0.0, (at_us - wall_clock_us()) / 1_000_000), WAKE_MAX_S)
         asyncio.get_running_loop().call_later(delay_s, self.loop.tell, m.Due())
 
     # What others say.
@@ -259,7 +260,7 @@ class ConductorActor:
     async def _accepted_since(self, run_id: str, types: set[str]) -> tuple[tuple[Happening, ...], int]:
         """Events of these types since the run began, and the position of the log up to which they were looked for."""
         found = await asyncio.to_thread(accepted_since, self._reader, run_id, types)
-        published = [happening_of(entry) for entry in found.entries]
+        published = [happening_of(self.state, entry) for entry in found.entries]
         rows = [happening_of_row(row, self.state.mail.default_project) for row in found.rows]
         return (*rows, *filter(None, published)), found.position
 

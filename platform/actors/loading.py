@@ -12,7 +12,7 @@ from ..core.inbox import IN_MEMORY_MAX, Inbox
 from ..core.inventory import CodeVersion, FlowRow, ModelVersion, TableHead
 from ..core.records import AttemptState, RunState
 from ..store.reader import Picture
-from ..store.schema import ATTEMPTS, COMMANDS, INBOX, LEASES, OFFSETS, PINS, RUNS, STEPS
+from ..store.schema import ATTEMPTS, COMMANDS, GATHERINGS, INBOX, LEASES, OFFSETS, PINS, RUNS, STEPS
 from ..wire.calls import PinnedModel
 from ..wire.manifest import FlowSpec, Manifest
 
@@ -34,6 +34,9 @@ def load_rows(picture: Picture) -> Rows:
         leases=picture.rows("leases", LEASES.c.state == "HELD"),
         timers=picture.rows("timers"),
         pins=picture.rows("pins", PINS.c.run_id.in_(ids)),
+        trigger_states=picture.rows("trigger_states"),
+        gatherings=picture.rows("gatherings", GATHERINGS.c.state == "OPEN"),
+        parts=picture.rows("parts"),
         offsets=picture.rows("offsets", OFFSETS.c.owner == OWNER),
     )
 

@@ -12,18 +12,21 @@ import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from ..wire.calls import Order
 from ..wire.envelope import Event, Rejected
-from ..wire.ids import RANDOM_BYTES, uuid7
+from ..wire.ids import RANDOM_BYTES, digest_of, uuid7
 from ..wire.types import JSON, CommandDone, CommandRefused, DataGap, EventRejected, Said
 from .ledger import Book, Ledger
 from .records import DeadLetter, InboxRow, Offset
+from .trigger import Happening
 from .turn import Turn
 
 Obey = Callable[[Order], CommandDone | CommandRefused]
 IN_MEMORY_MAX = 10_000
+LOG = "log"
 
 
 class Arrived(Struct, frozen=True, kw_only=True):
@@ -148,6 +151,24 @@ class Inbox:
         )
         self.rows.put((self.owner, event.source, event.id), row)
         turn.answer = "taken in"
+
+    def take_own(self, turn: Turn, happening: Happening, principal: str, project: str, outcome: JSON) -> None:
+        """The row of something that the platform itself said, with what it started."""
+        digest = digest_of(happening.subject, msgspec.json.encode(happening.data).decode())
+        row = InboxRow(
+            owner=self.owner,
+            source=happening.source,
+            id=happening.id,
+            sha256=digest,
+            type=happening.subject,
+            project=project,
+            principal=principal,
+            topic=LOG,
+            received_us=turn.now_us,
+            data=happening.data,
+            outcome=outcome,
+        )
+        self.rows.put((self.owner, happening.source, happening.id), row)
 
     def command_record(self, turn: Turn, record: Arrived, obey: Obey) -> None:
         """A record of a command topic: obeyed as if it had come directly."""

@@ -73,7 +73,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One execution of a flow. `seq` is the number of its last log entry; `host_fence` grows with each host.
 
     `parked` are the commands that it waits for while no host has it; a run inside a run answers the command
-    `parent_ordinal` of `parent_id`.
+    `parent_ordinal` of `parent_id`. Runs of one `slot` (a trigger and a key) are limited together; `priority` is
+    added to that of its steps.
     """
 
     id: str
@@ -88,6 +89,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str
     principal: str
     parameters: JSON = None
+    slot: str = ""
+    priority: int = 0
     parent_id: str | None = None
     parent_ordinal: int | None = None
     resumed_from: str | None = None
@@ -222,13 +225,56 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timer(msgspec.Struct, frozen=True, kw_only=True):
-    """Something due at `due_us`, for a command of a run. `kind`: `sleep`, `wait`, `deadline` or `backoff`."""
+    """Something due at `due_us`: for a command of a run `sleep`, `wait`, `deadline` or `backoff`; `cron`, whose
+    trigger's id follows in its id; or `gather`, whose gathering's does."""
 
     id: str
     kind: str
     due_us: int
     run_id: str
     ordinal: int
+
+
+class TriggerState(msgspec.Struct, frozen=True, kw_only=True):
+    """What is remembered of a trigger beside its code: who paused it, and up to when a cron has been served."""
+
+    id: str
+    paused: str = ""
+    paused_us: int | None = None
+    served_us: int = 0
+
+
+class Gathering(msgspec.Struct, frozen=True, kw_only=True):
+    """Events on their way to one run: of a join, a batch or a debounce, for one key of a trigger.
+
+    `state`: OPEN, STARTED (with `run_id`), or ENDED without a run, for `reason`.
+    """
+
+    id: str
+    trigger: str
+    project: str
+    key: str
+    state: str = "OPEN"
+    opened_us: int
+    due_us: int
+    count: int = 0
+    run_id: str = ""
+    reason: str = ""
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of a gathering that is open, as the parameters it gives. Of a join `number` is the member's."""
+
+    gathering_id: str
+    number: int
+    source: str
+    event_id: str
+    event_type: str
+    parameters: JSON
+    principal: str
+    depth: int = 0
+    root_id: str = ""
+    received_us: int
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True):

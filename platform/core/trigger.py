@@ -15,13 +15,20 @@ KEY_MAX_CHARS: Final = 1_024
 
 
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
-    """A trigger in force. Its id is `project/flow/name`: a redeploy is no new trigger."""
+    """A trigger in force. Its id is `project/flow/name`: a redeploy is no new trigger. `member` is the one of a join
+    that this listens for."""
 
     id: str
     project: str
     flow: str
     spec: TriggerSpec
     parameters: JSON
+    member: int | None = None
+
+    @property
+    def heard(self) -> TriggerSpec:
+        """What it listens for: itself, or the member of a join."""
+        return self.spec if self.member is None else self.spec.members[self.member]
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +42,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     data: JSON
     state: str = ""
     depth: int = 0
+    root_id: str = ""
     project: str | None = None
 
 
@@ -69,27 +77,34 @@ def triggers_of(flow: FlowSpec) -> list[Trigger]:
     ]
 
 
+def listeners_of(trigger: Trigger) -> list[Trigger]:
+    """The trigger once for each thing that it listens for."""
+    members = range(len(trigger.spec.members))
+    return [msgspec.structs.replace(trigger, member=number) for number in members] or [trigger]
+
+
 def judge(trigger: Trigger, happening: Happening) -> Match | NoMatch | Mismatch:
     """Whether `happening` starts the trigger's flow: its attributes, schema, filter, parameters and key, in turn."""
     if narrowed := _narrowed(trigger, happening):
         return NoMatch(narrowed)
-    if trigger.spec.schema is not None and (wrong := _off_schema(trigger.spec.schema, happening.data)):
+    heard = trigger.heard
+    if heard.schema is not None and (wrong := _off_schema(heard.schema, happening.data)):
         return Mismatch("schema_mismatch", wrong)
-    if trigger.spec.where is not None:
-        passed = passes(trigger.spec.where, happening)
+    if heard.where is not None:
+        passed = passes(heard.where, happening)
         if isinstance(passed, Mismatch):
             return passed
         if not passed:
-            return NoMatch(f"its filter {trigger.spec.where!r} is false")
+            return NoMatch(f"its filter {heard.where!r} is false")
     parameters = _mapped(trigger, happening)
     if isinstance(parameters, Mismatch):
         return parameters
-    key = _key(trigger.spec, happening)
+    key = _key(heard.key or trigger.spec.key, happening)
     return key if isinstance(key, Mismatch) else Match(parameters, key)
 
 
 def _narrowed(trigger: Trigger, happening: Happening) -> str:
-    spec = trigger.spec
+    spec = trigger.heard
     if happening.project is not None and happening.project != trigger.project:
         return f"the event belongs to project {happening.project!r}, the trigger to {trigger.project!r}"
     if spec.source is not None and spec.source != happening.source:
@@ -123,16 +138,21 @@ def passes(where: str, happening: Happening) -> bool | Mismatch:
 
 
 def _mapped(trigger: Trigger, happening: Happening) -> dict[str, Any] | Mismatch:
-    given = _of_map(trigger, happening) if trigger.spec.map else _of_data(trigger, happening)
+    given = _of_map(trigger, happening) if trigger.heard.map else _of_data(trigger, happening)
     if isinstance(given, Mismatch):
         return given
-    problem = misfit(trigger.parameters, given)
+    schema, fitted = trigger.parameters, given
+    if trigger.spec.members:  # the others bring the rest
+        schema = {**schema, "required": []}
+    if trigger.spec.batch is not None:
+        fitted = {name: [value] for name, value in given.items()}
+    problem = misfit(schema, fitted)
     return Mismatch("bad_parameters", f"Flow {trigger.flow!r}: {problem}") if problem else given
 
 
 def _of_map(trigger: Trigger, happening: Happening) -> dict[str, Any] | Mismatch:
     found: dict[str, Any] = {}
-    for name, expression in trigger.spec.map.items():
+    for name, expression in trigger.heard.map.items():
         value = evaluate(expression, _seen(happening))
         if isinstance(value, Failed):
             reason = f"parameter {name!r} = {expression!r} cannot be evaluated: {value.reason}"
@@ -142,23 +162,26 @@ def _of_map(trigger: Trigger, happening: Happening) -> dict[str, Any] | Mismatch
 
 
 def _of_data(trigger: Trigger, happening: Happening) -> dict[str, Any] | Mismatch:
+    known = trigger.parameters.get("properties", {})
+    if trigger.spec.batch is not None:
+        return dict.fromkeys(known, happening.data)  # one parameter: the list of what came
     data = {} if happening.data is None else happening.data
     if not isinstance(data, dict):
         return Mismatch("bad_parameters", f"The event's data is {_kind(data)}, the flow's parameters need an object")
-    if happening.kind != "event":
-        return {name: value for name, value in data.items() if name in trigger.parameters.get("properties", {})}
+    if happening.kind != "event" or trigger.spec.members:
+        return {name: value for name, value in data.items() if name in known}
     return data
 
 
-def _key(spec: TriggerSpec, happening: Happening) -> str | Mismatch:
-    if spec.key is None:
+def _key(expression: str | None, happening: Happening) -> str | Mismatch:
+    if expression is None:
         return ""
-    value = evaluate(spec.key, _seen(happening))
+    value = evaluate(expression, _seen(happening))
     if isinstance(value, Failed):
-        return Mismatch("key_failed", f"The key {spec.key!r} cannot be evaluated: {value.reason}")
+        return Mismatch("key_failed", f"The key {expression!r} cannot be evaluated: {value.reason}")
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     if value is None or len(text) > KEY_MAX_CHARS:
-        return Mismatch("key_failed", f"The key {spec.key!r} gives {_shown(value)}, which can be no key")
+        return Mismatch("key_failed", f"The key {expression!r} gives {_shown(value)}, which can be no key")
     return text
 
 

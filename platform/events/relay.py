@@ -27,6 +27,7 @@ _TOPIC_OF: Final = {
     "step": topics.RUNS.name,
     "event": topics.RUNS.name,
     "data": topics.RUNS.name,
+    "trigger": topics.RUNS.name,
     "command": topics.RUNS.name,
     "flow": topics.MODELS.name,
     "model": topics.MODELS.name,
@@ -58,7 +59,11 @@ def message_of(entry: Entry) -> Message:
             subject=entry.subject,
             time_us=entry.time_us,
             project=entry.project,
-            extensions={"hwposition": str(entry.position), "hwdepth": str(body.depth)},
+            extensions={
+                "hwposition": str(entry.position),
+                "hwdepth": str(body.depth),
+                "hwroot": body.root_id or entry.subject,
+            },
             data=body.data,
         )
     else:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy as sa
 
+from ..core.inbox import LOG as LOG_TOPIC
 from ..wire import api
 from ..wire.manifest import TriggerSpec
 from ..wire.topics import RUN_COMMANDS
@@ -18,7 +19,7 @@ TYPES_MAX: Final = 1_000
 PUBLISHERS_MAX: Final = 20
 LOG_READ_MAX: Final = 50_000
 
-_IS_EVENT: Final = (INBOX.c.owner == "conductor", INBOX.c.topic.not_in(["", RUN_COMMANDS.name]))
+_IS_EVENT: Final = (INBOX.c.owner == "conductor", INBOX.c.topic.not_in(["", LOG_TOPIC, RUN_COMMANDS.name]))
 
 
 class _Triggers(msgspec.Struct):

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ..core.inbox import LOG as LOG_TOPIC
 from ..core.records import InboxRow
 from ..wire.envelope import Event
 from ..wire.types import Entry
@@ -51,7 +52,7 @@ def accepted_since(reader: Reader, run_id: str, types: Iterable[str]) -> Accepte
     """The events of these types that were accepted since the run began, oldest first."""
     with reader.picture() as picture:
         began = sa.select(RUNS.c.created_us).where(RUNS.c.id == run_id).scalar_subquery()
-        of_types = INBOX.c.type.in_(list(types)), INBOX.c.received_us >= began
+        of_types = INBOX.c.type.in_(list(types)), INBOX.c.received_us >= began, INBOX.c.topic != LOG_TOPIC
         rows = picture.rows("inbox", INBOX.c.owner == OWNERS[0], *of_types)
         first = sa.select(LOG.c.position).where(LOG.c.run_id == run_id, LOG.c.seq == 1).scalar_subquery()
         published = picture.entries(LOG.c.position > first, LOG.c.type == "event.published")

@@ -149,6 +149,11 @@ LEASES: Final = _table(
 )
 TIMERS: Final = _table("timers", records.Timer, ("id",), sa.Index("timers_by_due", "due_us"))
 STEP_CACHE: Final = _table("step_cache", records.CacheEntry, ("key",))
+TRIGGER_STATES: Final = _table("trigger_states", records.TriggerState, ("id",))
+GATHERINGS: Final = _table(
+    "gatherings", records.Gathering, ("id",), sa.Index("gatherings_by_trigger", "trigger", "state")
+)
+PARTS: Final = _table("parts", records.Part, ("gathering_id", "number"))
 PINS: Final = _table("pins", records.Pin, ("run_id", "kind", "name"))
 INBOX: Final = _table(
     "inbox",

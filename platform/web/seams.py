@@ -95,6 +95,7 @@ class Platform:
 
 OWNER_OF: dict[str, str] = {
     "run": "conductor",
+    "trigger": "conductor",
     "quota": "scheduler",
     "gpu": "gpu_pool",
     "node": "gpu_pool",

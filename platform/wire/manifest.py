@@ -8,7 +8,22 @@ import msgspec
 
 from .types import JSON, Demand
 
-TriggerKind = Literal["event", "commit", "finished", "model"]
+TriggerKind = Literal["event", "commit", "finished", "model", "cron", "all_of"]
+OverLimit = Literal["queue", "drop-oldest", "cancel-previous"]
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """So many events make one run, or what has come `within_s` of the first."""
+
+    count: int
+    within_s: float
+
+
+class Concurrency(msgspec.Struct, frozen=True, kw_only=True):
+    """So many runs at once. What comes over it waits; the older that waits is dropped; or what runs is cancelled."""
+
+    limit: int
+    over: OverLimit = "queue"
 
 
 class TriggerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -17,6 +32,9 @@ class TriggerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `where` is CEL over `event` attributes and `data`; `state` narrows `finished` (default SUCCEEDED). `map` gives
     parameters by CEL, without it the data's members are the parameters. `key` is CEL too: what the trigger gathers
     or limits, it does so for each key. `schema` is the JSON Schema that the event's data must fit.
+
+    The subject of `cron` is its expression, in `timezone`; of the times missed it catches up with the newest
+    `catch_up`. `all_of` starts one run when each of `members` has come `within_s` of the first.
     """
 
     name: str
@@ -28,6 +46,14 @@ class TriggerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     map: dict[str, str] = {}
     key: str | None = None
     schema: JSON = None
+    timezone: str = "UTC"
+    catch_up: int = 1
+    members: tuple[TriggerSpec, ...] = ()
+    within_s: float = 0
+    debounce_s: float = 0
+    batch: Batch | None = None
+    concurrency: Concurrency | None = None
+    priority: int = 0
     line: int = 0
 
 

@@ -55,6 +55,7 @@ class RunAccepted(Body, frozen=True, tag="run.accepted"):
     event_id: str = ""
     parent_id: str | None = None
     depth: int = 0
+    root_id: str = ""
 
 
 class RunStarted(Body, frozen=True, tag="run.started"):
@@ -66,12 +67,16 @@ class RunSucceeded(Body, frozen=True, tag="run.succeeded"):
     flow: str
     duration_us: int
     result: JSON = None
+    depth: int = 0
+    root_id: str = ""
 
 
 class RunFailed(Body, frozen=True, tag="run.failed"):
     flow: str
     duration_us: int
     failure: Failure
+    depth: int = 0
+    root_id: str = ""
 
 
 class RunCancelling(Body, frozen=True, tag="run.cancelling"):
@@ -83,11 +88,15 @@ class RunCancelled(Body, frozen=True, tag="run.cancelled"):
     flow: str
     duration_us: int
     reason: str = ""
+    depth: int = 0
+    root_id: str = ""
 
 
 class RunNeedsAttention(Body, frozen=True, tag="run.needs_attention"):
     flow: str
     failure: Failure
+    depth: int = 0
+    root_id: str = ""
 
 
 class RunModelRegistered(Body, frozen=True, tag="run.model_registered"):
@@ -177,6 +186,17 @@ class EventPublished(Body, frozen=True, tag="event.published"):
     event_type: str
     data: JSON
     depth: int = 0
+    root_id: str = ""
+
+
+class TriggerExpired(Body, frozen=True, tag="trigger.expired"):
+    """Events that were gathered for one run, and became none."""
+
+    trigger: str
+    gathering_id: str
+    key: str
+    reason: str
+    events: tuple[str, ...] = ()
 
 
 # Flows, models, deployments: asked for by the Conductor, said by the Registry.
@@ -342,9 +362,9 @@ class DataGap(Body, frozen=True, tag="data.gap"):
 AnyBody = (
     RunAccepted | RunStarted | RunSucceeded | RunFailed | RunCancelling | RunCancelled | RunNeedsAttention
     | RunModelRegistered | StepWaiting | StepHeld | StepLeased | StepStarted | StepSucceeded | StepFailed | StepEnded
-    | EventPublished | FlowDeployed | ModelRequested | ModelRegistered | ModelRefused | DeploymentRequested
-    | DeploymentReady | DeploymentFailed | TableCommitted | TableReset | QuotaChanged | NodeJoined | NodeLeft
-    | NodeDrained | DevicesFreed | DeviceQuarantined | CommandDone | CommandRefused | EventRejected | DataGap
+    | EventPublished | TriggerExpired | FlowDeployed | ModelRequested | ModelRegistered | ModelRefused
+    | DeploymentRequested | DeploymentReady | DeploymentFailed | TableCommitted | TableReset | QuotaChanged | NodeJoined
+    | NodeLeft | NodeDrained | DevicesFreed | DeviceQuarantined | CommandDone | CommandRefused | EventRejected | DataGap
 )  # fmt: skip
 
 TERMINAL: Final = frozenset({"run.succeeded", "run.failed", "run.cancelled", "run.needs_attention"})

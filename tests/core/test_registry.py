@@ -149,6 +149,16 @@ def test_two_triggers_of_one_name_are_refused_with_their_line() -> None:
     assert answer["refused"]["reason"].startswith("flows.py:9: ")
 
 
+def test_flows_that_start_one_another_for_ever_are_refused() -> None:
+    desk = Desk()
+    assert "done" in desk.deploy("v1", a_flow("clean"), a_flow("train", finished("clean")))
+    for flow in (a_flow("clean", finished("train")), a_flow("alone", finished("alone"))):
+        refused = desk.deploy("v2", flow)["refused"]
+        assert refused["code"] == "cyclic_trigger"
+        assert "flows.py:" in refused["reason"]
+    assert "done" in desk.deploy("v3", a_flow("train"), a_flow("clean", finished("train")))
+
+
 def test_a_trigger_may_wait_for_a_flow_of_the_same_deploy_or_of_an_earlier_one() -> None:
     desk = Desk()
     assert "done" in desk.deploy("v1", a_flow("clean"), a_flow("train", finished("clean")))

@@ -125,7 +125,13 @@ def settle_cancel(state: State, turn: Turn, run_id: str) -> None:
         return
     if state.live_of.count(run_id) or state.children_of.count(run_id):
         return
-    body = RunCancelled(flow=run.flow, duration_us=turn.now_us - run.created_us, reason=run.cancel_reason)
+    body = RunCancelled(
+        flow=run.flow,
+        duration_us=turn.now_us - run.created_us,
+        reason=run.cancel_reason,
+        depth=run.depth,
+        root_id=run.root_id,
+    )
     state.say(turn, replace(run, state=RunState.CANCELLED, ended_us=turn.now_us), body)
     failure = Failure(kind="cancelled", message=f"Run {run.id} of {run.flow} was cancelled", step=run.flow)
     tell_parent(state, turn, run, calls.Outcome(failure=failure))

@@ -7,8 +7,8 @@ from ...wire.envelope import Rejected
 from ..inbox import Arrived, Ordered, TopicGap
 from ..turn import Turn
 from .ordering import obey
-from .starting import happening_of, match
 from .state import State
+from .triggering import Cause, happening_of, match
 
 
 def arrived(state: State, turn: Turn, record: Arrived) -> None:
@@ -22,7 +22,7 @@ def arrived(state: State, turn: Turn, record: Arrived) -> None:
     if isinstance(event, Rejected):
         state.mail.bury(turn, record, code=str(event.reason), reason=event.sentence)
     elif not state.mail.seen(turn, record, event):
-        outcomes = match(state, turn, happening_of(event), principal=record.principal, record=record)
+        outcomes = match(state, turn, Cause(happening_of(event), record.principal, record))
         state.mail.take_event(turn, record, event, outcomes)
 
 

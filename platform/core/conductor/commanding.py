@@ -100,7 +100,13 @@ def _request_model(state: State, turn: Turn, run: Run, row: CommandRow, call: ca
 
 def _publish(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.PublishCall) -> None:
     event_id = f"{run.id}/{row.ordinal}"
-    body = EventPublished(event_id=event_id, event_type=call.event_type, data=call.data, depth=run.depth + 1)
+    body = EventPublished(
+        event_id=event_id,
+        event_type=call.event_type,
+        data=call.data,
+        depth=run.depth + 1,
+        root_id=run.root_id,
+    )
     state.say(turn, run, body)
     answer(state, turn, run.id, row.ordinal, value(event_id))
 

@@ -59,7 +59,14 @@ def function_ended(state: State, turn: Turn, event: m.RunFunctionEnded) -> None:
     _stop_all(state, turn, run, "the flow function returned without it")
     here = state.runs[run.id]
     ended = replace(here, state=RunState.SUCCEEDED, result=end.preview, ended_us=turn.now_us)
-    state.say(turn, ended, RunSucceeded(flow=run.flow, duration_us=turn.now_us - run.created_us, result=end.preview))
+    body = RunSucceeded(
+        flow=run.flow,
+        duration_us=turn.now_us - run.created_us,
+        result=end.preview,
+        depth=run.depth,
+        root_id=run.root_id,
+    )
+    state.say(turn, ended, body)
     tell_parent(state, turn, run, end.outcome)
 
 
@@ -67,7 +74,14 @@ def end_run(state: State, turn: Turn, run: Run, failure: Failure) -> None:
     """The run has failed; what it started and nobody needs any more is cancelled."""
     _stop_all(state, turn, run, f"the run failed: {failure.message}")
     ended = replace(state.runs[run.id], state=RunState.FAILED, failure=failure, ended_us=turn.now_us)
-    state.say(turn, ended, RunFailed(flow=run.flow, duration_us=turn.now_us - run.created_us, failure=failure))
+    body = RunFailed(
+        flow=run.flow,
+        duration_us=turn.now_us - run.created_us,
+        failure=failure,
+        depth=run.depth,
+        root_id=run.root_id,
+    )
+    state.say(turn, ended, body)
     tell_parent(state, turn, run, calls.Outcome(failure=replace(failure, step=failure.step or run.flow)))
 
 

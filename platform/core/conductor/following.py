@@ -25,15 +25,19 @@ from ...wire.types import (
     TableReset,
     encode_entry,
 )
-from ..inbox import letter_id
-from ..records import DeadLetter
-from ..trigger import Happening, Trigger, triggers_of
+from ..inbox import LOG, letter_id
+from ..records import DeadLetter, Run
+from ..trigger import Happening, Trigger, listeners_of, triggers_of
 from ..turn import Turn
 from . import messages as m
 from .answering import answer
 from .failing import lose
-from .starting import match
-from .state import LOG, Deployed, State
+from .limiting import freed
+from .state import Deployed, State
+from .timetable import set_clocks
+from .triggering import Cause, match
+
+replace = msgspec.structs.replace
 
 _STATES = {
     RunSucceeded: "SUCCEEDED",
@@ -96,12 +100,15 @@ def _follow(state: State, turn: Turn, entry: Entry) -> None:
     match_body(state, turn, entry)
     if isinstance(body, FlowDeployed):
         learn_flow(state, body.manifest, body.code_version)
+        set_clocks(state, turn)
     elif isinstance(body, ModelRegistered):
         learn_model(state, body)
         _registered(state, turn, body)
     elif isinstance(body, ModelRefused):
         failure = Failure(kind="refused", message=body.reason)
         answer(state, turn, body.run_id, body.ordinal, calls.Outcome(failure=failure))
+    elif isinstance(body, RunSucceeded | RunFailed | RunCancelled | RunNeedsAttention):
+        freed(state, turn, entry.run_id or "")
     elif isinstance(body, NodeLeft):
         for attempt in state.attempts.values():
             if attempt.state.live and attempt.node == body.node:
@@ -115,42 +122,45 @@ def match_body(state: State, turn: Turn, entry: Entry) -> None:
         learn_table(state, body.table, body.metadata_location, body.snapshot_id)
     elif isinstance(body, TableReset):
         learn_table(state, body.table, body.metadata_location, body.to_snapshot_id)
-    happening = happening_of(entry)
-    if happening is not None:
-        if isinstance(body, EventPublished):
-            state.heard.append((entry.position, happening))
-        match(state, turn, happening, principal=entry.principal)
+    happening = happening_of(state, entry)
+    if happening is None:
+        return
+    if isinstance(body, EventPublished):
+        state.heard.append((entry.position, happening))
+    outcomes = match(state, turn, Cause(happening, entry.principal))
+    if outcomes or isinstance(body, EventPublished):
+        state.mail.take_own(turn, happening, entry.principal, entry.project, outcomes)
 
 
-def happening_of(entry: Entry) -> Happening | None:
+def happening_of(state: State, entry: Entry) -> Happening | None:
     """The entry as something that triggers can match; None where no trigger listens to its type."""
     body = entry.body
     if isinstance(body, TableCommitted):
-        return _happening(entry, "commit", body.table, msgspec.to_builtins(body))
+        happening = _happening(entry, "commit", body.table, msgspec.to_builtins(body))
+        return _after(happening, state.runs.get(body.commit_key.partition("/")[0]))
     if isinstance(body, ModelRegistered):
-        return _happening(entry, "model", body.name, msgspec.to_builtins(body))
+        happening = _happening(entry, "model", body.name, msgspec.to_builtins(body))
+        return _after(happening, state.runs.get(body.run_id))
     if isinstance(body, EventPublished):
-        return _happening(entry, "event", body.event_type, body.data, depth=body.depth)
-    state = _STATES.get(type(body))
-    if state is not None and isinstance(body, RunSucceeded | RunFailed | RunCancelled | RunNeedsAttention):
-        data = {"run_id": entry.run_id, "flow": body.flow, "project": entry.project, "state": state}
-        return _happening(entry, "finished", f"{entry.project}/{body.flow}", data, state=state)
+        happening = _happening(entry, "event", body.event_type, body.data)
+        return replace(happening, id=body.event_id, depth=body.depth, root_id=body.root_id)
+    ended = _STATES.get(type(body))
+    if ended is not None and isinstance(body, RunSucceeded | RunFailed | RunCancelled | RunNeedsAttention):
+        data = {"run_id": entry.run_id, "flow": body.flow, "project": entry.project, "state": ended}
+        happening = _happening(entry, "finished", f"{entry.project}/{body.flow}", data)
+        return replace(happening, state=ended, depth=body.depth + 1, root_id=body.root_id)
     return None
 
 
-def _happening(entry: Entry, kind: str, subject: str, data: Any, *, state: str = "", depth: int = 0) -> Happening:
+def _happening(entry: Entry, kind: str, subject: str, data: Any) -> Happening:
     source, event_id = "headwater", f"{entry.run_id or entry.subject}/{entry.position}"
     attributes = {"id": event_id, "source": source, "type": entry.type, "subject": subject, "project": entry.project}
-    return Happening(
-        kind=kind,
-        subject=subject,
-        source=source,
-        id=event_id,
-        attributes=attributes,
-        data=data,
-        state=state,
-        depth=depth,
-    )
+    return Happening(kind=kind, subject=subject, source=source, id=event_id, attributes=attributes, data=data)
+
+
+def _after(happening: Happening, run: Run | None) -> Happening:
+    """What a run did that is still known, with the run's place in the chain of flows."""
+    return happening if run is None else replace(happening, depth=run.depth + 1, root_id=run.root_id)
 
 
 def _registered(state: State, turn: Turn, body: ModelRegistered) -> None:
@@ -172,22 +182,26 @@ def learn_flow(state: State, manifest: Any, code_version: str) -> None:
     if before is not None:
         for trigger in triggers_of(before.spec):
             _unlisten(state, trigger)
+            state.trigger_of.remove(trigger.id)
     state.flows.put(key, Deployed(spec, code_version, manifest["bundle"]))
     state.bundles.put(code_version, manifest["bundle"])
     state.functions.put((code_version, *key), spec.function)
     for trigger in triggers_of(spec):
-        listeners = state.triggers.get(_subject(trigger)) or ()
-        state.triggers.put(_subject(trigger), (*listeners, trigger))
+        state.trigger_of.put(trigger.id, trigger)
+        for listener in listeners_of(trigger):
+            others = state.triggers.get(_subject(listener)) or ()
+            state.triggers.put(_subject(listener), (*others, listener))
 
 
 def _unlisten(state: State, trigger: Trigger) -> None:
-    listeners = state.triggers.get(_subject(trigger)) or ()
-    state.triggers.put(_subject(trigger), tuple(other for other in listeners if other.id != trigger.id))
+    for listener in listeners_of(trigger):
+        others = state.triggers.get(_subject(listener)) or ()
+        state.triggers.put(_subject(listener), tuple(other for other in others if other.id != trigger.id))
 
 
 def _subject(trigger: Trigger) -> tuple[str, str]:
     """A finished flow without a project is one of the listener's own."""
-    spec = trigger.spec
+    spec = trigger.heard
     if spec.kind == "finished" and "/" not in spec.subject:
         return spec.kind, f"{trigger.project}/{spec.subject}"
     return spec.kind, spec.subject

@@ -14,7 +14,21 @@ import msgspec
 from ...wire import calls
 from ...wire.types import CommandRefused, Failure
 from ..inbox import Arrived, Ordered, TopicGap
-from ..records import Attempt, CommandRow, Lease, Offset, Pin, Run, RunState, Step, StepState, Timer
+from ..records import (
+    Attempt,
+    CommandRow,
+    Gathering,
+    Lease,
+    Offset,
+    Part,
+    Pin,
+    Run,
+    RunState,
+    Step,
+    StepState,
+    Timer,
+    TriggerState,
+)
 from ..turn import Turn
 from . import messages as m
 from .answering import settle_cancel, watched_by
@@ -24,12 +38,16 @@ from .crewing import worker_joined, worker_lost, worker_not_started
 from .executing import end_run, function_ended, host_lost
 from .failing import lose
 from .following import followed, followed_one_by_one
+from .gathering import GATHER
+from .gathering import due as gathering_due
 from .granting import proposed
+from .limiting import restart
 from .pinning import pinned
-from .placing import host_joined, let_go_of_hosts, parked, place
+from .placing import host_joined, let_go_of_hosts, parked
 from .reporting import claimed, progressed, reported
 from .state import State
 from .stepping import back_from_backoff, cancel_steps, held_back
+from .timetable import CRON, set_clocks, struck
 from .waiting import taken_by
 
 
@@ -43,6 +61,9 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     leases: list[Lease] = []
     timers: list[Timer] = []
     pins: list[Pin] = []
+    trigger_states: list[TriggerState] = []
+    gatherings: list[Gathering] = []
+    parts: list[Part] = []
     offsets: list[Offset] = []
 
 
@@ -115,7 +136,11 @@ def _due(state: State, turn: Turn, event: m.Due) -> None:
         if timer.due_us > turn.now_us:
             continue
         state.drop_timer(timer.run_id, timer.id)
-        if timer.kind == "backoff":
+        if timer.kind == CRON:
+            struck(state, turn, timer)
+        elif timer.kind == GATHER:
+            gathering_due(state, turn, timer.id.removeprefix(f"{GATHER}/"))
+        elif timer.kind == "backoff":
             back_from_backoff(state, turn, f"{timer.run_id}/{timer.ordinal}")
         else:
             due(state, turn, timer)
@@ -130,6 +155,7 @@ def _wake_for_the_next(state: State, turn: Turn) -> None:
 
 def _started(state: State, turn: Turn, event: m.Started) -> None:
     """What a start carries out: runs find a host, attempts their worker or another, timers are set."""
+    going_on: list[Run] = []
     found = {worker.worker for worker in event.workers}
     for worker in event.workers:
         worker_joined(state, turn, worker)
@@ -146,7 +172,9 @@ def _started(state: State, turn: Turn, event: m.Started) -> None:
         if run.state is RunState.CANCELLING:
             settle_cancel(state, turn, run.id)
         elif not run.state.ended and not run.parked:
-            place(state, turn, run)
+            going_on.append(run)
+    restart(state, turn, going_on)
+    set_clocks(state, turn)
     turn.effects.append(m.StartHost())
     _wake_for_the_next(state, turn)
 
@@ -176,6 +204,7 @@ def _load(state: State, rows: Rows) -> None:
         key = (pin.run_id, pin.kind, pin.name)
         state.pins.load(key, pin)
         state.pins_of.load(pin.run_id, key)
+    _load_gatherings(state, rows)
     state.mail.load(rows.offsets)
     _load_dependents(state, rows.steps)
 
@@ -194,6 +223,17 @@ def _load_command(state: State, row: CommandRow) -> None:
     elif isinstance(call, calls.FirstCall | calls.DeadlineCall):
         for ordinal in watched_by(call):
             state.watched_by.load((row.run_id, ordinal), row.ordinal)
+
+
+def _load_gatherings(state: State, rows: Rows) -> None:
+    for known in rows.trigger_states:
+        state.trigger_states.load(known.id, known)
+    for gathering in sorted(rows.gatherings, key=lambda one: one.id):
+        state.gatherings.load(gathering.id, gathering)
+        state.open_of.load((gathering.trigger, gathering.key), gathering.id)
+    for part in rows.parts:
+        state.parts.load((part.gathering_id, part.number), part)
+        state.parts_of.load(part.gathering_id, part.number)
 
 
 def _load_dependents(state: State, steps: Iterable[Step]) -> None:

@@ -13,8 +13,11 @@ from ..records import Run, RunState
 from ..trigger import misfit
 from ..turn import Turn
 from .executing import cancel
-from .starting import new_run
+from .pausing import pause, resume
+from .starting import Start, new_run
 from .state import State
+
+KINDS = ("run.start", "run.cancel", "trigger.pause", "trigger.resume")
 
 
 def obey(state: State, turn: Turn, asked: Ordered) -> CommandDone | CommandRefused:
@@ -26,7 +29,11 @@ def obey(state: State, turn: Turn, asked: Ordered) -> CommandDone | CommandRefus
             return _start(state, turn, order, data, asked.known_run)
         case "run.cancel":
             return _cancel(state, turn, order, data, asked.ended_as)
-    return _refuse(order, "unknown_command", f"The Conductor knows run.start and run.cancel, not {order.kind!r}")
+        case "trigger.pause":
+            return pause(state, turn, order, data)
+        case "trigger.resume":
+            return resume(state, turn, order, data)
+    return _refuse(order, "unknown_command", f"The Conductor knows {', '.join(KINDS)}, not {order.kind!r}")
 
 
 def _start(
@@ -43,7 +50,8 @@ def _start(
     key = call_key(order)
     before = state.run_of_key.get(key) or known_run
     if before is None:
-        before = new_run(state, turn, flow=flow, parameters=parameters, key=key, principal=order.principal).id
+        start = Start(flow=flow, parameters=parameters, idempotency_key=key, principal=order.principal)
+        before = new_run(state, turn, start).id
     return CommandDone(command=order.id, result={"run_id": before})
 
 

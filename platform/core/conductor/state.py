@@ -18,18 +18,20 @@ from ..ledger import Book, Groups, Ledger
 from ..records import (
     Attempt,
     CommandRow,
+    Gathering,
     Lease,
+    Part,
     Pin,
     Run,
     Step,
     Timer,
+    TriggerState,
 )
 from ..trigger import Happening, Trigger
 from ..turn import Turn
 from .messages import Wake
 
 OWNER: Final = "conductor"
-LOG: Final = "log"
 FENCE: Final = "fence"
 HEARD_MAX: Final = 1_000  # published events that a look into the rows may not have seen yet
 
@@ -88,16 +90,21 @@ class State:
         self.attempts: Ledger[int, Attempt] = Ledger(self.book, "attempts")
         self.leases: Ledger[tuple[int, str], Lease] = Ledger(self.book, "leases")
         self.timers: Ledger[str, Timer] = Ledger(self.book, "timers")
+        self.trigger_states: Ledger[str, TriggerState] = Ledger(self.book, "trigger_states")
+        self.gatherings: Ledger[str, Gathering] = Ledger(self.book, "gatherings")
+        self.parts: Ledger[tuple[str, int], Part] = Ledger(self.book, "parts")
         self.pins: Ledger[tuple[str, str, str], Pin] = Ledger(self.book, "pins")
         self.mail = Inbox(self.book, OWNER)
         self.flows: Ledger[tuple[str, str], Deployed] = Ledger(self.book)
         self.bundles: Ledger[str, str] = Ledger(self.book)
         self.functions: Ledger[tuple[str, str, str], str] = Ledger(self.book)
         self.triggers: Ledger[tuple[str, str], tuple[Trigger, ...]] = Ledger(self.book)
+        self.trigger_of: Ledger[str, Trigger] = Ledger(self.book)
         self.tables: Ledger[str, PinnedTable] = Ledger(self.book)
         self.models: Ledger[str, PinnedModel] = Ledger(self.book)
         self.hosts: Ledger[str, Host] = Ledger(self.book)
         self.workers: Ledger[str, Worker] = Ledger(self.book)
+        self.slot_of: Ledger[str, str] = Ledger(self.book)
         self.run_of_key: Ledger[str, str] = Ledger(self.book)
         self.cursor = 0
         self.commands_of: Groups[str, int] = Groups(self.book)
@@ -109,6 +116,10 @@ class State:
         self.homeless: Groups[str, str] = Groups(self.book)
         self.pins_of: Groups[str, tuple[str, str, str]] = Groups(self.book)
         self.timers_of: Groups[str, str] = Groups(self.book)
+        self.busy_in: Groups[str, str] = Groups(self.book)
+        self.waiting_for: Groups[str, str] = Groups(self.book)
+        self.parts_of: Groups[str, int] = Groups(self.book)
+        self.open_of: Groups[tuple[str, str], str] = Groups(self.book)
         self.starting_workers: Ledger[int, str] = Ledger(self.book)
         self.wakes: Ledger[int, bool] = Ledger(self.book)
         self.suspects: Ledger[str, bool] = Ledger(self.book)
@@ -185,6 +196,9 @@ class State:
             run = self.runs.get(run_id)
             if run is not None and run.state.ended and not self.live_of.count(run_id):
                 self.forget_run(run_id)
+        for gathering_id, gathering in settled.get("gatherings", {}).items():
+            if gathering.state != "OPEN":
+                self.gatherings.forget(gathering_id)
         self.mail.tidy()
 
     def forget_run(self, run_id: str) -> None:

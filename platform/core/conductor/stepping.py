@@ -35,7 +35,7 @@ def issue_step(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.
         code_version=run.code_version,
         state=StepState.BLOCKED,
         demand=call.demand,
-        priority=call.priority,
+        priority=call.priority + run.priority,
         retries=call.retries,
         backoff_s=call.backoff_s,
         timeout_s=call.timeout_s,

@@ -8,13 +8,14 @@ import msgspec
 
 from ...wire import calls, topics
 from ...wire.types import Failure
+from ..inbox import LOG
 from ..records import CommandRow, InboxRow, Run, Timer
 from ..trigger import Happening, Mismatch, passes
 from ..turn import Turn
 from .answering import answer, forget_wait
 from .state import State
 
-_NO_EVENTS = ("", topics.RUN_COMMANDS.name)
+_NO_EVENTS = ("", LOG, topics.RUN_COMMANDS.name)
 
 
 def wait_for(

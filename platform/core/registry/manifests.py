@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -20,10 +20,11 @@ class Fault(Struct, frozen=True):
 
 
 class Known(Struct, frozen=True):
-    """What a manifest is judged against: projects by name, flows as `project/flow`."""
+    """What a manifest is judged against: projects by name, and of each flow, as `project/flow`, the flows that it
+    waits for."""
 
     projects: frozenset[str]
-    flows: frozenset[str]
+    flows: Mapping[str, frozenset[str]]
 
 
 def fault_of(manifest: Manifest, known: Known) -> Fault | None:
@@ -31,13 +32,20 @@ def fault_of(manifest: Manifest, known: Known) -> Fault | None:
     if not manifest.flows:
         return Fault("no_flows", "The code declares no flow. Decorate a function with @flow(project=...)")
     names = Counter(full_name(flow) for flow in manifest.flows)
+    flows = {**known.flows, **{full_name(flow): waits_for(flow) for flow in manifest.flows}}
     for flow in manifest.flows:
         if names[full_name(flow)] > 1:
             return Fault("duplicate_flow", f"{_at(flow)}: flow {full_name(flow)} is declared twice. Rename one of them")
-        fault = _fault_of_flow(flow, Known(known.projects, known.flows | frozenset(names)))
+        fault = _fault_of_flow(flow, Known(known.projects, flows))
         if fault is not None:
             return fault
     return None
+
+
+def waits_for(flow: FlowSpec) -> frozenset[str]:
+    """The flows whose end starts this one, as `project/flow`."""
+    found = [heard for trigger in flow.triggers for heard in (trigger, *trigger.members) if heard.kind == "finished"]
+    return frozenset(_wanted(flow, trigger.subject) for trigger in found)
 
 
 def full_name(flow: FlowSpec) -> str:
@@ -66,11 +74,34 @@ def _fault_of_flow(flow: FlowSpec, known: Known) -> Fault | None:
         if names[trigger.name] > 1:
             what = f"{where}: flow {flow.name!r} has two triggers named {trigger.name!r}"
             return Fault("duplicate_trigger", f"{what}. Give one of them a name of its own with name=")
-        wanted = trigger.subject if "/" in trigger.subject else f"{flow.project}/{trigger.subject}"
-        if trigger.kind == "finished" and wanted not in known.flows:
-            what = f"{where}: trigger {trigger.name!r} of flow {flow.name!r} waits for {wanted}, which is no flow"
-            return Fault("unknown_flow", _with_remedy(what, wanted, known.flows))
+        for heard in (trigger, *trigger.members):
+            wanted = _wanted(flow, heard.subject)
+            if heard.kind == "finished" and wanted not in known.flows:
+                what = f"{where}: trigger {heard.name!r} of flow {flow.name!r} waits for {wanted}, which is no flow"
+                return Fault("unknown_flow", _with_remedy(what, wanted, known.flows))
+    circle = _circle(full_name(flow), known.flows)
+    if circle:
+        what = f"{_at(flow)}: flow {flow.name!r} triggers itself: {' ends, '.join(circle)} starts again"
+        return Fault("cyclic_trigger", f"{what}. Take one on.finished out of the circle")
     return None
+
+
+def _circle(start: str, flows: Mapping[str, frozenset[str]]) -> list[str]:
+    """The way from the flow to itself over flows that wait for one another, the earlier first; empty without one."""
+    ways, seen = [[start]], set[str]()
+    while ways:
+        way = ways.pop()
+        for before in sorted(flows.get(way[0], ())):
+            if before == start:
+                return [start, *way]
+            if before not in seen:
+                seen.add(before)
+                ways.append([before, *way])
+    return []
+
+
+def _wanted(flow: FlowSpec, subject: str) -> str:
+    return subject if "/" in subject else f"{flow.project}/{subject}"
 
 
 def _at(flow: FlowSpec, line: int = 0) -> str:

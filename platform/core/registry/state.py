@@ -8,13 +8,14 @@ from typing import Final
 import msgspec
 
 from ...wire.calls import Order
+from ...wire.manifest import FlowSpec
 from ...wire.types import JSON, AnyBody, CommandRefused, Said
 from ..inbox import Inbox
 from ..inventory import CodeVersion, Deployment, FlowRow, ModelVersion
 from ..ledger import Book, Ledger
 from ..records import Offset
 from ..turn import Turn
-from .manifests import Known, projects_of
+from .manifests import Known, full_name, projects_of, waits_for
 
 OWNER: Final = "registry"
 LOG: Final = "log"
@@ -79,7 +80,8 @@ class State:
             self.mail.put_next(LOG, position + 1)
 
     def known(self) -> Known:
-        return Known(self._projects[LOG], frozenset(f"{project}/{name}" for project, name in self.flows))
+        flows = [msgspec.convert(row.manifest, FlowSpec) for row in self.flows.values()]
+        return Known(self._projects[LOG], {full_name(flow): waits_for(flow) for flow in flows})
 
     def learn_tree(self, tree: JSON) -> None:
         self._projects.put(LOG, projects_of(tree))

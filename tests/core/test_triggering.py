@@ -1,0 +1,94 @@
+"""What becomes of a happening, trigger by trigger: chains that do not end, triggers that are paused, outcomes kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scenes.conductor import a_flow
+from scenes.triggers import Life, a_triggered
+
+from headwater.core.conductor import messages as m
+from headwater.wire import calls
+from headwater.wire.manifest import FlowSpec, TriggerSpec
+from headwater.wire.types import EventRejected, RunAccepted
+
+
+def listens(event_type: str, **fields: Any) -> TriggerSpec:
+    return TriggerSpec(**{"name": f"event:{event_type}", "kind": "event", "subject": event_type, **fields})
+
+
+def a_circle() -> FlowSpec:
+    """A flow that publishes the event that starts it."""
+    return a_triggered(listens("again", map={"n": "data.n"}))
+
+
+def publishes(life: Life, run_id: str, event_type: str = "again") -> None:
+    call = calls.PublishCall(event_type=event_type, data={"n": 1})
+    command = calls.Command(ordinal=0, name="publish", key="publish#0", call=call)
+    life.tell(m.Issued(run_id, life.state.runs[run_id].host_fence, (command,)))
+
+
+def letters(life: Life) -> list[EventRejected]:
+    return [word.body for word in life.said if isinstance(word.body, EventRejected)]
+
+
+def test_a_flow_that_triggers_itself_stops_at_a_depth() -> None:
+    life = Life(a_circle())
+    life.lands("again", "first", n=1)
+    for _ in range(life.state.limits.depth_max + 3):
+        for run in life.runs():
+            if run.id in life.state.runs:
+                publishes(life, run.id)
+                life.ends(run.id)
+    assert [run.depth for run in life.runs()] == list(range(life.state.limits.depth_max))
+    assert {run.root_id for run in life.runs()} == {life.runs()[0].id}
+    (letter,) = letters(life)
+    assert letter.code == "loop_detected"
+    assert life.runs()[0].id in letter.reason
+
+
+def test_a_chain_of_finished_flows_counts_its_depth_too() -> None:
+    after = TriggerSpec(name="after", kind="finished", subject="train")
+    life = Life(a_triggered(listens("a")), a_triggered(after, name="next"))
+    life.lands("a", "1", n=1)
+    first = life.runs()[0]
+    life.ends(first.id)
+    second = life.runs()[1]
+    assert (second.flow, second.depth, second.root_id) == ("next", 1, first.id)
+
+
+def test_a_run_says_which_chain_it_belongs_to() -> None:
+    life = Life(a_circle())
+    life.lands("again", "first", n=1)
+    publishes(life, life.runs()[0].id)
+    accepted = [word.body for word in life.said if isinstance(word.body, RunAccepted)]
+    assert [(body.depth, body.root_id) for body in accepted] == [(0, life.runs()[0].id), (1, life.runs()[0].id)]
+
+
+def test_a_paused_trigger_starts_nothing_and_says_so() -> None:
+    life = Life(a_triggered(listens("a")))
+    trigger = "eta/train/event:a"
+    assert life.orders("trigger.pause", trigger=trigger) == {"done": {"trigger": trigger, "state": "paused"}}
+    life.restart()
+    life.lands("a", "1", n=1)
+    assert life.runs() == []
+    assert life.outcome("1") == {"trigger": trigger, "no_match": "the trigger was paused by me"}
+    assert life.orders("trigger.resume", trigger=trigger)["done"]["state"] == "active"
+    life.lands("a", "2", n=2)
+    assert len(life.runs()) == 1
+
+
+def test_an_unknown_trigger_cannot_be_paused() -> None:
+    life = Life(a_triggered(listens("a")))
+    refused = life.orders("trigger.pause", trigger="eta/train/event:b")["refused"]
+    assert refused["code"] == "not_found"
+    assert "eta/train/event:a" in refused["reason"]
+
+
+def test_what_a_flow_published_keeps_its_outcome_though_nobody_listens() -> None:
+    life = Life(a_flow())
+    life.lands("landed", "1", day="monday")
+    run_id = life.runs()[0].id
+    publishes(life, run_id, "unheard")
+    row = life.rows["inbox"]["conductor", "headwater", f"{run_id}/0"]
+    assert (row.type, row.outcome, row.data) == ("unheard", [], {"n": 1})
