@@ -84,7 +84,7 @@ class ConductorActor:
         self.loop = Loop(self.machine, journal, carry_out=self._carry_out, published=self._published)
         self.crew = Crew(wiring, self.loop.tell, ray_node_of=lambda node: self._ray_nodes.get(node, ""))
         self.hub = Hub(self._reader, position)
-        self._described = Described("conductor", self.loop)
+        self._described = Described("conductor", self.loop, trouble=lambda: journal.trouble)
         self._wakes: set[asyncio.TimerHandle] = set()
         self._tasks = [asyncio.create_task(or_end(OWNER, self.loop.run()))]
         await self._follow_log()

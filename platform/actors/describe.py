@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import psutil
@@ -19,8 +20,8 @@ class Mailbox(Protocol):
 class Described:
     """What a long-lived actor tells; made in its own process."""
 
-    def __init__(self, name: str, mailbox: Mailbox | None) -> None:
-        self._name, self._mailbox = name, mailbox
+    def __init__(self, name: str, mailbox: Mailbox | None, *, trouble: Callable[[], str] = str) -> None:
+        self._name, self._mailbox, self._trouble = name, mailbox, trouble
         self._restarts = restarts()
         self._process = psutil.Process()
 
@@ -33,6 +34,7 @@ class Described:
             "last_event": mailbox.last_event if mailbox is not None else "",
             "last_event_us": mailbox.last_event_us if mailbox is not None else 0,
             "restarts": self._restarts,
+            "trouble": self._trouble(),
             "memory_bytes": self._process.memory_info().rss,
         }
 

@@ -28,6 +28,7 @@ class Journal:
 
     def __init__(self, writer: Writer, *, patience_s: float = PATIENCE_S) -> None:
         self.writer, self._patience_s = writer, patience_s
+        self.trouble = ""  # why nothing can be written now
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
         self._thread.start()
@@ -49,8 +50,11 @@ class Journal:
         deadline = time.monotonic() + self._patience_s
         while True:
             try:
-                return await self.do(work)
+                done = await self.do(work)
+                self.trouble = ""
+                return done
             except Unavailable as error:
+                self.trouble = error.what
                 if time.monotonic() > deadline:
                     raise
                 log.warning("%s; trying again in %.1f s", error, AGAIN_S)

@@ -95,7 +95,7 @@ class OwnerActor:
         machine, position = await asyncio.to_thread(self._load)
         self.machine = machine
         self.loop = Loop(machine, self.journal, carry_out=self._carry_out, published=self._published)
-        self._described = Described(self.owner, self.loop)
+        self._described = Described(self.owner, self.loop, trouble=lambda: self.journal.trouble)
         self.follower = Follower(self.reader, position, self.heard)
         self.must(self.loop.run())
         self.must(self.follower.run())

@@ -78,7 +78,7 @@ async def _view(name: str) -> api.ActorView:
         return api.ActorView(name=name, state=error.what)
     except RayError:
         return api.ActorView(name=name, state="starting")
-    return msgspec.convert({**said, "state": ALIVE}, api.ActorView, strict=False)
+    return msgspec.convert({**said, "state": said.get("trouble") or ALIVE}, api.ActorView, strict=False)
 
 
 async def _appended(append: Append) -> dict[str, Any]:
