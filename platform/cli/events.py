@@ -1,4 +1,4 @@
-"""publish, events types."""
+"""publish, events types|gaps|resume."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import typer
 from ..errors import InvalidInput
 from .fetch import items
 from .listings import LISTINGS
-from .options import DEFAULT_LIMIT, AsJson, Limit, client, example
+from .options import DEFAULT_LIMIT, AsJson, Limit, client, example, show
 from .output import print_json, print_table, say
 
-TYPES = ("events", "types")
+TYPES, GAPS = ("events", "types"), ("events", "gaps")
 PLAINEST: Final = {"integer": 1, "number": 1.0, "string": "text", "boolean": True, "array": [], "object": {}}
 
 events = typer.Typer(no_args_is_help=True, help="Look at events.")
@@ -57,6 +57,35 @@ def types(limit: Limit = DEFAULT_LIMIT, as_json: AsJson = False) -> None:
         schemas = {f"{flow['project']}/{flow['name']}": flow["parameters"] for flow in items(LISTINGS["flows",], {})}
         found = [{**row, "example": row["example"] or _taken(row["flows"], schemas)} for row in found]
     print_table(listing.columns, found, empty=listing.empty)
+
+
+@events.command("gaps", help=LISTINGS[GAPS].help, epilog=example("headwater events gaps"))
+def gaps(limit: Limit = DEFAULT_LIMIT, as_json: AsJson = False) -> None:
+    show(GAPS, {}, limit, as_json=as_json)
+
+
+@events.command("resume", epilog=example("headwater events resume headwater.events --partition 2 --skip"))
+def resume(
+    topic: Annotated[str, typer.Argument(help="The topic, from `headwater events gaps`.")],
+    skip: Annotated[bool, typer.Option("--skip", help="Go on at the earliest record that is kept.")] = False,
+    offset: Annotated[int | None, typer.Option("--from", min=0, help="Go on at this offset.")] = None,
+    partition: Annotated[int | None, typer.Option(help="One partition; otherwise all that stand still.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have partitions that stand still go on. What is passed over is given up; the log says who said so."""
+    if skip == (offset is not None):
+        raise InvalidInput("It is not said where to go on", remedy="Give either --skip or --from OFFSET.")
+    with client() as hw:
+        done = hw.order("events.resume", {"topic": topic, "partition": partition, "offset": offset})
+    if as_json:
+        print_json(done)
+        return
+    if not isinstance(done.result, dict):
+        say(f"Asked for as {done.id}; its reader has not answered yet. `headwater events gaps` shows how it went.")
+        return
+    where = "the earliest record" if offset is None else f"offset {offset}"
+    for each in done.result["resumed"]:
+        say(f"{topic}, partition {each['partition']}: goes on at {where}; it stood at {each['stood_at']}")
 
 
 def _taken(flows: list[str], schemas: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,19 @@ LISTINGS: Final[dict[tuple[str, ...], Listing]] = {
             Column("received", "received_us", "time", rank=1),
         ),
     ),
+    ("events", "gaps"): Listing(
+        "/v1/events/gaps",
+        "List the partitions that stand still because records are gone, and where.",
+        "No partition stands still.",
+        (
+            Column("topic", "topic", "id"),
+            Column("partition", "partition", "number"),
+            Column("stands at", "stands_at", "number"),
+            Column("why", "reason"),
+            Column("read by", "owner", rank=1),
+        ),
+        is_paged=False,
+    ),
     ("events", "types"): Listing(
         "/v1/events/types",
         "List each event type seen or declared: who publishes it, which flows listen, and an example of its data.",

@@ -18,7 +18,8 @@ from msgspec import Struct
 from ..wire.calls import Order
 from ..wire.envelope import Event, Rejected
 from ..wire.ids import RANDOM_BYTES, digest_of, uuid7
-from ..wire.types import JSON, CommandDone, CommandRefused, DataGap, EventRejected, Said
+from ..wire.types import JSON, CommandDone, CommandRefused, EventRejected, Said
+from .gaps import RESUME, SeekTo, TopicGap, halt, resume
 from .ledger import Book, Ledger
 from .records import DeadLetter, InboxRow, Offset
 from .trigger import Happening
@@ -44,17 +45,6 @@ class Arrived(Struct, frozen=True, kw_only=True):
     known: InboxRow | None = None
 
 
-class TopicGap(Struct, frozen=True, kw_only=True):
-    """Records that were to be read are not there; the partition stands still until a person decides."""
-
-    topic: str
-    topic_id: str
-    partition: int
-    wanted: int
-    first: int
-    reason: str
-
-
 class Ordered(Struct, frozen=True, kw_only=True):
     """A command. From the rows: `known`, its inbox row where it was taken before; `known_run`, the run of its
     idempotency key; `ended_as`, the state of the ended run that it is about."""
@@ -63,14 +53,6 @@ class Ordered(Struct, frozen=True, kw_only=True):
     known: InboxRow | None = None
     known_run: str | None = None
     ended_as: str = ""
-
-
-class SeekTo(Struct, frozen=True):
-    """An effect: ingest reads on from here."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 class Inbox:
@@ -98,10 +80,8 @@ class Inbox:
         offset = self.offsets.get((self.owner, topic, partition))
         return None if offset is None else offset.next
 
-    def put_next(self, topic: str, next_: int, *, partition: int = 0, topic_id: str = "", halted: str = "") -> None:
-        offset = Offset(
-            owner=self.owner, topic=topic, partition=partition, next=next_, topic_id=topic_id, halted=halted
-        )
+    def put_next(self, topic: str, next_: int, *, partition: int = 0, topic_id: str = "") -> None:
+        offset = Offset(owner=self.owner, topic=topic, partition=partition, next=next_, topic_id=topic_id)
         self.offsets.put((self.owner, topic, partition), offset)
 
     def advance(self, turn: Turn, record: Arrived) -> bool:
@@ -186,7 +166,7 @@ class Inbox:
         if known is not None:
             turn.answer = _repeated(known, order)
             return
-        result = obey(order)
+        result = resume(self.offsets, self.owner, turn, order) if order.kind == RESUME else obey(order)
         turn.answer = _answer_in(result)
         self.rows.put((self.owner, order.source, order.id), self._row_of(order, turn))
         turn.said.append(
@@ -267,16 +247,9 @@ class Inbox:
 
     def halt(self, turn: Turn, gap: TopicGap) -> None:
         """The partition stands still, and the log says why."""
-        kept = self.offsets.get((self.owner, gap.topic, gap.partition))
-        topic_id = kept.topic_id if kept else gap.topic_id  # of the topic that the position belongs to
-        self.put_next(gap.topic, gap.wanted, partition=gap.partition, topic_id=topic_id, halted=gap.reason)
-        body = DataGap(
-            topic=gap.topic,
-            partition=gap.partition,
-            from_offset=gap.wanted,
-            to_offset=gap.first,
-            reason=gap.reason,
-        )
+        body = halt(self.offsets, self.owner, gap)
+        if body is None:
+            return
         turn.said.append(
             Said(
                 body=body,

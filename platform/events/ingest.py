@@ -49,10 +49,10 @@ class Ingest:
 
     def __init__(self, source: Source, owner: Owner) -> None:
         self._source, self._owner = source, owner
-        self._to_seek: dict[Partition, int] = {}
+        self._to_seek: dict[Partition, int | None] = {}
 
-    def seek(self, topic: str, partition: int, offset: int) -> None:
-        """Before the next batch, go back (or on) to `offset`."""
+    def seek(self, topic: str, partition: int, offset: int | None) -> None:
+        """Before the next batch, go back (or on) to `offset`; None: to the earliest record that is kept."""
         self._to_seek[Partition(topic, partition)] = offset
 
     async def run(self) -> None:

@@ -197,6 +197,12 @@ class Queries:
             waiting = self._structs(connection, STEPS, STEPS.c.state == StepState.WAITING, limit=WAITING_MAX)
         return views.quota_view(trees[0], leases, waiting) if trees else None
 
+    def gaps(self) -> list[api.GapView]:
+        """The partitions that stand still until somebody says from where to go on."""
+        with reached(self._engine) as connection:
+            found = self._structs(connection, OFFSETS, OFFSETS.c.halted != "")
+        return [views.gap_view(row) for row in found]
+
     # Dead letters
 
     def dead_letters(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:

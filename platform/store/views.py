@@ -62,6 +62,16 @@ def dead_letter_detail(letter: records.DeadLetter) -> api.DeadLetterDetail:
     return _copied(api.DeadLetterDetail, letter)
 
 
+def gap_view(offset: records.Offset) -> api.GapView:
+    return api.GapView(
+        owner=offset.owner,
+        topic=offset.topic,
+        partition=offset.partition,
+        stands_at=offset.next,
+        reason=offset.halted,
+    )
+
+
 def quota_view(
     tree: inventory.QuotaTree, leases: Sequence[records.Lease], waiting: Sequence[records.Step]
 ) -> api.QuotaView:

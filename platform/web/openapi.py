@@ -86,6 +86,7 @@ EXAMPLES: Final[tuple[Any, ...]] = (
         topic="headwater.events", partition=0, offset=41, event_type="", event_id="", trigger="", project="",
         received_us=_T,
     ),
+    api.GapView(owner="conductor", topic="headwater.events", partition=2, stands_at=41, reason="data_gap"),
     api.ActorView(name="conductor", state="alive", pid=5812, last_event="WorkerJoined", last_event_us=_T,
                   memory_bytes=187_000_000),
     api.FlowMetrics(flow="flights/train_delay", minute_us=_T, started=1, succeeded=1, failed=0,

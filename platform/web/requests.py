@@ -10,10 +10,12 @@ import msgspec
 import orjson
 from fastapi import Request
 
+from ..core.gaps import RESUME
 from ..errors import InvalidInput, did_you_mean
 from ..wire import api, cursor
 from ..wire.calls import Order
 from ..wire.ids import digest_of
+from ..wire.topics import TOPICS, Direction
 from ..wire.types import JSON
 from .answers import TooLarge
 from .bearer import PRINCIPAL
@@ -74,7 +76,7 @@ async def place(
 ) -> tuple[str, Done | Refused | None]:
     """The command's id and its owner's answer; None where that took longer than an order may."""
     platform = platform_of(request)
-    owner = owner_of(kind)
+    owner = owner_of(kind, data)
     order = Order(
         source=api.COMMAND_SOURCE, id=order_id or platform.new_id(), kind=kind,
         principal=principal_of(request), project=project, data=data,
@@ -87,7 +89,14 @@ async def place(
         return order.id, None
 
 
-def owner_of(kind: str) -> str:
+def owner_of(kind: str, data: JSON) -> str:
+    """Who takes such an order; where reading goes on is said to whoever reads the topic."""
+    if kind == RESUME:
+        name = str(data.get("topic", "")) if isinstance(data, dict) else ""
+        inbound = {topic.name: topic.owner for topic in TOPICS if topic.direction is Direction.INBOUND}
+        if name not in inbound:
+            raise InvalidInput(f"No owner reads a topic {name!r}", remedy=did_you_mean(name, inbound))
+        return inbound[name]
     prefix = kind.partition(".")[0]
     if prefix not in OWNER_OF or "." not in kind:
         raise InvalidInput(f"{kind!r} is no kind of order", remedy=did_you_mean(prefix, OWNER_OF))

@@ -316,6 +316,16 @@ class EventType(Answer, frozen=True):
     example: JSON = None
 
 
+class GapView(Answer, frozen=True):
+    """A partition that stands still: its records from `stands_at` on are not there, or of another topic."""
+
+    owner: str
+    topic: str
+    partition: int
+    stands_at: int
+    reason: str
+
+
 class DeadLetterSummary(Answer, frozen=True):
     id: str
     code: str

@@ -20,8 +20,9 @@ from headwater.cli.events import sample
 from headwater.cli.listings import LISTINGS
 from headwater.cli.main import parse
 from headwater.cli.predict import features
-from headwater.core.records import DeadLetter, StepState
+from headwater.core.records import DeadLetter, Offset, StepState
 from headwater.errors import InvalidInput
+from headwater.web.seams import Done
 from headwater.wire.types import Failure, StepLeased, StepWaiting
 from headwater.wire.types import RunFailed as Failed
 
@@ -277,3 +278,20 @@ async def test_the_tree_shows_steps_devices_and_progress() -> None:
     assert "eta/train_delay RUNNING" in text
     assert "fit leased  local/0" in text
     assert "50 of 100 rows, 9 rows/s, loss 0.5" in text
+
+
+async def test_a_gap_is_shown_and_lifted_by_a_command(tmp_path: Path) -> None:
+    resumed = {"resumed": [{"partition": 2, "stood_at": 7, "reason": "data_gap"}]}
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        row = Offset(owner="conductor", topic="headwater.events", partition=2, next=7, halted="data_gap")
+        scene.story.put("offsets", row)
+        scene.owners.answers["events.resume"] = Done(result=resumed)
+        listed = await headwater("events", "gaps", url=url)
+        assert "headwater.events" in listed.out
+        assert "data_gap" in listed.out
+        unsaid = await headwater("events", "resume", "headwater.events", url=url)
+        assert (unsaid.code, "--skip or --from" in unsaid.err) == (1, True)
+        done = await headwater("events", "resume", "headwater.events", "--partition", "2", "--skip", url=url)
+        assert done.out == "headwater.events, partition 2: goes on at the earliest record; it stood at 7\n"
+        ((owner, order),) = scene.owners.placed
+        assert (owner, order.data) == ("conductor", {"topic": "headwater.events", "partition": 2, "offset": None})

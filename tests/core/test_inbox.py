@@ -193,6 +193,67 @@ def test_a_partition_that_stands_still_keeps_the_topic_its_position_belongs_to()
     row = scene.mail.offsets["scheduler", "t", 0]
     assert (row.next, row.halted, row.topic_id) == (1, "topic_id_changed", "id1")
     assert isinstance(turn.said[0].body, DataGap)
+    again = Turn(6)
+    scene.mail.halt(again, gap)  # found again at the next start
+    assert again.said == []
+
+
+def a_standing(*partitions: int, next_: int = 4) -> Scene:
+    scene = Scene()
+    for partition in partitions:
+        scene.arrive(next_ - 1, None, msgspec.structs.replace(EVENT, id=f"e{partition}"), partition=partition)
+        gap = TopicGap(topic="t", topic_id="id2", partition=partition, wanted=next_, first=9, reason="data_gap")
+        scene.mail.halt(Turn(5), gap)
+    scene.obeyed.clear()
+    return scene
+
+
+def resume(scene: Scene, **data: Any) -> Turn:
+    return scene.order(msgspec.structs.replace(ORDER, id="r1", kind="events.resume", data=data))
+
+
+def test_a_partition_that_stands_still_goes_on_at_the_earliest_record_once_somebody_says_so() -> None:
+    scene = a_standing(0, 1)
+    turn = resume(scene, topic="t", partition=1)
+    assert turn.effects == [SeekTo("t", 1, None)]
+    (word,) = turn.said
+    assert (word.principal, word.causation, scene.obeyed) == ("me", "cli/r1", [])
+    resumed = [{"partition": 1, "stood_at": 4, "reason": "data_gap"}]
+    assert word.body == CommandDone(command="r1", result={"topic": "t", "from": None, "resumed": resumed})
+    assert scene.mail.offsets["scheduler", "t", 0].halted == "data_gap"
+    scene.arrive(9, None, msgspec.structs.replace(EVENT, id="e9"), partition=1, topic_id="id2")
+    row = scene.mail.offsets["scheduler", "t", 1]
+    assert (row.next, row.topic_id, row.halted) == (10, "id2", "")
+
+
+def test_all_partitions_of_a_topic_go_on_where_none_is_named() -> None:
+    assert {effect.partition for effect in resume(a_standing(0, 1), topic="t").effects} == {0, 1}
+
+
+def test_a_partition_goes_on_at_the_offset_that_is_named() -> None:
+    scene = a_standing(0)
+    assert resume(scene, topic="t", offset=11).effects == [SeekTo("t", 0, 11)]
+    assert scene.arrive(11, 11, msgspec.structs.replace(EVENT, id="e11"), topic_id="id2").said
+    assert scene.mail.next_of("t") == 12
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "says"),
+    [
+        ({"topic": "other"}, "not_halted", "Of other no partition stands still"),
+        ({"topic": "t", "partition": 3}, "not_halted", "partition 3"),
+        ({"topic": "t", "offset": -1}, "bad_command", "offset"),
+        ({"topic": "t", "ofset": 1}, "bad_command", "topic, partition, offset"),
+        ({}, "bad_command", "topic"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused_with_one_entry(data: dict[str, Any], code: str, says: str) -> None:
+    scene = a_standing(0)
+    turn = resume(scene, **data)
+    assert turn.answer["refused"]["code"] == code
+    assert says in turn.answer["refused"]["reason"]
+    assert (len(turn.said), turn.effects) == (1, [])
+    assert scene.mail.offsets["scheduler", "t", 0].halted == "data_gap"
 
 
 def test_memory_keeps_the_newest_and_no_dead_letters() -> None:

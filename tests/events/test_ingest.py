@@ -156,6 +156,19 @@ async def test_records_that_are_gone_are_handed_over_as_a_gap() -> None:
         await until(lambda: scene.owner.offsets() == [2])
 
 
+async def test_reading_goes_on_at_the_earliest_record_that_is_kept() -> None:
+    scene = Scene(await a_bus(), position=0)
+    await scene.send("e1", "e2", "e3")
+    await scene.bus.drop_before(P0, 1)
+    async with running(scene):
+        await until(lambda: len(scene.owner.gaps) == 1)
+        await scene.bus.drop_before(P0, 2)  # retention goes on while a person thinks
+        scene.ingest.seek("in", 0, None)
+        await until(lambda: scene.owner.offsets() == [2])
+    assert scene.owner.taken[0].record.previous is None
+    assert len(scene.owner.gaps) == 1
+
+
 async def test_all_are_asked_before_the_first_error_is_raised() -> None:
     done: list[int] = []
 

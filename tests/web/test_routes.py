@@ -13,7 +13,7 @@ from scenes.store import T0, a_flow, a_run, a_step, accepted, an_attempt, run_id
 from scenes.web import Scene, a_scene
 
 from headwater.core.inventory import QuotaTree
-from headwater.core.records import Lease
+from headwater.core.records import Lease, Offset
 from headwater.events.bus import Start
 from headwater.sdk.bundle import bundle_of, pack
 from headwater.web.seams import Done, Refused
@@ -56,6 +56,7 @@ async def test_the_document_names_every_route_of_the_api_with_examples(tmp_path:
         "POST /v1/events", "GET /v1/runs", "POST /v1/runs", "GET /v1/runs/{run_id}", "GET /v1/runs/{run_id}/events",
         "POST /v1/runs/{run_id}/cancel", "GET /v1/watch", "GET /v1/flows", "GET /v1/models", "GET /v1/deployments",
         "GET /v1/tables", "GET /v1/quota", "GET /v1/dlq", "GET /v1/metrics/flows", "GET /livez", "GET /readyz",
+        "GET /v1/events/gaps",
     } <= routes  # fmt: skip
     start = document["paths"]["/v1/runs"]["post"]
     assert start["requestBody"]["content"]["application/json"]["example"]["flow"] == "train_delay"
@@ -250,6 +251,21 @@ async def test_quota_tells_what_is_held_and_who_waits(tmp_path: Path) -> None:
         assert found["version"] == 3
         assert found["held"] == [{"project": "etl", "devices": ["local/0"], "gpus_milli": 1000, "runs": 1}]
         assert [(step["project"], step["reason"]) for step in found["waiting"]] == [("eta", "lent")]
+
+
+async def test_a_partition_that_stands_still_is_listed_and_whoever_reads_it_is_told_to_go_on(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, scene.client() as client:
+        topic = {"owner": "registry", "topic": "headwater.models.commands"}
+        scene.story.put("offsets", Offset(**topic, partition=0, next=7, halted="data_gap"))
+        scene.story.put("offsets", Offset(owner="conductor", topic="headwater.events", partition=1, next=9))
+        found = (await client.get("/v1/events/gaps")).json()["items"]
+        assert found == [{**topic, "partition": 0, "stands_at": 7, "reason": "data_gap"}]
+        order = {"kind": "events.resume", "data": {"topic": topic["topic"]}}
+        assert (await client.post("/v1/orders", json=order)).status_code == 200
+        ((owner, placed),) = scene.owners.placed
+        assert (owner, placed.kind, placed.data) == ("registry", "events.resume", order["data"])
+        wrong = await client.post("/v1/orders", json={"kind": "events.resume", "data": {"topic": "headwater.event"}})
+        assert (wrong.status_code, "Did you mean 'headwater.events'?" in wrong.text) == (400, True)
 
 
 async def test_readiness_names_what_is_missing(tmp_path: Path) -> None:

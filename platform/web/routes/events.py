@@ -45,6 +45,13 @@ async def list_types(request: Request) -> Response:
     return JsonAnswer(api.Page(items=found))
 
 
+@router.get("/gaps", responses=pages(api.GapView))
+async def list_gaps(request: Request) -> Response:
+    """The partitions that stand still because records are gone; the order `events.resume` has them go on."""
+    found = await asyncio.to_thread(platform_of(request).queries.gaps)
+    return JsonAnswer(api.Page(items=found))
+
+
 def _message(event: envelope.Event, sender: str, secret: bytes) -> Message:
     value, headers = envelope.encode_structured(event)
     proved = (*headers, *voucher(secret, sender, event))
