@@ -1,0 +1,62 @@
+"""Flows that outlive what executes them: parked runs, runs inside runs, async flows, on a real platform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scenes.hearing import Ear
+from scenes.life import homes, up
+
+from headwater.cli.demo import Place
+from headwater.sdk import Client
+from headwater.wire.types import EventPublished
+
+pytestmark = pytest.mark.faults
+
+FLOWS = Path(__file__).parent / "durable_flows"
+IMPATIENT = {"HEADWATER_RUNS__EVICT_AFTER_S": "0.3", "HEADWATER_RUNS__HOST_IDLE_S": "3"}
+
+
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[Place]:
+    """A platform that lets go of a waiting run at once."""
+    with homes() as folder:
+        yield up(folder / "home", IMPATIENT)
+
+
+@pytest.fixture(scope="module")
+def hw(impatient: Place) -> Iterator[Client]:
+    with Client(impatient.url, impatient.token) as client:
+        client.deploy(FLOWS)
+        yield client
+
+
+def test_a_run_that_waits_for_a_person_leaves_memory_and_goes_on_with_the_answer(hw: Client) -> None:
+    ear = Ear(hw)
+    run = hw.run("eta/approval", {"n": 4})
+    ear.next(EventPublished, lambda body: body.event_type == "approval.asked")
+    hw.publish("approval.given", {"n": 3, "by": "bob"})
+    hw.publish("approval.given", {"n": 4, "by": "ann"})
+    result = run.result(200)
+    assert (result["by"], result["sum"], result["waited"]) == ("ann", 8, True)
+
+
+def test_sleeps_pass_while_the_run_is_only_rows(hw: Client) -> None:
+    assert hw.run("eta/naps", {"times": 3, "seconds": 1.5}).result(200) == 3
+
+
+def test_flows_call_themselves_as_runs_of_their_own(hw: Client) -> None:
+    run = hw.run("eta/fibonacci", {"n": 4})
+    assert run.result(300) == 3
+    inside = [each for each in hw.runs(flow="fibonacci", limit=50) if each.parent_id == run.id]
+    assert len(inside) == 2
+
+
+def test_an_async_flow_runs_on_the_platform(hw: Client) -> None:
+    assert hw.run("eta/woven", {"n": 4}).result(200) == [0, 2, 4, 6]
+
+
+def test_a_wait_that_nobody_answers_times_out(hw: Client) -> None:
+    assert hw.run("eta/nobody_comes").result(100) == "timeout"
