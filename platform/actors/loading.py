@@ -10,7 +10,7 @@ from ..core.conductor.machine import Rows
 from ..core.conductor.state import OWNER, State
 from ..core.inbox import IN_MEMORY_MAX, Inbox
 from ..core.inventory import CodeVersion, FlowRow, ModelVersion, TableHead
-from ..core.records import AttemptState, RunState
+from ..core.records import AttemptState, RunState, StepState
 from ..store.reader import Picture
 from ..store.schema import ATTEMPTS, COMMANDS, GATHERINGS, INBOX, LEASES, OFFSETS, PINS, RUNS, STEPS
 from ..wire.calls import PinnedModel
@@ -21,16 +21,17 @@ _ENDED_RUNS = tuple(state for state in RunState if state.ended)
 
 
 def load_rows(picture: Picture) -> Rows:
-    """Runs that have not ended with all that belongs to them, and attempts that still live."""
+    """Runs that have not ended with all that belongs to them, and attempts that still live, or may."""
     live = RUNS.c.state.not_in(_ENDED_RUNS) | RUNS.c.id.in_(
         ATTEMPTS.select().with_only_columns(ATTEMPTS.c.run_id).where(ATTEMPTS.c.state.in_(_LIVE_ATTEMPTS))
     )
     ids = RUNS.select().with_only_columns(RUNS.c.id).where(live)
+    doubtful = STEPS.select().with_only_columns(STEPS.c.id).where(STEPS.c.state == StepState.NEEDS_ATTENTION)
     return Rows(
         runs=picture.rows("runs", live),
         commands=picture.rows("commands", COMMANDS.c.run_id.in_(ids)),
         steps=picture.rows("steps", STEPS.c.run_id.in_(ids)),
-        attempts=picture.rows("attempts", ATTEMPTS.c.state.in_(_LIVE_ATTEMPTS)),
+        attempts=picture.rows("attempts", ATTEMPTS.c.state.in_(_LIVE_ATTEMPTS) | ATTEMPTS.c.step_id.in_(doubtful)),
         leases=picture.rows("leases", LEASES.c.state == "HELD"),
         timers=picture.rows("timers"),
         pins=picture.rows("pins", PINS.c.run_id.in_(ids)),

@@ -24,7 +24,8 @@ class RunState(StrEnum):
         return self in _ENDED_RUNS
 
 
-_ENDED_RUNS = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.NEEDS_ATTENTION})
+_ENDED_RUNS = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
+GOING = frozenset({RunState.RUNNING, RunState.NEEDS_ATTENTION})  # their steps go on
 
 
 class StepState(StrEnum):
@@ -44,9 +45,7 @@ class StepState(StrEnum):
         return self in _ENDED_STEPS
 
 
-_ENDED_STEPS = frozenset(
-    {StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED, StepState.NEEDS_ATTENTION}
-)
+_ENDED_STEPS = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED})
 
 
 class AttemptState(StrEnum):

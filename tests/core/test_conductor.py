@@ -16,6 +16,7 @@ from headwater.wire.types import (
     Failure,
     ModelRegistered,
     RunFailed,
+    RunNeedsAttention,
     Said,
     StepFailed,
     TableCommitted,
@@ -356,7 +357,8 @@ def test_a_lost_once_attempt_that_began_does_not_run_again() -> None:
     secret = scene.state.attempts[fence].secret
     assert scene.tell(m.Claimed(fence, "w1", secret)).answer == ""
     scene.tell(m.WorkerLost("w1", "killed"))
-    assert scene.state.steps[f"{run_id}/0"].state is StepState.FAILED
+    assert scene.state.steps[f"{run_id}/0"].state is StepState.NEEDS_ATTENTION
+    assert scene.types()[-1] == "run.needs_attention"
 
 
 def test_a_claim_by_another_worker_is_lost() -> None:
@@ -460,7 +462,7 @@ def test_a_decision_that_raises_sets_its_subject_aside() -> None:
     event = m.Issued(run_id, 1, (a_step(0),))
     turn = scene.machine.set_aside(event, 5, ValueError("bad"))
     body = turn.said[-1].body
-    assert isinstance(body, RunFailed)
+    assert isinstance(body, RunNeedsAttention)
     assert body.failure.kind == "engine_error"
 
 

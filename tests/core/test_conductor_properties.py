@@ -67,6 +67,8 @@ class AnySequence(RuleBasedStateMachine):
         self.rows: dict[str, dict[Any, Any]] = defaultdict(dict)
         self.log: list[Said] = []
         self.workers: dict[str, str] = {}
+        self.accepted_late: set[int] = set()
+        self.set_aside: set[str] = set()
         self.now_us, self.offset, self.names = 1_000_000, 0, 0
 
     # The store and the shell.
@@ -120,8 +122,10 @@ class AnySequence(RuleBasedStateMachine):
     def rebuild(self, keep: int) -> None:
         """Hosts of the earlier life are ended; some workers have lived on."""
         rows = self.rows
-        attempts = [attempt for attempt in rows["attempts"].values() if attempt.state.live]
-        holders = {attempt.run_id for attempt in attempts}
+        doubtful = {step.id for step in rows["steps"].values() if step.state is StepState.NEEDS_ATTENTION}
+        every = rows["attempts"].values()
+        holders = {attempt.run_id for attempt in every if attempt.state.live}
+        attempts = [attempt for attempt in every if attempt.state.live or attempt.step_id in doubtful]
         runs = [run for run in rows["runs"].values() if not run.state.ended or run.id in holders]
         ids = {run.id for run in runs}
         state = State(secret=b"s")
@@ -265,7 +269,8 @@ class AnySequence(RuleBasedStateMachine):
         worker = picked(list(self.workers), pick)
         if now and worker:
             del self.workers[worker]
-            self.tell(m.WorkerLost(worker, "killed"))
+            cause = Failure(kind="signal", message="Segmentation fault") if pick % 2 else None
+            self.tell(m.WorkerLost(worker, "killed", cause))
 
     @precondition(lambda self: len(self.state.starting_workers) > 0)
     @rule(pick=PICK)
@@ -295,6 +300,20 @@ class AnySequence(RuleBasedStateMachine):
         if fence := picked(live, pick):
             self.tell(self.a_report(fence, self.state.attempts[fence].worker or "", kind))
 
+    @precondition(lambda self: len(self.state.doubtful) > 0)
+    @rule(pick=PICK, kind=FAILURES)
+    def report_what_was_given_up(self, pick: int, kind: str | None) -> None:
+        if fence := picked(sorted(self.state.doubtful), pick):
+            self.accepted_late.add(fence)
+            self.tell(self.a_report(fence, self.state.attempts[fence].worker or "", kind))
+
+    @precondition(lambda self: any(run.state == "NEEDS_ATTENTION" for run in self.state.runs.values()))
+    @rule(pick=PICK, kind=st.sampled_from(["run.accept", "run.retry", "run.fail"]), force=st.booleans())
+    def attend(self, pick: int, kind: str, force: bool) -> None:
+        run = picked([run for run in self.runs() if run.state == "NEEDS_ATTENTION"], pick)
+        named = picked(["", *sorted(self.state.doubtful.values())], pick // 7)
+        self.order(kind, run_id=run.id, step=named, force=force, value=7)
+
     def a_report(self, fence: int, worker: str, kind: str | None) -> m.Reported:
         failure = Failure(kind=kind, message="boom") if kind else None
         outcome = calls.Outcome(payload=None if failure else calls.Payload(inline=b"42"), failure=failure)
@@ -315,16 +334,11 @@ class AnySequence(RuleBasedStateMachine):
             self.order_cancel(run.id)
 
     def order_cancel(self, run_id: str) -> None:
+        self.order("run.cancel", run_id=run_id)
+
+    def order(self, kind: str, **data: Any) -> None:
         name = self.name("c")
-        order = calls.Order(
-            source="cli",
-            id=name,
-            kind="run.cancel",
-            principal="me",
-            project="eta",
-            data={"run_id": run_id},
-            sha256=name,
-        )
+        order = calls.Order(source="cli", id=name, kind=kind, principal="me", project="eta", data=data, sha256=name)
         self.tell(Ordered(order=order))
 
     @rule(after_us=st.sampled_from([0, 60, 6_000, 10_000_000]))
@@ -360,6 +374,7 @@ class AnySequence(RuleBasedStateMachine):
         run = picked(self.runs(), pick)
         if now and run:
             event = m.Issued(run.id, run.host_fence, ())
+            self.set_aside.add(run.id)
             self.commit(self.machine.set_aside(event, self.now_us, ValueError("bad")))
 
     # Promises.
@@ -389,7 +404,8 @@ class AnySequence(RuleBasedStateMachine):
 
     @invariant()
     def a_run_ends_once(self) -> None:
-        ends = Counter(word.run_id for word in self.log if type_of(word.body) in TERMINAL)
+        last = TERMINAL - {"run.needs_attention"}
+        ends = Counter(word.run_id for word in self.log if type_of(word.body) in last)
         for run in self.rows["runs"].values():
             assert ends[run.id] == run.state.ended
 
@@ -397,7 +413,8 @@ class AnySequence(RuleBasedStateMachine):
     def an_attempt_that_ended_was_told_once(self) -> None:
         told = Counter(word.body.fence for word in self.log if isinstance(word.body, StepSucceeded | StepFailed))
         for attempt in self.rows["attempts"].values():
-            assert told[attempt.fence] == (not attempt.state.live)
+            late = attempt.fence in self.accepted_late and attempt.state is AttemptState.SUCCEEDED
+            assert told[attempt.fence] == (not attempt.state.live) + late
 
     @invariant()
     def a_step_has_a_live_attempt_exactly_while_it_is_at_work(self) -> None:
@@ -417,7 +434,8 @@ class AnySequence(RuleBasedStateMachine):
     def what_ended_leaves_memory(self) -> None:
         for run in self.state.runs.values():
             assert not run.state.ended or self.state.live_of.count(run.id)
-        assert all(attempt.state.live for attempt in self.state.attempts.values())
+        doubtful = self.state.doubtful
+        assert all(attempt.state.live or attempt.fence in doubtful for attempt in self.state.attempts.values())
         assert {run_id for run_id, _ in self.state.commands} <= set(self.state.runs)
         assert {key[0] for key in self.state.pins} <= set(self.state.runs)
 
@@ -465,6 +483,16 @@ class AnySequence(RuleBasedStateMachine):
                 assert self.rows["commands"][parent.id, run.parent_ordinal].outcome is not None
 
     @invariant()
+    def a_run_needs_attention_exactly_while_a_step_of_it_does(self) -> None:
+        doubtful = {self.state.doubtful[fence]: fence for fence in self.state.doubtful}
+        for step in self.rows["steps"].values():
+            assert (step.state is StepState.NEEDS_ATTENTION) == (step.id in doubtful) == (step.attention is not None)
+        runs = {step_id.split("/")[0] for step_id in doubtful}
+        stand = {run.id for run in self.rows["runs"].values() if run.state == "NEEDS_ATTENTION"}
+        assert runs <= stand
+        assert stand - runs <= self.set_aside
+
+    @invariant()
     def hosts_of_runs_that_died_together_have_one_run_each(self) -> None:
         for host in self.state.hosts.values():
             assert host.alone is None or self.state.runs_on.of(host.id) == [host.alone]
@@ -487,7 +515,9 @@ class AnySequence(RuleBasedStateMachine):
         self.a_run_ends_once()
         state = self.state
         ledgers: list[Any] = [state.runs, state.commands, state.steps, state.attempts, state.leases, state.timers]
-        assert not any(map(len, [*ledgers, state.pins, state.run_of_key, state.answered_of, state.suspects]))
+        assert not any(
+            map(len, [*ledgers, state.pins, state.run_of_key, state.answered_of, state.suspects, state.doubtful])
+        )
         groups: list[Any] = [state.commands_of, state.steps_of, state.live_of, state.fed_by, state.held_on]
         groups += [state.children_of, state.waits, state.taken_of, state.watched_by]
         assert not any(g.groups() for g in [*groups, state.runs_on, state.homeless, state.pins_of, state.timers_of])

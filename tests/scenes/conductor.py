@@ -10,7 +10,7 @@ from headwater.core.conductor import messages as m
 from headwater.core.conductor.following import learn_flow
 from headwater.core.conductor.machine import Conductor
 from headwater.core.conductor.state import State
-from headwater.core.inbox import Arrived
+from headwater.core.inbox import Arrived, Ordered
 from headwater.core.turn import Turn
 from headwater.wire import calls
 from headwater.wire.envelope import Event, Rejected
@@ -40,7 +40,7 @@ class Scene:
         for flow in flows or (a_flow(),):
             learn_flow(self.state, {"spec": msgspec.to_builtins(flow), "bundle": "b" * 64}, "v1")
         self.state.book.settle()
-        self.now_us, self.offset, self.said = 1_000_000, 0, list[Said]()
+        self.now_us, self.offset, self.ordered, self.said = 1_000_000, 0, 0, list[Said]()
 
     def tell(self, event: Any, *, settle: bool = True) -> Turn:
         self.now_us += 1
@@ -80,6 +80,14 @@ class Scene:
     def issue(self, run_id: str, *commands: calls.Command) -> Turn:
         return self.tell(m.Issued(run_id, self.state.runs[run_id].host_fence, commands))
 
+    def order(self, kind: str, **data: Any) -> Any:
+        """What a person's command is answered."""
+        self.ordered += 1
+        order = calls.Order(
+            source="cli", id=f"c{self.ordered}", kind=kind, principal="me", project="eta", data=data, sha256="s"
+        )
+        return self.tell(Ordered(order=order)).answer
+
     def grant(self, step_id: str, *devices: str) -> Turn:
         grant = calls.Grant(step_id=step_id, node="n1", devices=devices, tree_version=1, scheduler_epoch=1)
         return self.tell(m.Proposed((grant,)))
@@ -108,3 +116,17 @@ def a_step(ordinal: int, *needs: int, gpus_milli: int = 0, **options: Any) -> ca
         **options,
     )
     return calls.Command(ordinal=ordinal, name="fit", key=f"fit#{ordinal}", call=call)
+
+
+def command(ordinal: int, call: calls.Call) -> calls.Command:
+    return calls.Command(ordinal=ordinal, name="c", key=f"c#{ordinal}", call=call)
+
+
+def delivered(turn: Turn) -> dict[int, calls.Outcome]:
+    """What hosts are told, by the command's number."""
+    return {effect.answer.ordinal: effect.answer.outcome for effect in turn.effects if isinstance(effect, m.Deliver)}
+
+
+def value_of(outcome: calls.Outcome) -> Any:
+    assert outcome.payload is not None, outcome.failure
+    return msgspec.json.decode(outcome.payload.inline or b"")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from ...wire.types import Failure
 from ..records import Attempt
 from ..turn import Turn
 from . import messages as m
+from .attending import seen_gone
 from .failing import lose
 from .state import State, Worker
 
@@ -57,10 +59,11 @@ def worker_lost(state: State, turn: Turn, event: m.WorkerLost) -> None:
     state.workers.remove(event.worker)
     if worker is not None and worker.code_version is None:
         turn.effects.append(m.StartWorker(worker.node, None))
+    seen_gone(state, event.worker)
     if worker is not None and worker.fence is not None:
-        lose(state, turn, worker.fence, event.why)
+        lose(state, turn, worker.fence, event.cause or Failure(kind="lost", message=event.why), gone=True)
 
 
 def worker_not_started(state: State, turn: Turn, event: m.WorkerNotStarted) -> None:
     state.starting_workers.remove(event.fence)
-    lose(state, turn, event.fence, event.why)
+    lose(state, turn, event.fence, Failure(kind="lost", message=event.why), gone=True)

@@ -98,6 +98,8 @@ def cancel(state: State, turn: Turn, run: Run, reason: str) -> None:
 
 def _stop_all(state: State, turn: Turn, run: Run, reason: str) -> None:
     """Nothing of the run goes on: no host, no timer, no wait, no step, no run inside it."""
+    run = replace(run, parked=())  # nothing that ends below brings it back
+    state.runs.put(run.id, run)
     leave_host(state, turn, run)
     for timer_id in state.timers_of.of(run.id):
         state.drop_timer(run.id, timer_id)

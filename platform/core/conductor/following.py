@@ -112,7 +112,8 @@ def _follow(state: State, turn: Turn, entry: Entry) -> None:
     elif isinstance(body, NodeLeft):
         for attempt in state.attempts.values():
             if attempt.state.live and attempt.node == body.node:
-                lose(state, turn, attempt.fence, f"node {body.node} left: {body.reason}")
+                lost = Failure(kind="lost", message=f"node {body.node} left: {body.reason}")
+                lose(state, turn, attempt.fence, lost, gone=False)
 
 
 def match_body(state: State, turn: Turn, entry: Entry) -> None:

@@ -45,6 +45,9 @@ def restart(state: State, turn: Turn, runs: list[Run]) -> None:
         if run.started_us is not None and _limit_of(state, run) is not None:
             state.slot_of.put(run.id, run.slot)
             state.busy_in.add(run.slot, run.id)
+        if run.parked or run.state is RunState.NEEDS_ATTENTION:
+            continue  # what it waits for brings it back
+        if run.started_us is not None:
             place(state, turn, run)
         else:
             admit(state, turn, run)

@@ -35,8 +35,8 @@ from .answering import settle_cancel, watched_by
 from .arriving import arrived, halted, ordered
 from .commanding import due, issued
 from .crewing import worker_joined, worker_lost, worker_not_started
-from .executing import end_run, function_ended, host_lost
-from .failing import lose
+from .executing import function_ended, host_lost
+from .failing import lose, need_attention
 from .following import followed, followed_one_by_one
 from .gathering import GATHER
 from .gathering import due as gathering_due
@@ -44,7 +44,7 @@ from .granting import proposed
 from .limiting import restart
 from .pinning import pinned
 from .placing import host_joined, let_go_of_hosts, parked
-from .reporting import claimed, progressed, reported
+from .reporting import checkpointed, claimed, progressed, reported
 from .state import State
 from .stepping import back_from_backoff, cancel_steps, held_back
 from .timetable import CRON, set_clocks, struck
@@ -83,16 +83,16 @@ class Conductor:
         return turn
 
     def set_aside(self, event: m.Event, now_us: int, error: Exception) -> Turn:
-        """What becomes of the subject of a decision that raised: a dead letter, a failed run, an error."""
+        """What becomes of the subject of a decision that raised: a dead letter, attention, an error."""
         turn = Turn(now_us)
         message = f"The engine could not decide this: {type(error).__name__}: {error}"
         failure = Failure(kind="engine_error", message=message)
         if isinstance(event, Arrived):
             self.state.mail.set_aside(turn, event, message)
         elif isinstance(event, m.Issued):
-            self._fail_run(turn, event.run_id, failure)
+            self._stand_still(turn, event.run_id, failure)
         elif isinstance(event, m.RunFunctionEnded):
-            self._fail_run(turn, event.end.run_id, failure)
+            self._stand_still(turn, event.end.run_id, failure)
         elif isinstance(event, m.Followed):
             followed_one_by_one(self.state, turn, event)
         elif isinstance(event, m.Reported):
@@ -122,10 +122,10 @@ class Conductor:
         """The picture of the store, before the first decision."""
         _load(self.state, rows)
 
-    def _fail_run(self, turn: Turn, run_id: str, failure: Failure) -> None:
+    def _stand_still(self, turn: Turn, run_id: str, failure: Failure) -> None:
         run = self.state.runs.get(run_id)
-        if run is not None and not run.state.ended:
-            end_run(self.state, turn, run, failure)
+        if run is not None and run.state is RunState.RUNNING:
+            need_attention(self.state, turn, run, failure)
         turn.answer = failure.message
 
 
@@ -167,11 +167,12 @@ def _started(state: State, turn: Turn, event: m.Started) -> None:
             state.starting_workers.put(attempt.fence, attempt.node)
             turn.effects.append(m.StartWorker(attempt.node, attempt.fence))
         elif attempt.state.live and attempt.worker not in found:
-            lose(state, turn, attempt.fence, "its worker was gone when the Conductor started")
+            lost = Failure(kind="lost", message="its worker was gone when the Conductor started")
+            lose(state, turn, attempt.fence, lost, gone=True)
     for run in state.runs.values():
         if run.state is RunState.CANCELLING:
             settle_cancel(state, turn, run.id)
-        elif not run.state.ended and not run.parked:
+        elif not run.state.ended:
             going_on.append(run)
     restart(state, turn, going_on)
     set_clocks(state, turn)
@@ -190,6 +191,8 @@ def _load(state: State, rows: Rows) -> None:
     for step in rows.steps:
         state.steps.load(step.id, step)
         state.steps_of.load(step.run_id, step.id)
+        if step.attention is not None:
+            state.doubtful.load(step.attention.fence, step.id)
     for attempt in rows.attempts:
         state.attempts.load(attempt.fence, attempt)
         if attempt.state.live:
@@ -264,6 +267,7 @@ _HANDLERS: dict[type, Callable[[State, Turn, Any], None]] = {
     m.Started: _started,
     m.Claimed: claimed,
     m.Progressed: progressed,
+    m.Checkpointed: checkpointed,
     m.Reported: reported,
     m.Due: _due,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ...wire import calls
-from ...wire.types import Entry
+from ...wire.types import Entry, Failure
 from ..inbox import Arrived, Ordered, SeekTo, TopicGap
 from ..trigger import Happening
 
@@ -74,8 +74,11 @@ class WorkerJoined(Struct, frozen=True):
 
 
 class WorkerLost(Struct, frozen=True):
+    """`cause` says more than that it is gone: a signal, or no memory left."""
+
     worker: str
     why: str
+    cause: Failure | None = None
 
 
 class WorkerNotStarted(Struct, frozen=True):
@@ -101,6 +104,14 @@ class Progressed(Struct, frozen=True):
     fence: int
     worker: str
     started_us: int
+
+
+class Checkpointed(Struct, frozen=True):
+    """An attempt hands over a state from which a later one can go on."""
+
+    fence: int
+    worker: str
+    state: calls.Payload
 
 
 class Reported(Struct, frozen=True):
@@ -130,6 +141,7 @@ Event = (
     | Started
     | Claimed
     | Progressed
+    | Checkpointed
     | Reported
     | Due
 )

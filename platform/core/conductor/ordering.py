@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ...errors import did_you_mean
 from ...wire.calls import Order
@@ -12,12 +12,21 @@ from ..inbox import Ordered
 from ..records import Run, RunState
 from ..trigger import misfit
 from ..turn import Turn
+from .attending import decide
 from .executing import cancel
 from .pausing import pause, resume
 from .starting import Start, new_run
 from .state import State
 
-KINDS = ("run.start", "run.cancel", "trigger.pause", "trigger.resume")
+KINDS: Final = (
+    "run.start",
+    "run.cancel",
+    "run.accept",
+    "run.retry",
+    "run.fail",
+    "trigger.pause",
+    "trigger.resume",
+)
 
 
 def obey(state: State, turn: Turn, asked: Ordered) -> CommandDone | CommandRefused:
@@ -29,11 +38,15 @@ def obey(state: State, turn: Turn, asked: Ordered) -> CommandDone | CommandRefus
             return _start(state, turn, order, data, asked.known_run)
         case "run.cancel":
             return _cancel(state, turn, order, data, asked.ended_as)
+        case "run.accept" | "run.retry" | "run.fail":
+            run = _living(state, order, data, asked.ended_as)
+            return run if isinstance(run, CommandRefused) else decide(state, turn, order, run, data)
         case "trigger.pause":
             return pause(state, turn, order, data)
         case "trigger.resume":
             return resume(state, turn, order, data)
-    return _refuse(order, "unknown_command", f"The Conductor knows {', '.join(KINDS)}, not {order.kind!r}")
+    near = did_you_mean(order.kind, KINDS)
+    return _refuse(order, "unknown_command", f"The Conductor knows no command {order.kind!r}. {near}")
 
 
 def _start(
@@ -79,16 +92,25 @@ def _find_flow(state: State, name: str, project: str | None) -> tuple[str, str] 
 def _cancel(
     state: State, turn: Turn, order: Order, data: dict[str, Any], ended_as: str
 ) -> CommandDone | CommandRefused:
-    run_id = str(data.get("run_id", ""))
-    run: Run | None = state.runs.get(run_id)
-    if run is None or run.state.ended:
-        how = run.state if run is not None else ended_as
-        if how:
-            return _refuse(order, "ended", f"Run {run_id} has ended as {how}: there is nothing to cancel")
-        return _refuse(order, "not_found", f"There is no run {run_id!r}")
+    run = _living(state, order, data, ended_as)
+    if isinstance(run, CommandRefused):
+        return run
     if run.state is not RunState.CANCELLING:
         cancel(state, turn, run, str(data.get("reason") or f"cancelled by {order.principal}"))
-    return CommandDone(command=order.id, result={"run_id": run_id})
+    return CommandDone(command=order.id, result={"run_id": run.id})
+
+
+def _living(state: State, order: Order, data: dict[str, Any], ended_as: str) -> Run | CommandRefused:
+    """The run that the command is about, unless it has ended or never was."""
+    run_id = str(data.get("run_id", ""))
+    run = state.runs.get(run_id)
+    if run is not None and not run.state.ended:
+        return run
+    how = run.state if run is not None else ended_as
+    if how:
+        what = order.kind.removeprefix("run.")
+        return _refuse(order, "ended", f"Run {run_id} has ended as {how}: there is nothing to {what}")
+    return _refuse(order, "not_found", f"There is no run {run_id!r}")
 
 
 def _refuse(order: Order, code: str, reason: str) -> CommandRefused:

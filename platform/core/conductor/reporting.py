@@ -6,11 +6,12 @@ import msgspec
 
 from ...wire import calls
 from ...wire.types import Failure, StepStarted, StepSucceeded
-from ..records import Attempt, AttemptState, RunState, StepState
+from ..records import GOING, Attempt, AttemptState, Step, StepState
 from ..turn import Turn
 from . import messages as m
 from .answering import answer
-from .failing import after_a_bad_end, close
+from .attending import go_on
+from .failing import close, fail, give_up
 from .state import State
 
 replace = msgspec.structs.replace
@@ -34,6 +35,17 @@ def progressed(state: State, turn: Turn, event: m.Progressed) -> None:
         start(state, turn, attempt, event.started_us)
 
 
+def checkpointed(state: State, turn: Turn, event: m.Checkpointed) -> None:
+    """The state that a later attempt at the step is given; the answer is why it is not kept, or nothing."""
+    attempt = state.attempts.get(event.fence)
+    if attempt is None or not attempt.state.live or attempt.worker != event.worker:
+        turn.answer = "given up: another attempt holds the step, or it has ended"
+        return
+    step = state.steps[attempt.step_id]
+    state.steps.put(step.id, replace(step, checkpoint=event.state))
+    turn.answer = ""
+
+
 def start(state: State, turn: Turn, attempt: Attempt, started_us: int) -> None:
     state.attempts.put(attempt.fence, replace(attempt, state=AttemptState.RUNNING, started_us=started_us))
     step = state.steps[attempt.step_id]
@@ -51,6 +63,9 @@ def reported(state: State, turn: Turn, event: m.Reported) -> None:
         if worker is not None and worker.fence == report.fence:
             state.workers.put(worker.id, replace(worker, fence=None))
         attempt = state.attempts.get(report.fence)
+        if _is_late(state, report):
+            _late(state, turn, state.steps[state.doubtful[report.fence]], report)
+            continue
         if attempt is None or not attempt.state.live or attempt.worker != report.worker:
             turn.answer = "given up: another attempt holds the step, or it has ended"
             continue
@@ -58,22 +73,46 @@ def reported(state: State, turn: Turn, event: m.Reported) -> None:
         if report.outcome.failure is None:
             _succeed(state, turn, attempt, report)
         else:
-            _fail(state, turn, attempt, report, report.outcome.failure)
+            fail(state, turn, attempt, report.outcome.failure, report)
+
+
+def _is_late(state: State, report: calls.Report) -> bool:
+    """Whether the attempt of a `once` step was given up for lost, and a person has not spoken yet."""
+    attempt = state.attempts.get(report.fence)
+    return report.fence in state.doubtful and attempt is not None and attempt.worker == report.worker
+
+
+def _late(state: State, turn: Turn, step: Step, report: calls.Report) -> None:
+    """It was not lost after all: what it says counts."""
+    attempt = state.attempts[report.fence]
+    state.doubtful.remove(report.fence)
+    if report.outcome.failure is not None:
+        state.attempts.put(attempt.fence, replace(attempt, state=AttemptState.FAILED, failure=report.outcome.failure))
+        give_up(state, turn, step, report.outcome.failure)
+    else:
+        state.steps.put(step.id, replace(step, attention=None))
+        _accept(state, turn, replace(attempt, failure=None), report)
+    go_on(state, turn, step.run_id)
 
 
 def _begun(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> Attempt:
     """The attempt as RUNNING: one that ended before its first word tells of its start along with its end."""
     never = report.outcome.failure is not None and report.outcome.failure.kind in ("cancelled", "lost")
-    if attempt.state is AttemptState.RUNNING or never or state.runs[attempt.run_id].state is not RunState.RUNNING:
+    if attempt.state is AttemptState.RUNNING or never or state.runs[attempt.run_id].state not in GOING:
         return attempt
     start(state, turn, attempt, report.started_us)
     return state.attempts[attempt.fence]
 
 
 def _succeed(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> None:
-    if state.runs[attempt.run_id].state is not RunState.RUNNING:
-        _fail(state, turn, attempt, report, Failure(kind="cancelled", message="it ended after its run was given up"))
+    if state.runs[attempt.run_id].state not in GOING:
+        failure = Failure(kind="cancelled", message="it ended after its run was given up")
+        fail(state, turn, attempt, failure, report)
         return
+    _accept(state, turn, attempt, report)
+
+
+def _accept(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> None:
     payload = report.outcome.payload or calls.Payload()
     close(
         state,
@@ -88,7 +127,7 @@ def _succeed(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -
     )
     step = state.steps[attempt.step_id]
     run = state.runs[step.run_id]
-    state.steps.put(step.id, replace(step, state=StepState.SUCCEEDED, ended_us=turn.now_us))
+    state.steps.put(step.id, replace(step, state=StepState.SUCCEEDED, checkpoint=None, ended_us=turn.now_us))
     body = StepSucceeded(
         step_id=step.id,
         name=step.name,
@@ -98,19 +137,8 @@ def _succeed(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -
         rows=report.rows,
         size_bytes=payload.size_bytes,
         digest=payload.digest,
-        devices=attempt.devices,
+        devices=attempt.devices if attempt.state.live else (),
         seen_empty=report.seen_empty,
     )
     state.say(turn, run, body)
     answer(state, turn, step.run_id, step.ordinal, report.outcome)
-
-
-def _fail(state: State, turn: Turn, attempt: Attempt, report: calls.Report, failure: Failure) -> None:
-    ended = AttemptState.CANCELLED if failure.kind == "cancelled" else AttemptState.FAILED
-    close(state, turn, replace(attempt, state=ended, failure=failure), report)
-    step = state.steps[attempt.step_id]
-    again = ended is AttemptState.FAILED and step.failures < step.retries
-    if ended is AttemptState.FAILED:
-        step = replace(step, failures=step.failures + 1)
-    duration = report.ended_us - report.started_us
-    after_a_bad_end(state, turn, attempt, step, failure, again=again, duration_us=duration, empty=report.seen_empty)

@@ -122,6 +122,7 @@ class State:
         self.open_of: Groups[tuple[str, str], str] = Groups(self.book)
         self.starting_workers: Ledger[int, str] = Ledger(self.book)
         self.wakes: Ledger[int, bool] = Ledger(self.book)
+        self.doubtful: Ledger[int, str] = Ledger(self.book)
         self.suspects: Ledger[str, bool] = Ledger(self.book)
         self.children_of: Groups[str, str] = Groups(self.book)
         self.waits: Groups[str, tuple[str, int]] = Groups(self.book)
@@ -187,7 +188,7 @@ class State:
         """Drops from memory what the rows just settled have ended; called after each commit."""
         runs = set(settled.get("runs", ()))
         for fence, attempt in settled.get("attempts", {}).items():
-            if not attempt.state.live:
+            if not attempt.state.live and fence not in self.doubtful:
                 runs.add(attempt.run_id)
                 self.attempts.forget(fence)
                 for device in attempt.devices:

@@ -18,7 +18,7 @@ from ..records import Attempt, AttemptState, CommandRow, Run, Step, StepState
 from ..turn import Turn
 from . import messages as m
 from .answering import answer, ask, skip
-from .failing import after_a_bad_end, close
+from .failing import BadEnd, after_a_bad_end, close, resolve
 from .state import State
 
 replace = msgspec.structs.replace
@@ -73,7 +73,9 @@ def cancel_steps(state: State, turn: Turn, run_id: str, reason: str) -> None:
         if step is None or step.state.ended or step.state in (StepState.LEASED, StepState.RUNNING):
             continue
         state.drop_timer(run_id, f"{step.id}/backoff")
-        state.steps.put(step.id, replace(step, state=StepState.CANCELLED, ended_us=turn.now_us))
+        if step.attention is not None:
+            resolve(state, step.attention.fence)
+        state.steps.put(step.id, replace(step, state=StepState.CANCELLED, attention=None, ended_us=turn.now_us))
         body = StepEnded(step_id=step.id, name=step.name, state="CANCELLED", reason=reason)
         state.say_of_run(turn, run_id, body)
     for fence in state.live_of.of(run_id):
@@ -89,7 +91,7 @@ def _withdraw(state: State, turn: Turn, attempt: Attempt, reason: str) -> None:
     failure = Failure(kind="cancelled", message=reason)
     close(state, turn, replace(attempt, state=AttemptState.CANCELLED, failure=failure), None)
     step = state.steps[attempt.step_id]
-    after_a_bad_end(state, turn, attempt, step, failure, again=False, duration_us=0, empty=True)
+    after_a_bad_end(state, turn, attempt, step, BadEnd(failure))
 
 
 def held_back(state: State, turn: Turn, event: m.HeldBack) -> None:
