@@ -18,18 +18,19 @@ from ..core.conductor import messages as m
 from ..core.conductor.following import happening_of
 from ..core.conductor.machine import Conductor
 from ..core.conductor.ordering import call_key
+from ..core.conductor.reusing import cache_key
 from ..core.conductor.state import OWNER, Limits, State
 from ..core.conductor.waiting import happening_of_row
 from ..core.inbox import LOG as LOG_SOURCE
 from ..core.inbox import Ordered, SeekTo
-from ..core.records import Offset, RunState
+from ..core.records import CacheEntry, CommandRow, Offset, RunState
 from ..core.trigger import Happening
 from ..events.bus import Gap
 from ..events.ingest import Ingest, Parsed, gather_in_order
 from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
 from ..events.relay import Relay
-from ..store.inbox import accepted_since, ended_as, known_inbox, run_of_key
+from ..store.inbox import accepted_since, cached_steps, commands_of, known_inbox, run_of, run_of_key
 from ..store.reader import Reader
 from ..store.writer import Writer
 from ..wire import calls, topics
@@ -252,10 +253,25 @@ class ConductorActor:
     @ray.method
     async def issue(self, run_id: str, fence: int, commands: list[calls.Command]) -> str:
         """Empty once the commands are durable; otherwise why the host must close that run."""
+        reusable, cached = await self._done_before(run_id, commands)
         types = {command.call.event_type for command in commands if isinstance(command.call, calls.WaitCall)}
         happenings, upto = await self._accepted_since(run_id, types) if types else ((), 0)
-        answer: str = await self.loop.ask(m.Issued(run_id, fence, tuple(commands), happenings, upto))
+        answer: str = await self.loop.ask(m.Issued(run_id, fence, tuple(commands), happenings, upto, reusable, cached))
         return answer
+
+    async def _done_before(
+        self, run_id: str, commands: list[calls.Command]
+    ) -> tuple[tuple[CommandRow, ...], dict[str, CacheEntry]]:
+        """What the run that this one resumes has recorded under the same keys, and results that are kept."""
+        run = self.state.runs.get(run_id)
+        if run is None:
+            return (), {}
+        before: list[CommandRow] = []
+        if run.resumed_from is not None:
+            keys = [command.key for command in commands]
+            before = await asyncio.to_thread(commands_of, self._reader, run.resumed_from, keys)
+        kept = {key for command in commands if (key := cache_key(run.project, command))}
+        return tuple(before), await asyncio.to_thread(cached_steps, self._reader, kept) if kept else {}
 
     async def _accepted_since(self, run_id: str, types: set[str]) -> tuple[tuple[Happening, ...], int]:
         """Events of these types since the run began, and the position of the log up to which they were looked for."""
@@ -309,8 +325,14 @@ class ConductorActor:
         known = await known_inbox(self._reader, OWNER, [(order.source, order.id)])
         run = await asyncio.to_thread(run_of_key, self._reader, call_key(order))
         about = str(order.data.get("run_id", "")) if isinstance(order.data, dict) else ""
-        ended = await asyncio.to_thread(ended_as, self._reader, about) if about else ""
-        event = Ordered(order=order, known=known.get((order.source, order.id)), known_run=run, ended_as=ended)
+        ended = await asyncio.to_thread(run_of, self._reader, about) if about else None
+        event = Ordered(
+            order=order,
+            known=known.get((order.source, order.id)),
+            known_run=run,
+            ended_as=ended.state if ended else "",
+            ended=ended,
+        )
         answer: dict[str, Any] = await self.loop.ask(event)
         return answer
 

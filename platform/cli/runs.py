@@ -1,4 +1,4 @@
-"""runs, run start|show|cancel|logs."""
+"""runs, run start|show|cancel|resume|accept|retry|fail|logs."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ LIST_EXAMPLES = example("headwater runs", "headwater runs --flow train_delay --s
 
 run = typer.Typer(no_args_is_help=True, help="Start, show, cancel one run, or read its logs.")
 RunId = Annotated[str, typer.Argument(metavar="ID", help="From `headwater runs`; its last characters are enough.")]
+
+Step = Annotated[str, typer.Option(help="Its name or key, where several steps need attention.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -88,6 +90,55 @@ def cancel_run(run_id: RunId, reason: Annotated[str, typer.Option(help="Kept wit
     with client() as hw:
         hw.runs[run_id].cancel(reason)
     say(f"Run {run_id} is being cancelled")
+
+
+@run.command("resume", epilog=example("headwater run resume 22bf82"))
+def resume_run(
+    run_id: RunId,
+    same_code: Annotated[bool, typer.Option("--same-code", help="The code of that run, not the newest.")] = False,
+) -> None:
+    """Start a run that reuses what a failed one has finished."""
+    with client() as hw:
+        resumed = hw.runs[whole_id(("runs",), run_id)].resume(same_code=same_code)
+    say(f"Run {resumed.id} goes on from {run_id}. `headwater watch {resumed.id[-6:]}` shows it.")
+
+
+@run.command("accept", epilog=example("headwater run accept 22bf82 --value '{\"paid\": true}'"))
+def accept_run(
+    run_id: RunId,
+    value: Annotated[str, typer.Option(help="What the step gave, as JSON.")] = "null",
+    step: Step = "",
+) -> None:
+    """Say that the lost attempt of a run that needs attention did its work."""
+    try:
+        given = json.loads(value)
+    except ValueError as error:
+        raise InvalidInput(f"--value {value!r} is no JSON ({error})", remedy="Write null, 3, or '\"text\"'") from None
+    with client() as hw:
+        hw.runs[whole_id(("runs",), run_id)].accept(given, step)
+    say(f"Run {run_id} goes on with that value")
+
+
+@run.command("retry", epilog=example("headwater run retry 22bf82 --force"))
+def retry_run(
+    run_id: RunId,
+    step: Step = "",
+    force: Annotated[bool, typer.Option("--force", help="Also while the lost process may be at work.")] = False,
+) -> None:
+    """Try the step that a run needs attention for again."""
+    with client() as hw:
+        hw.runs[whole_id(("runs",), run_id)].retry(step, force=force)
+    say(f"Run {run_id} tries again")
+
+
+@run.command("fail", epilog=example("headwater run fail 22bf82 --reason 'the bank says no'"))
+def fail_run(
+    run_id: RunId, reason: Annotated[str, typer.Option(help="Kept with the run.")] = "", step: Step = ""
+) -> None:
+    """Say that the step that a run needs attention for has failed."""
+    with client() as hw:
+        hw.runs[whole_id(("runs",), run_id)].fail(reason, step)
+    say(f"Run {run_id} goes on without it")
 
 
 @run.command("logs", epilog=example("headwater run logs 22bf82", "headwater run logs 22bf82 --step fit"))

@@ -21,7 +21,7 @@ from ..wire.ids import RANDOM_BYTES, digest_of, uuid7
 from ..wire.types import JSON, CommandDone, CommandRefused, EventRejected, Said
 from .gaps import RESUME, SeekTo, TopicGap, halt, resume
 from .ledger import Book, Ledger
-from .records import DeadLetter, InboxRow, Offset
+from .records import DeadLetter, InboxRow, Offset, Run
 from .trigger import Happening
 from .turn import Turn
 
@@ -47,12 +47,13 @@ class Arrived(Struct, frozen=True, kw_only=True):
 
 class Ordered(Struct, frozen=True, kw_only=True):
     """A command. From the rows: `known`, its inbox row where it was taken before; `known_run`, the run of its
-    idempotency key; `ended_as`, the state of the ended run that it is about."""
+    idempotency key; `ended_as`, the state of the ended run that it is about, and `ended` that run."""
 
     order: Order
     known: InboxRow | None = None
     known_run: str | None = None
     ended_as: str = ""
+    ended: Run | None = None
 
 
 class Inbox:

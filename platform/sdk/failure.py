@@ -14,6 +14,7 @@ from ..wire.types import Failure
 
 MESSAGE_MAX_CHARS: Final = 10_000
 FRAMES_MAX: Final = 50
+BASES_MAX: Final = 20
 
 _OURS: Final = tuple({str(Path(__file__).parent.parent), str(Path(__file__).resolve().parent.parent)})
 _LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")} | {"<frozen"})
@@ -38,12 +39,17 @@ def failure_of(error: BaseException, *, step: str = "") -> Failure:
     if isinstance(error, StepFailed):
         return error.failure
     return Failure(
-        kind="exception",
+        kind="out_of_memory" if isinstance(error, MemoryError) else "exception",
         message=_message(error)[:MESSAGE_MAX_CHARS],
         cause_type=type(error).__qualname__,
         frames=user_frames(error),
         step=step,
+        bases=tuple(full_name(kind) for kind in type(error).__mro__[:BASES_MAX] if kind is not object),
     )
+
+
+def full_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def user_frames(error: BaseException) -> str:

@@ -73,7 +73,10 @@ class Flow(Generic[P, R]):
         here = [value.result() if isinstance(value, Future) else value for value in args]
         named = {name: value.result() if isinstance(value, Future) else value for name, value in kwargs.items()}
         plain = self.parameters.as_json(self.parameters.bound(tuple(here), named))
-        call = RunCall(project=self.project, flow=self.name, parameters=plain)
+        from .code_digest import code_digest
+
+        code = code_digest(self.function)
+        call = RunCall(project=self.project, flow=self.name, parameters=plain, code_digest=code)
         return Wish(self.name, call, digest=digest(plain), function=self)
 
     def __reduce__(self) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..artifacts.encoded import Encoded
+from ..core.retrying import is_retried
 from ..errors import InvalidInput, NotFound, did_you_mean
 from ..wire.calls import (
     Command,
@@ -175,6 +176,8 @@ class Inline:
                 raise
             except BaseException as error:
                 failure = failure_of(error, step=command.name)
+                if not is_retried(call.retry_on, failure):
+                    break
         return Outcome(failure=failure)
 
 

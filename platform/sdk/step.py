@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
+from ..core.retrying import SYSTEM
 from ..errors import InvalidInput, did_you_mean
 from ..quota.units import amount
 from ..wire.calls import StepCall
@@ -15,6 +16,7 @@ from ..wire.types import Demand
 from .context import execution
 from .digest import digest
 from .duration import Duration, seconds
+from .failure import full_name
 from .replay import Execution, Wish
 from .serialise import dumps, with_inputs
 
@@ -22,6 +24,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DEFAULT_BACKOFF_S: Final = 1.0
+
+RetryOn = str | type[BaseException] | Sequence[str | type[BaseException]]
 
 
 class Settings(TypedDict, total=False):
@@ -39,6 +43,10 @@ class Settings(TypedDict, total=False):
     priority: int
     effect: Literal["retry", "once"]
     key: str | None
+    retry_on: RetryOn
+    cache: bool
+    secrets: Sequence[str]
+    env: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,10 @@ class Options:
     priority: int = 0
     effect: Literal["retry", "once"] = "retry"
     key: str | None = None
+    retry_on: tuple[str, ...] = ()
+    cache: bool = False
+    secrets: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
 
 
 class Step(Generic[P, R]):
@@ -109,8 +121,27 @@ class Step(Generic[P, R]):
             timeout_s=asks.timeout_s,
             max_runtime_s=asks.max_runtime_s,
             effect=asks.effect,
+            code_digest=self._code_digest,
+            retry_on=asks.retry_on,
+            cache=asks.cache,
+            secrets=asks.secrets,
+            env=asks.env,
         )
-        return Wish(self.name, call, digest=digest(dict(bound.arguments)), key=asks.key, function=self.function)
+        given = digest(dict(bound.arguments))
+        if asks.cache and given is None:
+            raise self._not_cached(bound)
+        return Wish(self.name, call, digest=given, key=asks.key, function=self.function)
+
+    @functools.cached_property
+    def _code_digest(self) -> str:
+        from .code_digest import code_digest
+
+        return code_digest(self.function, self.asks.env)
+
+    def _not_cached(self, bound: inspect.BoundArguments) -> InvalidInput:
+        name, value = next((name, one) for name, one in bound.arguments.items() if digest(one) is None)
+        what = f"Step {self.name} has cache=True, and argument {name} holds a {type(value).__qualname__}"
+        return InvalidInput(what, remedy="Pass values that can be compared: numbers, text, lists, arrays, dataclasses")
 
 
 @overload
@@ -137,7 +168,9 @@ def _read(settings: Settings, start: Options) -> Options:
         if name not in Settings.__annotations__:
             what = f"{where}: there is no option {name!r}"
             raise InvalidInput(what, remedy=did_you_mean(name, Settings.__annotations__))
-    options = replace(start, demand=_demand(settings, start.demand, where), **_plain(settings, where))
+    options = replace(
+        start, demand=_demand(settings, start.demand, where), **_plain(settings, where), **_lists(settings, where)
+    )
     _check(options, where)
     return options
 
@@ -155,12 +188,39 @@ def _check(options: Options, where: str) -> None:
 
 def _plain(settings: Settings, where: str) -> dict[str, Any]:
     given: Mapping[str, Any] = settings
-    plain = {name: given[name] for name in ("name", "retries", "priority", "effect", "key") if name in given}
+    plain = {name: given[name] for name in ("name", "retries", "priority", "effect", "key", "cache") if name in given}
     for name in ("backoff", "timeout", "max_runtime"):
         if name in given:
             written = given[name]
             plain[f"{name}_s"] = None if written is None else seconds(written, where=f"{where}: {name}")
     return plain
+
+
+def _lists(settings: Settings, where: str) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for name in ("secrets", "env"):
+        given: Any = settings.get(name)
+        if given is not None:
+            if isinstance(given, str) or not all(isinstance(one, str) and one for one in given):
+                raise InvalidInput(f"{where}: {name} is {given!r}", remedy="Write a list of names, as text")
+            read[name] = tuple(given)
+    if "retry_on" in settings:
+        read["retry_on"] = _retried(settings["retry_on"], where)
+    return read
+
+
+def _retried(given: RetryOn, where: str) -> tuple[str, ...]:
+    several = [given] if isinstance(given, str | type) else list(given)
+    names = []
+    for one in several:
+        if one == SYSTEM:
+            names.append(SYSTEM)
+        elif isinstance(one, type) and issubclass(one, BaseException):
+            names.append(full_name(one))
+        else:
+            remedy = 'Write "system" (time-outs, memory, signals), or types of exceptions'
+            raise InvalidInput(f"{where}: retry_on holds {one!r}", remedy=remedy)
+    return tuple(names)
 
 
 def _demand(settings: Settings, start: Demand, where: str) -> Demand:

@@ -10,11 +10,11 @@ import msgspec
 import sqlalchemy as sa
 
 from ..core.inbox import LOG as LOG_TOPIC
-from ..core.records import InboxRow
+from ..core.records import CacheEntry, CommandRow, InboxRow, Run
 from ..wire.envelope import Event
 from ..wire.types import Entry
 from .reader import Reader
-from .schema import INBOX, LOG, OWNERS, RUNS
+from .schema import COMMANDS, INBOX, LOG, OWNERS, RUNS, STEP_CACHE
 
 Identity = tuple[str, str]
 IN_ONE_MAX = 400
@@ -60,11 +60,31 @@ def accepted_since(reader: Reader, run_id: str, types: Iterable[str]) -> Accepte
     return Accepted(sorted(rows, key=lambda row: row.received_us), published, position)
 
 
-def ended_as(reader: Reader, run_id: str) -> str:
-    """The state of a run as the rows have it; empty where there is no such run."""
+def run_of(reader: Reader, run_id: str) -> Run | None:
+    """The run as the rows have it."""
     with reader.picture() as picture:
-        state: str | None = picture.scalar(sa.select(RUNS.c.state).where(RUNS.c.id == run_id))
-    return state or ""
+        found: list[Run] = picture.rows("runs", RUNS.c.id == run_id)
+    return found[0] if found else None
+
+
+def commands_of(reader: Reader, run_id: str, keys: Iterable[str]) -> list[CommandRow]:
+    """What a run has asked for under these keys."""
+    wanted, found = list(keys), list[CommandRow]()
+    with reader.picture() as picture:
+        for start in range(0, len(wanted), IN_ONE_MAX):
+            some = COMMANDS.c.key.in_(wanted[start : start + IN_ONE_MAX])
+            found += picture.rows("commands", COMMANDS.c.run_id == run_id, some)
+    return found
+
+
+def cached_steps(reader: Reader, keys: Iterable[str]) -> dict[str, CacheEntry]:
+    """The kept results of steps, by their cache key."""
+    wanted, found = list(keys), dict[str, CacheEntry]()
+    with reader.picture() as picture:
+        for start in range(0, len(wanted), IN_ONE_MAX):
+            rows = picture.rows("step_cache", STEP_CACHE.c.key.in_(wanted[start : start + IN_ONE_MAX]))
+            found.update({row.key: row for row in rows})
+    return found
 
 
 def run_of_key(reader: Reader, key: str) -> str | None:

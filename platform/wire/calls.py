@@ -67,6 +67,7 @@ class RunCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     project: str
     flow: str
     parameters: JSON = None
+    code_digest: str = ""
 
 
 class RegisterCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="register"):

@@ -12,7 +12,7 @@ from headwater.wire.types import Entry, EventPublished
 WAIT = calls.WaitCall(event_type="approved", where="data.n == 1", timeout_us=1_000)
 
 
-def approved(scene: Scene, event_id: str, n: object = 1) -> dict[int, calls.Outcome]:
+def approved(scene: Scene, event_id: str, n: int = 1) -> dict[int, calls.Outcome]:
     from headwater.wire.envelope import Event
 
     return delivered(scene.arrive(Event(id=event_id, source="test", type="approved", data={"n": n})))

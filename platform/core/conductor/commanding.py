@@ -12,6 +12,7 @@ from ..turn import Turn
 from . import messages as m
 from .answering import answer, deliver, forget_watch, value
 from .nesting import start_child
+from .reusing import cache_key, reuse
 from .state import State
 from .stepping import issue_step
 from .waiting import since, timed_out, wait_for
@@ -48,9 +49,11 @@ def _take_down(state: State, turn: Turn, run: Run, command: calls.Command, event
     )
     state.commands.put((run.id, command.ordinal), row)
     state.commands_of.add(run.id, command.ordinal)
+    if reuse(state, turn, run, row, event):
+        return
     match command.call:
         case calls.StepCall() as call:
-            issue_step(state, turn, run, row, call)
+            issue_step(state, turn, run, row, call, cache_key(run.project, command))
         case calls.RunCall() as call:
             start_child(state, turn, run, row, call)
         case calls.RegisterCall() as call:

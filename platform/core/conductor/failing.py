@@ -121,7 +121,7 @@ def need_attention(state: State, turn: Turn, run: Run, failure: Failure) -> None
     here = state.runs[run.id]
     if here.state is not RunState.NEEDS_ATTENTION:
         still = replace(here, state=RunState.NEEDS_ATTENTION, failure=failure, parked=())
-        state.say(turn, still, RunNeedsAttention(flow=run.flow, failure=failure))
+        state.say(turn, still, RunNeedsAttention(flow=run.flow, failure=failure, depth=run.depth, root_id=run.root_id))
 
 
 def _back_off(state: State, turn: Turn, step: Step) -> None:

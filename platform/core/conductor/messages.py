@@ -7,6 +7,7 @@ from msgspec import Struct
 from ...wire import calls
 from ...wire.types import Entry, Failure
 from ..inbox import Arrived, Ordered, SeekTo, TopicGap
+from ..records import CacheEntry, CommandRow
 from ..trigger import Happening
 
 
@@ -28,13 +29,16 @@ class HostLost(Struct, frozen=True):
 
 class Issued(Struct, frozen=True):
     """Commands of a run. From the rows: `happenings`, the events of the types it waits for that were accepted since
-    it began, oldest first, up to the log's position `upto`."""
+    it began, oldest first, up to the log's position `upto`; `reusable`, commands of the run that this one resumes;
+    `cached`, results of steps by their cache key."""
 
     run_id: str
     fence: int
     commands: tuple[calls.Command, ...]
     happenings: tuple[Happening, ...] = ()
     upto: int = 0
+    reusable: tuple[CommandRow, ...] = ()
+    cached: dict[str, CacheEntry] = {}
 
 
 class Parked(Struct, frozen=True):

@@ -15,12 +15,14 @@ from ..turn import Turn
 from .attending import decide
 from .executing import cancel
 from .pausing import pause, resume
+from .resuming import resume_run
 from .starting import Start, new_run
 from .state import State
 
 KINDS: Final = (
     "run.start",
     "run.cancel",
+    "run.resume",
     "run.accept",
     "run.retry",
     "run.fail",
@@ -38,6 +40,8 @@ def obey(state: State, turn: Turn, asked: Ordered) -> CommandDone | CommandRefus
             return _start(state, turn, order, data, asked.known_run)
         case "run.cancel":
             return _cancel(state, turn, order, data, asked.ended_as)
+        case "run.resume":
+            return resume_run(state, turn, order, state.runs.get(str(data.get("run_id", ""))) or asked.ended)
         case "run.accept" | "run.retry" | "run.fail":
             run = _living(state, order, data, asked.ended_as)
             return run if isinstance(run, CommandRefused) else decide(state, turn, order, run, data)

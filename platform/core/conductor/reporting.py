@@ -12,6 +12,7 @@ from . import messages as m
 from .answering import answer
 from .attending import go_on
 from .failing import close, fail, give_up
+from .reusing import remember
 from .state import State
 
 replace = msgspec.structs.replace
@@ -141,4 +142,5 @@ def _accept(state: State, turn: Turn, attempt: Attempt, report: calls.Report) ->
         seen_empty=report.seen_empty,
     )
     state.say(turn, run, body)
+    remember(state, turn, step, payload)
     answer(state, turn, step.run_id, step.ordinal, report.outcome)

@@ -17,6 +17,7 @@ from ..inbox import Inbox
 from ..ledger import Book, Groups, Ledger
 from ..records import (
     Attempt,
+    CacheEntry,
     CommandRow,
     Gathering,
     Lease,
@@ -94,6 +95,7 @@ class State:
         self.gatherings: Ledger[str, Gathering] = Ledger(self.book, "gatherings")
         self.parts: Ledger[tuple[str, int], Part] = Ledger(self.book, "parts")
         self.pins: Ledger[tuple[str, str, str], Pin] = Ledger(self.book, "pins")
+        self.cache: Ledger[str, CacheEntry] = Ledger(self.book, "step_cache")
         self.mail = Inbox(self.book, OWNER)
         self.flows: Ledger[tuple[str, str], Deployed] = Ledger(self.book)
         self.bundles: Ledger[str, str] = Ledger(self.book)
@@ -186,6 +188,8 @@ class State:
 
     def tidy(self, settled: Mapping[str, Mapping[Any, Any]]) -> None:
         """Drops from memory what the rows just settled have ended; called after each commit."""
+        for key in settled.get("step_cache", ()):
+            self.cache.forget(key)
         runs = set(settled.get("runs", ()))
         for fence, attempt in settled.get("attempts", {}).items():
             if not attempt.state.live and fence not in self.doubtful:

@@ -24,8 +24,27 @@ from .state import State
 replace = msgspec.structs.replace
 
 
-def issue_step(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.StepCall) -> None:
-    step = Step(
+def issue_step(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.StepCall, cache_key: str = "") -> None:
+    step = replace(step_of(run, row, call, turn.now_us), cache_key=cache_key)
+    state.steps_of.add(run.id, step.id)
+    missing = 0
+    for ordinal in call.needs:
+        source = state.commands.get((run.id, ordinal))
+        if source is not None and source.outcome is not None and source.outcome.failure is not None:
+            state.steps.put(step.id, step)
+            skip(state, turn, step, source.outcome.failure)
+            return
+        if source is None or source.outcome is None:
+            missing += 1
+            state.fed_by.add((run.id, ordinal), step.id)
+    step = replace(step, missing=missing)
+    state.steps.put(step.id, step)
+    if not missing:
+        ask(state, turn, step)
+
+
+def step_of(run: Run, row: CommandRow, call: calls.StepCall, now_us: int) -> Step:
+    return Step(
         id=f"{run.id}/{row.ordinal}",
         run_id=run.id,
         ordinal=row.ordinal,
@@ -47,23 +66,8 @@ def issue_step(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.
         env=call.env,
         arguments=call.arguments,
         needs=call.needs,
-        created_us=turn.now_us,
+        created_us=now_us,
     )
-    state.steps_of.add(run.id, step.id)
-    missing = 0
-    for ordinal in call.needs:
-        source = state.commands.get((run.id, ordinal))
-        if source is not None and source.outcome is not None and source.outcome.failure is not None:
-            state.steps.put(step.id, step)
-            skip(state, turn, step, source.outcome.failure)
-            return
-        if source is None or source.outcome is None:
-            missing += 1
-            state.fed_by.add((run.id, ordinal), step.id)
-    step = replace(step, missing=missing)
-    state.steps.put(step.id, step)
-    if not missing:
-        ask(state, turn, step)
 
 
 def cancel_steps(state: State, turn: Turn, run_id: str, reason: str) -> None:

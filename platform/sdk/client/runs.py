@@ -15,6 +15,7 @@ from ...wire.calls import Progress
 from ...wire.types import JSON, Entry, Failure
 from .call import Call, Program, checked, get, listing, post
 from .ids import new_id
+from .orders import order
 from .steps import AsyncStep, Step
 from .watch import Watch, entries, is_entry
 
@@ -77,6 +78,22 @@ class Run:
     def cancel(self, reason: str = "") -> None:
         self._link.do(cancel(self.id, reason))
 
+    def resume(self, *, same_code: bool = False) -> Run:
+        """A new run that reuses what this one has finished, where code and input are the same."""
+        return Run(self._link, self._link.do(resume(self.id, same_code=same_code)))
+
+    def accept(self, value: JSON | None = None, step: str = "") -> None:
+        """For a run that needs attention: the lost attempt did its work, and this is what it gave."""
+        self._link.do(say("run.accept", self.id, step, value=value))
+
+    def retry(self, step: str = "", *, force: bool = False) -> None:
+        """For a run that needs attention: the step is tried again. `force` where the lost process may still live."""
+        self._link.do(say("run.retry", self.id, step, force=force))
+
+    def fail(self, reason: str = "", step: str = "") -> None:
+        """For a run that needs attention: the step has failed."""
+        self._link.do(say("run.fail", self.id, step, reason=reason))
+
     def logs(self, step: str | None = None) -> str:
         """What the flow and its steps wrote; `step` narrows to the steps of one name."""
         return self._link.do(logs(self.id, step))
@@ -112,6 +129,18 @@ class AsyncRun:
 
     async def cancel(self, reason: str = "") -> None:
         await self._link.do(cancel(self.id, reason))
+
+    async def resume(self, *, same_code: bool = False) -> AsyncRun:
+        return AsyncRun(self._link, await self._link.do(resume(self.id, same_code=same_code)))
+
+    async def accept(self, value: JSON | None = None, step: str = "") -> None:
+        await self._link.do(say("run.accept", self.id, step, value=value))
+
+    async def retry(self, step: str = "", *, force: bool = False) -> None:
+        await self._link.do(say("run.retry", self.id, step, force=force))
+
+    async def fail(self, reason: str = "", step: str = "") -> None:
+        await self._link.do(say("run.fail", self.id, step, reason=reason))
 
     def logs(self, step: str | None = None) -> Awaitable[str]:
         return self._link.do(logs(self.id, step))
@@ -150,6 +179,21 @@ def run_path(run_id: str) -> str:
 
 def cancel(run_id: str, reason: str) -> Program[api.CommandView]:
     return post(f"{run_path(run_id)}/cancel", api.CancelRun(reason=reason), api.CommandView)
+
+
+def say(kind: str, run_id: str, step: str, **more: JSON) -> Program[api.CommandView]:
+    """A person's word about a run that needs attention."""
+    return order(kind, {"run_id": run_id, "step": step, **more})
+
+
+def resume(run_id: str, *, same_code: bool) -> Program[str]:
+    """The id of the new run."""
+    view: api.CommandView = yield from order(
+        "run.resume", {"run_id": run_id, "code": "same" if same_code else "newest"}
+    )
+    if not isinstance(view.result, dict):
+        raise Unavailable(f"Run {run_id} is not resumed yet (command {view.id})", remedy="See `headwater runs`.")
+    return str(view.result["run_id"])
 
 
 def logs(run_id: str, step: str | None) -> Program[str]:

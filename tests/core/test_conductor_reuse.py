@@ -1,0 +1,146 @@
+"""What a resumed run takes from the one before, and what steps with `cache=True` take from any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from scenes.conductor import Scene, a_step, command, delivered, value_of
+
+from headwater.core.conductor import messages as m
+from headwater.core.conductor.reusing import cache_key
+from headwater.core.inbox import Ordered
+from headwater.core.records import CacheEntry, CommandRow, Run, RunState, StepState
+from headwater.wire import calls
+from headwater.wire.types import Failure
+
+
+def digested(ordinal: int, *, code: str = "c1", given: str = "d1", **options: Any) -> calls.Command:
+    step = a_step(ordinal, code_digest=code, **options)
+    return msgspec.structs.replace(step, digest=given)
+
+
+def a_failed_run(scene: Scene) -> tuple[Run, list[CommandRow]]:
+    """A run whose first step succeeded and whose second failed, as its rows are."""
+    run_id = scene.a_running_run()
+    scene.issue(run_id, digested(0), digested(1))
+    for ordinal, failure in ((0, None), (1, Failure(kind="exception", message="boom"))):
+        scene.tell(m.WorkerJoined(f"w{ordinal}", "n1"))
+        fence = scene.grant(f"{run_id}/{ordinal}").answer[0].fence
+        scene.report(fence, failure, worker=scene.state.attempts[fence].worker or "")
+    rows = [scene.state.commands[run_id, ordinal] for ordinal in (0, 1)]
+    outcome = calls.Outcome(failure=Failure(kind="exception", message="boom"))
+    run = msgspec.structs.replace(scene.state.runs[run_id], state=RunState.FAILED)
+    scene.tell(m.RunFunctionEnded(calls.RunEnd(run_id=run_id, fence=1, outcome=outcome)))
+    return run, rows
+
+
+def resumed(scene: Scene, before: Run, **data: Any) -> Run:
+    order = calls.Order(
+        source="cli",
+        id="again",
+        kind="run.resume",
+        principal="me",
+        project="eta",
+        data={"run_id": before.id, **data},
+        sha256="s",
+    )
+    answer = scene.tell(Ordered(order=order, ended_as=before.state, ended=before)).answer
+    return scene.state.runs[answer["done"]["run_id"]]
+
+
+def issue(scene: Scene, run: Run, rows: list[CommandRow], *commands: calls.Command) -> dict[int, calls.Outcome]:
+    return delivered(scene.tell(m.Issued(run.id, run.host_fence, commands, reusable=tuple(rows))))
+
+
+def test_a_resumed_run_is_a_new_record_that_names_the_old_one() -> None:
+    scene = Scene()
+    before, _ = a_failed_run(scene)
+    run = resumed(scene, before)
+    assert (run.resumed_from, run.parameters, run.state) == (before.id, before.parameters, RunState.RUNNING)
+    assert run.id != before.id
+
+
+def test_finished_steps_are_reused_and_failed_ones_run_again() -> None:
+    scene = Scene()
+    before, rows = a_failed_run(scene)
+    run = resumed(scene, before)
+    told = issue(scene, run, rows, digested(0), digested(1))
+    assert value_of(msgspec.structs.replace(told[0])) == 42
+    assert scene.state.steps[f"{run.id}/0"].state is StepState.SUCCEEDED
+    assert scene.state.steps[f"{run.id}/1"].state is StepState.WAITING
+
+
+@pytest.mark.parametrize("change", [{"code": "c2"}, {"given": "d2"}, {"code": ""}])
+def test_a_step_whose_code_or_input_changed_runs_again(change: dict[str, str]) -> None:
+    scene = Scene()
+    before, rows = a_failed_run(scene)
+    run = resumed(scene, before)
+    assert issue(scene, run, rows, digested(0, **change)) == {}
+    assert scene.state.steps[f"{run.id}/0"].state is StepState.WAITING
+
+
+def test_what_was_published_and_registered_is_not_said_again() -> None:
+    scene = Scene()
+    before, _ = a_failed_run(scene)
+    run = resumed(scene, before)
+    call = calls.PublishCall(event_type="done")
+    asked = calls.Command(ordinal=0, name="publish", key="publish#1", call=call, digest="d")
+    row = CommandRow(
+        run_id=before.id,
+        ordinal=5,
+        kind="publish",
+        name="publish",
+        key="publish#1",
+        digest="d",
+        command=asked,
+        outcome=calls.Outcome(),
+        issued_us=1,
+    )
+    assert 0 in issue(scene, run, [row], asked)
+    assert "event.published" not in scene.types()
+
+
+def test_a_choice_by_order_is_made_anew() -> None:
+    scene = Scene()
+    before, rows = a_failed_run(scene)
+    run = resumed(scene, before)
+    first = msgspec.structs.replace(command(1, calls.FirstCall(of=(0,))), digest="d")
+    row = msgspec.structs.replace(rows[0], kind="first", name="c", key="c#1", digest="d", command=first)
+    told = issue(scene, run, [row], digested(0, given="new"), first)
+    assert told == {}
+
+
+@pytest.mark.parametrize("state", [RunState.SUCCEEDED, RunState.RUNNING])
+def test_only_what_failed_or_was_cancelled_can_be_resumed(state: RunState) -> None:
+    scene = Scene()
+    before, _ = a_failed_run(scene)
+    order = calls.Order(
+        source="cli", id="x", kind="run.resume", principal="me", project="eta", data={"run_id": before.id}, sha256="s"
+    )
+    run = msgspec.structs.replace(before, state=state)
+    refused = scene.tell(Ordered(order=order, ended=run)).answer["refused"]
+    assert state in refused["reason"]
+
+
+def test_a_cached_result_serves_another_run_with_the_same_code_and_input() -> None:
+    scene = Scene()
+    run_id = scene.a_running_run()
+    asked = digested(0, cache=True)
+    scene.issue(run_id, asked)
+    scene.tell(m.WorkerJoined("w1", "n1"))
+    fence = scene.grant(f"{run_id}/0").answer[0].fence
+    payload = calls.Payload(inline=b"42", size_bytes=2)
+    report = calls.Report(fence=fence, worker="w1", started_us=1, ended_us=2, outcome=calls.Outcome(payload=payload))
+    scene.tell(m.Reported((report,)), settle=False)
+    key = cache_key("eta", asked)
+    entry = scene.machine.book.changes()["step_cache"][key]
+    assert isinstance(entry, CacheEntry)
+    scene.machine.settle()
+    assert len(scene.state.cache) == 0
+    again = calls.Command(ordinal=1, name="fit", key="fit#2", call=asked.call, digest=asked.digest)
+    turn = scene.tell(m.Issued(run_id, 1, (again,), cached={key: entry}))
+    assert delivered(turn)[1].payload == payload
+    assert cache_key("other", asked) != key
+    assert cache_key("eta", digested(0)) == ""
