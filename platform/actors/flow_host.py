@@ -44,7 +44,7 @@ class FlowHost:
         self._looking: asyncio.Task[None] | None = None
         self._door = door or RayDoor()
         self._ground = Ground(Path(home), Code(Path(home)), limits)
-        self._output = ThreadOutput()
+        self._output = ThreadOutput(limits.log_max_bytes)
         self._runs: dict[str, HostedRun] = {}
         self._early: OrderedDict[tuple[str, int], list[Answer]] = OrderedDict()
         self._closed: OrderedDict[str, int] = OrderedDict()

@@ -1,7 +1,7 @@
-"""What user code prints and logs, led to the file of whoever runs it.
+"""What user code prints and logs, led to the log of whoever runs it.
 
 `sys.stdout` and `sys.stderr` are replaced once by a stream that asks, at each write, where it should go: a handler
-that user code made in one attempt goes on to work in the next. Files are line-buffered and appended to.
+that user code made in one attempt goes on to work in the next. Logs are written line by line and bounded.
 """
 
 from __future__ import annotations
@@ -11,58 +11,68 @@ import io
 import logging
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO
 
-FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+from .log_file import LogFile
 
-_flow_log: ContextVar[TextIO | None] = ContextVar("flow_log", default=None)
+FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+LOOK_EVERY_S: Final = 0.5
+
+_flow_log: ContextVar[LogFile | None] = ContextVar("flow_log", default=None)
 
 
 class Led(io.TextIOBase):
-    """A stream whose target is chosen at each write."""
+    """A stream whose target is chosen at each write: a log, or else what the process had."""
 
-    def __init__(self, target: Callable[[], TextIO]) -> None:
-        self._target = target
+    def __init__(self, own: TextIO, target: Callable[[], LogFile | None]) -> None:
+        self._own, self._target = own, target
 
     def write(self, text: str) -> int:
-        return self._target().write(text)
+        return (self._target() or self._own).write(text)
 
     def flush(self) -> None:
-        self._target().flush()
+        (self._target() or self._own).flush()
 
     def writable(self) -> bool:
         return True
 
     def fileno(self) -> int:
-        return self._target().fileno()
+        return self._stream.fileno()
 
     @property
     def buffer(self) -> BinaryIO:
-        return self._target().buffer
+        return self._stream.buffer
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return "utf-8"
 
+    @property
+    def _stream(self) -> TextIO:
+        log = self._target()
+        return self._own if log is None else log.stream
+
 
 class ProcessOutput:
     """For a process that runs one attempt at a time: all it prints, threads and C code included, is that attempt's."""
 
-    def __init__(self) -> None:
-        self._own = sys.stdout
-        self._open: TextIO | None = None
-        _lead(lambda: self._open or self._own)
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._open: LogFile | None = None
+        _lead(lambda: self._open)
+        threading.Thread(target=self._look, name="log-bound", daemon=True).start()
 
     @contextlib.contextmanager
     def to(self, path: Path) -> Iterator[None]:
-        stream = _opened(path)
+        log = LogFile(path, self._max_bytes, _stand_in)
         saved = os.dup(1), os.dup(2)
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
-        self._open = stream
+        _stand_in(log.stream.fileno())
+        self._open = log
         try:
             yield
         finally:
@@ -70,34 +80,42 @@ class ProcessOutput:
             for standard, own in zip((1, 2), saved, strict=True):
                 os.dup2(own, standard)
                 os.close(own)
-            stream.close()
+            log.close()
+
+    def _look(self) -> None:
+        """Bounds what children and C code write, which passes by us."""
+        while True:
+            time.sleep(LOOK_EVERY_S)
+            if (log := self._open) is not None:
+                with contextlib.suppress(OSError):
+                    log.look()
 
 
 class ThreadOutput:
-    """For a process with a thread for each run: what a thread prints goes to its own file."""
+    """For a process with a thread for each run: what a thread prints goes to its own log."""
 
-    def __init__(self) -> None:
-        own = sys.stdout
-        _lead(lambda: _flow_log.get() or own)
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        _lead(_flow_log.get)
 
     @contextlib.contextmanager
     def to(self, path: Path) -> Iterator[None]:
-        with _opened(path) as stream:
-            token = _flow_log.set(stream)
+        with contextlib.closing(LogFile(path, self._max_bytes)) as log:
+            token = _flow_log.set(log)
             try:
                 yield
             finally:
                 _flow_log.reset(token)
 
 
-def _opened(path: Path) -> TextIO:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    return os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+def _stand_in(descriptor: int) -> None:
+    """What this process and its children write from now on goes to that file."""
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
 
 
-def _lead(target: Callable[[], TextIO]) -> None:
-    led = Led(target)
+def _lead(target: Callable[[], LogFile | None]) -> None:
+    led = Led(sys.stdout, target)
     sys.stdout = sys.stderr = led
     handler = logging.StreamHandler(led)
     handler.setFormatter(logging.Formatter(FORMAT))

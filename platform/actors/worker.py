@@ -50,7 +50,7 @@ class Worker:
         self._incarnation = str(uuid.uuid4())
         self._ground = Ground(Path(home), Code(Path(home)), limits)
         self._thread = UserThread()
-        self._output = ProcessOutput()
+        self._output = ProcessOutput(limits.log_max_bytes)
         self._jobs: OrderedDict[int, asyncio.Task[Report]] = OrderedDict()
         self._running: dict[int, _Job] = {}
         self._cancelled: OrderedDict[int, None] = OrderedDict()

@@ -141,9 +141,16 @@ def fail_run(
     say(f"Run {run_id} goes on without it")
 
 
-@run.command("logs", epilog=example("headwater run logs 22bf82", "headwater run logs 22bf82 --step fit"))
-def read_logs(run_id: RunId, step: Annotated[str, typer.Option(help="Only of the steps of this name.")] = "") -> None:
+@run.command("logs", epilog=example("headwater run logs 22bf82", "headwater run logs 22bf82 --step fit --follow"))
+def read_logs(
+    run_id: RunId,
+    step: Annotated[str, typer.Option(help="Only of the steps of this name.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on while they write, until the run ends.")] = False,
+) -> None:
     """Print what the flow and its steps wrote, and the traceback of what failed."""
+    if follow:
+        follow_logs(whole_id(("runs",), run_id), step)
+        return
     with client() as hw:
         chosen = hw.runs[whole_id(("runs",), run_id)]
         detail, text = chosen.detail(), chosen.logs(step or None)
@@ -155,6 +162,17 @@ def read_logs(run_id: RunId, step: Annotated[str, typer.Option(help="Only of the
     sys.stdout.writelines(f"{trace}\n" for trace in traces)
     if not text and not traces:
         print("Nothing was written.", file=sys.stderr)
+
+
+def follow_logs(run_id: str, step: str) -> None:
+    """Prints each line after the step that wrote it, as it comes."""
+    with client() as hw:
+        for text in hw.runs[run_id].logs(step or None, follow=True):
+            source = text.name if text.ordinal < 0 else f"{text.name} #{text.ordinal}"
+            if text.left_out:
+                print(f"{source} | [... {text.left_out:,} bytes are left out here ...]")
+            sys.stdout.writelines(f"{source} | {line}\n" for line in text.text.splitlines())
+            sys.stdout.flush()
 
 
 def _traces(found: RunDetail, step: str) -> list[str]:

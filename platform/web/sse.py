@@ -41,7 +41,7 @@ class Streams:
 
     async def _stream(self, scope: Scope, since: Cursor | None, *, after: int | None) -> AsyncIterator[bytes]:
         if since is not None and since.store_epoch != self._hub.store_epoch:
-            yield _frame("rewound", msgspec.json.encode({"store_epoch": self._hub.store_epoch}))
+            yield frame("rewound", msgspec.json.encode({"store_epoch": self._hub.store_epoch}))
             return
         with self._hub.seat(scope, after=after if since is None else since.position) as seat:
             joined = Cursor(self._hub.store_epoch, seat.subscription.delivered)
@@ -108,16 +108,16 @@ def _ended(scope: Scope, entries: Sequence[Entry]) -> str:
 
 def end_frame(type_name: str) -> bytes:
     state = type_name.removeprefix("run.").upper()
-    return _frame("end", msgspec.json.encode({"state": state}))
+    return frame("end", msgspec.json.encode({"state": state}))
 
 
 def progress_frames(items: Sequence[Progress]) -> bytes:
-    return b"".join(_frame("progress", msgspec.json.encode(item)) for item in items)
+    return b"".join(frame("progress", msgspec.json.encode(item)) for item in items)
 
 
 def _identified(cursor: Cursor, event: str, data: bytes) -> bytes:
-    return f"id: {cursor}\n".encode() + _frame(event, data)
+    return f"id: {cursor}\n".encode() + frame(event, data)
 
 
-def _frame(event: str, data: bytes) -> bytes:
+def frame(event: str, data: bytes) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (event.encode(), data)

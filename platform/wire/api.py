@@ -125,6 +125,19 @@ class ArtifactView(Answer, frozen=True):
     head: JSON = None
 
 
+class LogText(Answer, frozen=True):
+    """What a step's attempt, or the flow itself (`ordinal` -1), wrote from `offset` up to `end` of its log: whole
+    lines, mostly. Before it `left_out` bytes of a log over its bound are gone."""
+
+    name: str
+    ordinal: int
+    attempt: int
+    offset: int
+    end: int
+    text: str
+    left_out: int = 0
+
+
 class Collected(Answer, frozen=True):
     """What a collection of artifacts took, or would take: `largest` are the first of them."""
 

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from ...errors import InvalidInput, Unavailable
 from .address import Address
 from .call import Call, Program, Reply, checked
-from .watch import Told, Watch, patience_until
+from .watch import Pushed, patience_until
 
 T = TypeVar("T")
+N = TypeVar("N")
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 120.0
@@ -65,7 +66,7 @@ class AsyncLink:
                 return done.value  # type: ignore[no-any-return]
             reply = await self.ask(call)
 
-    async def told(self, watch: Watch, deadline: float | None = None) -> AsyncGenerator[Told, None]:
+    async def told(self, watch: Pushed[N], deadline: float | None = None) -> AsyncGenerator[N, None]:
         while not watch.ended:
             patience = patience_until(deadline)
             patience()

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 from ...errors import InvalidInput, Unavailable
 from .address import Address
 from .call import Call, Program, Reply, checked
-from .watch import Told, Watch, patience_until
+from .watch import Pushed, patience_until
 
 T = TypeVar("T")
+N = TypeVar("N")
 
 CONNECT_TIMEOUT_S = 5.0
 REPLY_TIMEOUT_S = 120.0
@@ -83,7 +84,7 @@ class Link:
                 return done.value  # type: ignore[no-any-return]
             reply = self.ask(call)
 
-    def told(self, watch: Watch, deadline: float | None = None) -> Generator[Told, None, None]:
+    def told(self, watch: Pushed[N], deadline: float | None = None) -> Generator[N, None, None]:
         """What a watch is told until its stream ends; connects again where it is lost."""
         while not watch.ended:
             patience = patience_until(deadline)

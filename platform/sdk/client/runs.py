@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Generator, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -15,6 +15,7 @@ from ...wire.calls import Progress
 from ...wire.types import JSON, Entry, Failure
 from .call import Call, Program, checked, get, listing, post
 from .ids import new_id
+from .logs import LogWatch
 from .orders import order
 from .steps import AsyncStep, Step
 from .watch import Watch, entries, is_entry
@@ -94,8 +95,16 @@ class Run:
         """For a run that needs attention: the step has failed."""
         self._link.do(say("run.fail", self.id, step, reason=reason))
 
-    def logs(self, step: str | None = None) -> str:
-        """What the flow and its steps wrote; `step` narrows to the steps of one name."""
+    @overload
+    def logs(self, step: str | None = None, *, follow: Literal[False] = False) -> str: ...
+    @overload
+    def logs(self, step: str | None = None, *, follow: Literal[True]) -> Generator[api.LogText, None, None]: ...
+    def logs(self, step: str | None = None, *, follow: bool = False) -> str | Generator[api.LogText, None, None]:
+        """What the flow and its steps wrote; `step` narrows to the steps of one name. With `follow` text by text as it
+        is written, until the run has ended."""
+        return self._link.told(LogWatch(log_path(self.id, step, follow="true"))) if follow else self._text(step)
+
+    def _text(self, step: str | None) -> str:
         return self._link.do(logs(self.id, step))
 
     def _watch(self, since: str) -> Watch:
@@ -142,7 +151,13 @@ class AsyncRun:
     async def fail(self, reason: str = "", step: str = "") -> None:
         await self._link.do(say("run.fail", self.id, step, reason=reason))
 
-    def logs(self, step: str | None = None) -> Awaitable[str]:
+    @overload
+    def logs(self, step: str | None = None, *, follow: Literal[False] = False) -> Awaitable[str]: ...
+    @overload
+    def logs(self, step: str | None = None, *, follow: Literal[True]) -> AsyncIterator[api.LogText]: ...
+    def logs(self, step: str | None = None, *, follow: bool = False) -> Awaitable[str] | AsyncIterator[api.LogText]:
+        if follow:
+            return self._link.told(LogWatch(log_path(self.id, step, follow="true")))
         return self._link.do(logs(self.id, step))
 
     def _watch(self, since: str) -> Watch:
@@ -197,9 +212,13 @@ def resume(run_id: str, *, same_code: bool) -> Program[str]:
 
 
 def logs(run_id: str, step: str | None) -> Program[str]:
-    query = f"?{urlencode({'step': step})}" if step else ""
-    reply = yield Call("GET", f"{run_path(run_id)}/logs{query}")
+    reply = yield Call("GET", log_path(run_id, step))
     return checked(reply).decode(errors="replace")
+
+
+def log_path(run_id: str, step: str | None, **more: str) -> str:
+    query = urlencode({**({"step": step} if step else {}), **more})
+    return f"{run_path(run_id)}/logs?{query}"
 
 
 def result(run_id: str) -> Program[JSON]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Generator
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple, Protocol, TypeGuard, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -26,6 +26,7 @@ BACKOFF_MAX_S = 2.0
 SILENCE_S = 60.0  # longer than several heartbeats: a stream that silent is dead
 
 Told = Entry | Progress
+N = TypeVar("N")
 
 
 class ServerEvent(NamedTuple):
@@ -67,6 +68,35 @@ class EventParser:
         return event
 
 
+class Retries:
+    """How often a stream was lost in a row."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._tries = path, 0
+
+    def heard(self) -> None:
+        self._tries = 0
+
+    def lost(self) -> float:
+        """How many seconds to wait before the next connection; raises Unavailable after many in a row."""
+        self._tries += 1
+        if self._tries > TRIES_MAX:
+            raise Unavailable(f"The event stream {self._path} was lost {TRIES_MAX} times", remedy="Is the platform up?")
+        return 0.0 if self._tries == 1 else min(BACKOFF_S * 2.0 ** (self._tries - 2), BACKOFF_MAX_S)
+
+
+class Pushed(Protocol[N]):
+    """What a link drives: it says what to ask for, takes the bytes that came, and gives what is new."""
+
+    path: str
+
+    @property
+    def ended(self) -> bool: ...
+    def connect(self) -> dict[str, str]: ...
+    def feed(self, chunk: bytes) -> list[N]: ...
+    def lost(self) -> float: ...
+
+
 class Watch:
     """`state` is that of the run once its stream has ended."""
 
@@ -76,7 +106,7 @@ class Watch:
         self.state = ""
         self._position = cursor.parse(since).position if since else -1
         self._parser = EventParser()
-        self._tries = 0
+        self._retries = Retries(path)
 
     def connect(self) -> dict[str, str]:
         """The headers to ask with, for a new connection."""
@@ -88,15 +118,11 @@ class Watch:
         """What is new. Raises Conflict where the store is not the one that the cursor is of."""
         events = self._parser.feed(chunk)
         if chunk and not any(event.event == "joined" for event in events):
-            self._tries = 0
+            self._retries.heard()
         return [told for event in events if (told := self._told(event)) is not None]
 
     def lost(self) -> float:
-        """How many seconds to wait before the next connection; raises Unavailable after many in a row."""
-        self._tries += 1
-        if self._tries > TRIES_MAX:
-            raise Unavailable(f"The event stream {self.path} was lost {TRIES_MAX} times", remedy="Is the platform up?")
-        return 0.0 if self._tries == 1 else min(BACKOFF_S * 2.0 ** (self._tries - 2), BACKOFF_MAX_S)
+        return self._retries.lost()
 
     def _told(self, event: ServerEvent) -> Told | None:
         if event.event == "end":

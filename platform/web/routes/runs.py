@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
@@ -17,10 +15,10 @@ from ..answers import JsonAnswer, refusal
 from ..openapi import answers, pages, takes
 from ..paging import RunQuery
 from ..requests import pending, place, platform_of, struct_of
+from ..run_logs import Tail, followed, logs_of, text_of
 from ..seams import Platform, Refused
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
-CHUNK_BYTES = 1 << 16
 
 
 @router.get("", responses=pages(api.RunSummary))
@@ -77,12 +75,20 @@ async def cancel_run(request: Request, run_id: str) -> Response:
 
 
 @router.get("/{run_id}/logs", responses={200: {"content": {"text/plain": {}}, "description": "What the code wrote"}})
-async def read_logs(request: Request, run_id: str, step: str | None = None) -> Response:
-    """What the flow and its steps wrote, attempt by attempt; `step` narrows to the steps of one name."""
+async def read_logs(request: Request, run_id: str, step: str | None = None, follow: bool = False) -> Response:
+    """What the flow and its steps wrote, attempt by attempt; `step` narrows to the steps of one name.
+
+    With `follow` they come as server-sent events while they are written: `log` with each new text, `end` after the
+    run's end. Whoever resumes gets all of them again, each with its `offset` in its log.
+    """
     platform = platform_of(request)
     run = await _run(platform, run_id)
-    parts = _log_parts(platform.settings.home / "logs" / "runs" / run.id, run, step)
-    return StreamingResponse(_text(parts), media_type="text/plain; charset=utf-8")
+    folder = platform.settings.home / "logs" / "runs" / run.id
+    if not follow:
+        return StreamingResponse(text_of(logs_of(folder, run, step)), media_type="text/plain; charset=utf-8")
+    tail = Tail(platform.queries, folder, run.id, step)
+    news = followed(tail, platform.queries, platform.hub, run.id, heartbeat_s=platform.settings.heartbeat_s)
+    return StreamingResponse(news, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
 async def _run(platform: Platform, run_id: str) -> api.RunDetail:
@@ -90,28 +96,3 @@ async def _run(platform: Platform, run_id: str) -> api.RunDetail:
     if run is None:
         raise NotFound(f"There is no run '{run_id[:80]}'", remedy="See `headwater runs`.")
     return run
-
-
-def _log_parts(folder: Path, run: api.RunDetail, step: str | None) -> list[tuple[str, Path]]:
-    """(heading, file) of each log that is there: the flow's own, then each attempt's in order."""
-    parts = [] if step else [("flow", folder / "flow.log")]
-    for each in run.steps:
-        if step in (None, each.name):
-            parts += [
-                (f"{each.name} #{each.ordinal}, attempt {attempt.number}, {attempt.state}",
-                 folder / f"{each.ordinal}.{attempt.number}.log")
-                for attempt in each.attempts
-            ]  # fmt: skip
-    return [(heading, path) for heading, path in parts if path.is_file()]
-
-
-def _text(parts: list[tuple[str, Path]]) -> Iterator[bytes]:
-    for heading, path in parts:
-        yield f"==> {heading} <==\n".encode()
-        last = b"\n"
-        with path.open("rb") as source:
-            while chunk := source.read(CHUNK_BYTES):
-                last = chunk
-                yield chunk
-        if not last.endswith(b"\n"):
-            yield b"\n"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import shutil
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
@@ -136,3 +138,18 @@ def stand_at(gate: int) -> int:
             if word:
                 return current().attempt
             raise ConnectionError("the gate is gone")
+
+
+@step
+def say_lines(which: int, lines: int) -> int:
+    """Half on stdout, half on stderr, and every hundredth logged as well."""
+    for number in range(lines):
+        print(f"out {which} {number}", file=(sys.stdout, sys.stderr)[number % 2])
+        if number % 100 == 0:
+            logging.getLogger("talk").info("%d", number)
+    return 1
+
+
+@flow(project="eta")
+def talk(steps: int, lines: int) -> int:
+    return sum(done.result() for done in [say_lines(which, lines) for which in range(steps)])

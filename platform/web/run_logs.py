@@ -1,0 +1,130 @@
+"""The logs of a run: whole as text, or as they grow until the run has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ..actors.log_file import CHUNK_BYTES, SUFFIX, Part, left_out, read_at, read_whole
+from ..store.queries import Queries, Scope
+from ..wire import api
+from ..wire.types import TERMINAL
+from .live import Hub
+from .sse import HEARTBEAT, end_frame, frame
+
+FLOW: Final = "flow"
+LOOK_EVERY_S: Final = 0.2
+
+
+def logs_of(folder: Path, run: api.RunDetail, step: str | None) -> list[tuple[str, Path]]:
+    """(heading, file) of each log that is there: the flow's own, then each attempt's in order."""
+    parts = [] if step else [(FLOW, folder / f"{FLOW}{SUFFIX}")]
+    for each in run.steps:
+        if step in (None, each.name):
+            parts += [
+                (f"{each.name} #{each.ordinal}, attempt {attempt.number}, {attempt.state}",
+                 folder / f"{each.ordinal}.{attempt.number}{SUFFIX}")
+                for attempt in each.attempts
+            ]  # fmt: skip
+    return [(heading, path) for heading, path in parts if path.is_file()]
+
+
+def text_of(parts: list[tuple[str, Path]]) -> Iterator[bytes]:
+    for heading, path in parts:
+        yield f"==> {heading} <==\n".encode()
+        last = b"\n"
+        for part in read_whole(path):
+            if part.left_out:
+                yield left_out(part.left_out).encode()
+            last = part.content
+            yield part.content
+        if not last.endswith(b"\n"):
+            yield b"\n"
+
+
+class Tail:
+    """The logs of one run as they grow. Each `read` gives what has come since the one before."""
+
+    def __init__(self, queries: Queries, folder: Path, run_id: str, step: str | None) -> None:
+        self._queries, self._folder, self._run_id, self._step = queries, folder, run_id, step
+        self._names: dict[int, str] = {-1: FLOW}
+        self._offsets: dict[str, int] = {}
+
+    def read(self, *, to_the_end: bool) -> Iterator[api.LogText]:
+        """What is new, as whole lines; `to_the_end` gives a last line without an end as well."""
+        for stem in sorted(self._stems(), key=_order):
+            ordinal, attempt = _order(stem)
+            name = self._name_of(ordinal)
+            if self._step in (None, name):
+                for part in self._new(stem, to_the_end=to_the_end):
+                    yield api.LogText(
+                        name=name,
+                        ordinal=ordinal,
+                        attempt=attempt,
+                        offset=part.offset,
+                        end=part.offset + len(part.content),
+                        text=part.content.decode(errors="replace"),
+                        left_out=part.left_out,
+                    )
+
+    def _stems(self) -> Iterator[str]:
+        if self._folder.is_dir():
+            for path in self._folder.glob(f"*{SUFFIX}"):
+                yield path.name.removesuffix(SUFFIX)
+
+    def _new(self, stem: str, *, to_the_end: bool) -> Iterator[Part]:
+        path = self._folder / f"{stem}{SUFFIX}"
+        while (part := read_at(path, self._offsets.get(stem, 0))) is not None:
+            lines = part.content.rfind(b"\n") + 1
+            content = part.content[:lines] if lines else part.content
+            if not lines and len(content) < CHUNK_BYTES and not to_the_end:
+                return
+            self._offsets[stem] = part.offset + len(content)
+            yield part._replace(content=content)
+
+    def _name_of(self, ordinal: int) -> str:
+        if ordinal not in self._names:
+            run = self._queries.run(self._run_id)
+            self._names.update({each.ordinal: each.name for each in run.steps} if run else {})
+        return self._names.get(ordinal, f"#{ordinal}")
+
+
+def _order(stem: str) -> tuple[int, int]:
+    ordinal, _, attempt = stem.partition(".")
+    return (int(ordinal), int(attempt)) if attempt.isdigit() and ordinal.isdigit() else (-1, 1)
+
+
+async def followed(tail: Tail, queries: Queries, hub: Hub, run_id: str, *, heartbeat_s: float) -> AsyncIterator[bytes]:
+    """Server-sent events: `log` with each new text, `end` with the run's state after the last of them."""
+    with hub.seat(Scope(run_id=run_id), after=None) as seat:
+        spoke_s = time.monotonic()
+        while True:
+            last = await asyncio.to_thread(queries.last_of_run, run_id)
+            ended = last is not None and last.type in TERMINAL
+            news = await asyncio.to_thread(list, tail.read(to_the_end=ended))
+            if news:
+                yield b"".join(frame("log", msgspec.json.encode(each)) for each in news)
+                spoke_s = time.monotonic()
+            if ended and last is not None:
+                yield end_frame(last.type)
+                return
+            if time.monotonic() - spoke_s > heartbeat_s:
+                yield HEARTBEAT
+                spoke_s = time.monotonic()
+            seat.subscription.take()
+            seat.bell.clear()
+            await _rung(seat.bell)
+
+
+async def _rung(bell: asyncio.Event) -> None:
+    """Returns when something of the run was told, or after a moment: files tell nobody that they grow."""
+    try:
+        async with asyncio.timeout(LOOK_EVERY_S):
+            await bell.wait()
+    except TimeoutError:
+        return

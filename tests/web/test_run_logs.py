@@ -1,0 +1,83 @@
+"""Logs over HTTP and in the client: whole, followed, resumed, with what was left out said plainly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scenes.store import a_run, a_step, accepted, an_attempt, run_id, succeeded
+from scenes.web import TOKEN, Scene, a_scene, listening
+
+from headwater.actors.log_file import LogFile
+from headwater.sdk import AsyncClient
+from headwater.sdk.client.logs import LogWatch
+from headwater.wire import api
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+RUN = run_id(1)
+
+
+def a_running(scene: Scene, steps: int = 1) -> Path:
+    """The folder for the logs of a run with steps that run."""
+    scene.story.put("runs", a_run(1, state="RUNNING"))
+    for ordinal in range(steps):
+        step = a_step(RUN, ordinal)
+        scene.story.put("steps", step)
+        scene.story.put("attempts", an_attempt(step, ordinal + 1))
+    scene.tell(accepted(), run=RUN)
+    folder = scene.home / "logs" / "runs" / RUN
+    folder.mkdir(parents=True)
+    return folder
+
+
+async def test_a_follower_gets_every_line_in_order_while_it_is_written(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        folder = a_running(scene, steps=2)
+        logs = [LogFile(folder / f"{ordinal}.1.log", 1 << 20) for ordinal in range(2)]
+        said, heard = 0, {0: "", 1: ""}
+        logs[0].write("begins\n")
+        async for text in AsyncClient(url, TOKEN).runs[RUN].logs(follow=True):
+            assert (text.name, text.attempt) == ("fit", 1)
+            heard[text.ordinal] += text.text
+            if said < 20:
+                logs[said % 2].write(f"line {said}\n")
+                said += 1
+            elif said == 20:
+                said += 1
+                for log in logs:
+                    log.write("no end")
+                    log.close()
+                scene.tell(succeeded(), run=RUN)
+        lines = [f"line {number}" for number in range(20)]
+        assert heard[0] == "\n".join(["begins", *lines[::2], "no end"])
+        assert heard[1] == "\n".join([*lines[1::2], "no end"])
+
+
+async def test_what_is_left_out_of_a_log_is_said(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        log = LogFile(a_running(scene) / "0.1.log", 1 << 17)
+        for number in range(60_000):
+            log.write(f"{number:07d}\n")
+        log.close()
+        scene.tell(succeeded(), run=RUN)
+        run = AsyncClient(url, TOKEN).runs[RUN]
+        text = await run.logs()
+        assert "bytes are left out here: the log was longer than logs.file_max_bytes" in text
+        assert "\n0000000\n" in text
+        assert text.endswith("0059999\n")
+        assert sum([each.left_out async for each in run.logs(follow=True)]) > 100_000
+
+
+def frame(ordinal: int, offset: int, text: str) -> bytes:
+    import msgspec
+
+    told = api.LogText(name="fit", ordinal=ordinal, attempt=1, offset=offset, end=offset + len(text), text=text)
+    return b"event: log\ndata: %b\n\n" % msgspec.json.encode(told)
+
+
+async def test_a_follower_that_was_cut_gets_nothing_twice() -> None:
+    watch = LogWatch("/x")
+    first = watch.feed(frame(0, 0, "one\n") + frame(1, 0, "un\n"))
+    watch.connect()
+    again = watch.feed(frame(0, 0, "one\n") + frame(1, 0, "un\ndeux\n") + frame(0, 4, "two\n"))
+    assert [each.text for each in first + again] == ["one\n", "un\n", "deux\n", "two\n"]
