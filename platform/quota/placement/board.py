@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..messages import Demand
-from .node import Device, Node
+from .node import WHOLE, Device, Node
 from .placings import after_each
 from .potential import Ints, Potential
 from .workload import Kind
@@ -24,7 +24,8 @@ from .workload import Kind
 FULL = 1 << 62
 LINES_MAX = 512
 LOG_MAX = 16_384
-NO_GPU = -1
+OUT = -1
+FEW = 24
 Shape = tuple[Demand, tuple[str, ...]]
 
 
@@ -93,6 +94,7 @@ class Board:
         self._models = [self._nodes[node_id].spec.gpu_model for node_id in self._ids]
         self._widest = max((len(node.devices) for node in self._nodes.values()), default=0)
         self._rooms = np.zeros((len(self._ids), 2 + self._widest), np.int64)
+        self._brief = [(0, 0, 0)] * len(self._ids)  # CPUs, memory, most free on one device
         self._amount = np.zeros(len(self._ids), np.int64)  # the fragmentation of each node, where measured
         self._measured = np.zeros(len(self._ids), np.bool_)
         self._choose_potentials()
@@ -116,11 +118,14 @@ class Board:
     def _write(self, slot: int, node: Node | None) -> None:
         self._measured[slot] = False
         if node is None or not node.in_service:
-            self._rooms[slot] = NO_GPU
+            self._rooms[slot] = OUT
+            self._brief[slot] = (OUT, OUT, OUT)
             return
         free = [_free(device) for device in node.devices.values()]
         free += [0] * (self._widest - len(free))
-        self._rooms[slot] = [max(0, node.cpus_free), max(0, node.memory_free), *free]
+        cpus, memory = max(0, node.cpus_free), max(0, node.memory_free)
+        self._rooms[slot] = [cpus, memory, *free]
+        self._brief[slot] = (cpus, memory, max(free, default=0))
 
     def _line(self, shape: Shape) -> Line:
         now = self._dropped + len(self._log)
@@ -131,7 +136,7 @@ class Board:
             if len(self._lines) > LINES_MAX:
                 del self._lines[next(iter(self._lines))]
         elif line.seen < now:
-            slots = np.array(list(dict.fromkeys(self._log[line.seen - self._dropped :])), np.intp)
+            slots = self._worth(line, shape[0], dict.fromkeys(self._log[line.seen - self._dropped :]))
         else:
             return line
         line.seen = now
@@ -143,24 +148,47 @@ class Board:
         allowed = np.array([not models or model in models for model in self._models], np.bool_)
         return Line(np.full(count, FULL), np.zeros(count, np.int64), allowed, 0)
 
+    def _worth(self, line: Line, demand: Demand, changed: dict[int, None]) -> NDArray[np.intp]:
+        """The changed slots that may have the room; where they are few, those that plainly do not are struck."""
+        if len(changed) > FEW:
+            return np.array(list(changed), np.intp)
+        cpus, memory, most = demand.cpus_milli, demand.memory_bytes, min(demand.gpus_milli, WHOLE)
+        worth = []
+        for slot in changed:
+            room = self._brief[slot]
+            if room[0] >= cpus and room[1] >= memory and room[2] >= most:
+                worth.append(slot)
+            else:
+                line.added[slot] = FULL
+        return np.array(worth, np.intp)
+
     def _refresh(self, line: Line, demand: Demand, slots: NDArray[np.intp]) -> None:
+        if not len(slots):
+            return
         line.added[slots] = FULL
         slots = slots[line.allowed[slots]]
         found = after_each(self._rooms[slots], demand)
         if not len(found.row):
             return
         owners = slots[found.row]
-        added = self._measure(found.rooms, owners) - self._before(owners)
-        order = np.lexsort((found.device, added))[::-1]  # of each node's choices the best is written last
-        line.added[owners[order]] = added[order]
-        line.device[owners[order]] = found.device[order]
+        added = self._added(found.rooms, owners)
+        if len(owners) > 1 and 0 < demand.gpus_milli < WHOLE:
+            order = np.lexsort((found.device, added))[::-1]  # of each node's choices the best is written last
+            owners, added, device = owners[order], added[order], found.device[order]
+        else:
+            device = found.device
+        line.added[owners] = added
+        line.device[owners] = device
 
-    def _before(self, slots: NDArray[np.intp]) -> Ints:
-        unknown = slots[~self._measured[slots]]
-        if len(unknown):
-            self._amount[unknown] = self._measure(self._rooms[unknown], unknown)
-            self._measured[unknown] = True
-        return self._amount[slots]
+    def _added(self, after: Ints, owners: NDArray[np.intp]) -> Ints:
+        """What each would add; nodes that were not measured are, in the same pass."""
+        unknown = owners[~self._measured[owners]]
+        if not len(unknown):
+            return self._measure(after, owners) - self._amount[owners]
+        both = self._measure(np.concatenate((after, self._rooms[unknown])), np.concatenate((owners, unknown)))
+        self._amount[unknown] = both[len(owners) :]
+        self._measured[unknown] = True
+        return both[: len(owners)] - self._amount[owners]
 
     def _measure(self, rooms: Ints, slots: NDArray[np.intp]) -> Ints:
         if len(self._potentials) == 1:
@@ -177,4 +205,4 @@ class Board:
 def _free(device: Device) -> int:
     if device.quarantined:
         return 0
-    return min(max(0, device.free), 999 if device.holders else 1000)
+    return min(max(0, device.free), WHOLE - 1 if device.holders else WHOLE)

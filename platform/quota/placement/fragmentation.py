@@ -20,6 +20,8 @@ from .workload import Kind
 
 WHOLE = 1000
 STRANDED, UNUSED = 7, 3
+RATE_BITS = 20  # rates are whole numbers of 2^-20
+MEBI_BITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,9 @@ def stranded(room: Room, kind: Kind) -> int:
 def unused(room: Room, kind: Kind) -> int:
     usable = copies(room, kind) * kind.gpus_milli
     if kind.cpus_milli:
-        usable = min(usable, room.cpus_milli * kind.gpus_milli // kind.cpus_milli)
-    if kind.memory_bytes:
-        usable = min(usable, room.memory_bytes * kind.gpus_milli // kind.memory_bytes)
+        usable = min(usable, rate(kind.gpus_milli, kind.cpus_milli) * room.cpus_milli >> RATE_BITS)
+    if mebis := kind.memory_bytes >> MEBI_BITS:
+        usable = min(usable, rate(kind.gpus_milli, mebis) * (room.memory_bytes >> MEBI_BITS) >> RATE_BITS)
     return sum(room.devices) - usable
 
 
@@ -58,3 +60,8 @@ def copies(room: Room, kind: Kind) -> int:
     if kind.gpus_milli < WHOLE:
         return sum(free // kind.gpus_milli for free in room.devices)
     return sum(free >= WHOLE for free in room.devices) * WHOLE // kind.gpus_milli
+
+
+def rate(gpus_milli: int, need: int) -> int:
+    """Thousandths of a GPU for each unit of what is needed, rounded down."""
+    return (gpus_milli << RATE_BITS) // need

@@ -28,16 +28,17 @@ def after_each(rooms: Ints, demand: Demand) -> Placings:
     """Every way to place the whole gang on one of the rooms; rooms that do not hold it are not in it."""
     cpus, memory = demand.cpus_milli * demand.ranks, demand.memory_bytes * demand.ranks
     fits = (rooms[:, 0] >= cpus) & (rooms[:, 1] >= memory)
-    if demand.gpus_milli:
-        fits &= _ranks(rooms[:, 2:], demand) >= demand.ranks
-    row = np.flatnonzero(fits)
     if 0 < demand.gpus_milli < WHOLE and demand.ranks == 1:
-        row, device = _choices(rooms, row, demand.gpus_milli)
+        row, device = _choices(rooms, fits, demand.gpus_milli)
         left = rooms[row]
         left[np.arange(len(row)), device + 2] -= demand.gpus_milli
     else:
+        if demand.gpus_milli:
+            fits &= _ranks(rooms[:, 2:], demand) >= demand.ranks
+        row = np.flatnonzero(fits)
         device, left = np.full(len(row), -1, np.int64), rooms[row]
-        left[:, 2:] -= _taken(left[:, 2:], demand)
+        if demand.gpus_milli:
+            left[:, 2:] -= _taken(left[:, 2:], demand)
     left[:, 0] -= cpus
     left[:, 1] -= memory
     return Placings(left, row, device)
@@ -57,18 +58,18 @@ def _ranks(devices: Ints, demand: Demand) -> Ints:
     return np.asarray((np.maximum(devices, 0) // demand.gpus_milli).sum(axis=1))
 
 
-def _choices(rooms: Ints, row: NDArray[np.intp], milli: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    devices = rooms[row, 2:]
-    chosen = devices >= milli
-    for later in range(1, devices.shape[1]):
-        chosen[:, later] &= (devices[:, :later] != devices[:, later : later + 1]).all(axis=1)
-    which, device = np.nonzero(chosen)
-    return row[which], device
+def _choices(rooms: Ints, fits: NDArray[np.bool_], milli: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    devices = rooms[:, 2:]
+    chosen = (devices >= milli) & fits[:, None]
+    row, device = np.nonzero(chosen)
+    if len(row) > len(rooms):  # several devices a node: of those with as much left only the first
+        for later in range(1, devices.shape[1]):
+            chosen[:, later] &= (devices[:, :later] != devices[:, later : later + 1]).all(axis=1)
+        row, device = np.nonzero(chosen)
+    return row, device
 
 
 def _taken(devices: Ints, demand: Demand) -> Ints:
-    if not demand.gpus_milli:
-        return np.zeros_like(devices)
     if demand.gpus_milli >= WHOLE:
         empty = devices >= WHOLE
         return np.where(empty & (np.cumsum(empty, axis=1) <= demand.ranks * demand.gpus_milli // WHOLE), WHOLE, 0)

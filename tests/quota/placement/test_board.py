@@ -136,5 +136,5 @@ class Placing(RuleBasedStateMachine):
             assert device.free >= 0
 
 
-Placing.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Placing.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestTheBoardNamesTheBest = Placing.TestCase
