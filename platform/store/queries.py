@@ -56,15 +56,20 @@ _LETTER_SUMMARY: Final = tuple(DEAD_LETTERS.c[field] for field in api.DeadLetter
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part of the log: one run's, one project's, or all of it."""
+    """Which part of the log: one run's, or what fits all that is given; `types` are types of entries."""
 
     run_id: str | None = None
     project: str | None = None
+    flow: str | None = None
+    types: tuple[str, ...] = ()
 
     def where(self) -> list[sa.ColumnElement[bool]]:
         if self.run_id is not None:
             return [LOG.c.run_id == self.run_id]
-        return [] if self.project is None else [LOG.c.project == self.project]
+        found = [] if self.project is None else [LOG.c.project == self.project]
+        if self.flow is not None:
+            found.append(LOG.c.run_id.in_(sa.select(RUNS.c.id).where(RUNS.c.flow == self.flow)))
+        return [*found, LOG.c.type.in_(self.types)] if self.types else found
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -139,6 +144,10 @@ class Queries:
     def run_project(self, run_id: str) -> str | None:
         row = self._first(sa.select(RUNS.c.project).where(RUNS.c.id == run_id))
         return None if row is None else str(row.project)
+
+    def run_flow(self, run_id: str) -> str | None:
+        row = self._first(sa.select(RUNS.c.flow).where(RUNS.c.id == run_id))
+        return None if row is None else str(row.flow)
 
     def run(self, run_id: str) -> api.RunDetail | None:
         """The run with its steps, their attempts and the models it registered, as of one moment."""

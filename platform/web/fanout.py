@@ -53,13 +53,16 @@ class Subscription:
     _live: deque[Entry] = field(default_factory=deque)
     _progress: dict[str, Progress] = field(default_factory=dict)
 
-    def wants(self, entry: Entry) -> bool:
-        if self.scope.run_id is not None:
-            return entry.run_id == self.scope.run_id
-        return self.scope.project is None or entry.project == self.scope.project
+    def wants(self, entry: Entry, flow: str | None = None) -> bool:
+        """`flow` is that of the entry's run, which only a scope with a flow asks for."""
+        scope = self.scope
+        if scope.run_id is not None:
+            return entry.run_id == scope.run_id
+        fits = scope.project in (None, entry.project) and scope.flow in (None, flow)
+        return fits and (not scope.types or entry.type in scope.types)
 
-    def offer(self, entry: Entry) -> None:
-        if self.is_cut or not self.wants(entry):
+    def offer(self, entry: Entry, flow: str | None = None) -> None:
+        if self.is_cut or not self.wants(entry, flow):
             return
         if len(self._live) >= self.buffer_max:
             self.is_cut = True

@@ -7,13 +7,15 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..store.queries import Queries, Scope
 from ..wire.calls import Progress
 from ..wire.types import TERMINAL, Entry
 from .fanout import Follower, Gap, Subscription
 
-PROJECTS_MAX = 10_000
+RUNS_MAX = 10_000
+UNKNOWN = "?"  # no flow has this name
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,16 @@ class Seat:
 
     subscription: Subscription
     bell: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class RunName(NamedTuple):
+    """What subscribers ask of a run. `flow` is empty where nobody has said it yet."""
+
+    project: str = ""
+    flow: str = ""
+
+
+NOBODY = RunName()
 
 
 class Hub:
@@ -38,7 +50,7 @@ class Hub:
         self._seats: set[Seat] = set()
         self._filling: asyncio.Task[None] | None = None
         self._wanted = head.position
-        self._projects: dict[str, str] = {}
+        self._runs: dict[str, RunName] = {}
 
     @property
     def position(self) -> int:
@@ -73,8 +85,9 @@ class Hub:
         for item in items:
             for seat in self._seats:
                 scope = seat.subscription.scope
+                run = self._runs.get(item.run_id, NOBODY)
                 mine = item.run_id == scope.run_id or (
-                    scope.run_id is None and scope.project in (None, self._projects.get(item.run_id))
+                    scope.run_id is None and scope.project in (None, run.project) and scope.flow in (None, run.flow)
                 )
                 if mine:
                     seat.subscription.offer_progress(item)
@@ -89,19 +102,36 @@ class Hub:
             await asyncio.shield(self._filling)
 
     def _offer(self, entry: Entry) -> None:
-        self._learn_project(entry)
+        run = self._learn_run(entry)
         for seat in self._seats:
-            if seat.subscription.wants(entry):
-                seat.subscription.offer(entry)
+            subscription = seat.subscription
+            if subscription.scope.flow is not None and not run.flow:
+                run = self._asked(entry)
+            if subscription.wants(entry, run.flow):
+                subscription.offer(entry, run.flow)
                 seat.bell.set()
 
-    def _learn_project(self, entry: Entry) -> None:
+    def _learn_run(self, entry: Entry) -> RunName:
+        """The project and the flow of the entry's run, as far as the log has told them."""
         if entry.run_id is None:
-            return
+            return RunName(entry.project)
+        known = self._runs.get(entry.run_id)
+        if known is None or not known.flow:
+            flow = str(getattr(entry.body, "flow", "")) if entry.type.startswith("run.") else ""
+            known = RunName(entry.project, flow)
         if entry.type in TERMINAL:
-            self._projects.pop(entry.run_id, None)
-        elif len(self._projects) < PROJECTS_MAX:
-            self._projects[entry.run_id] = entry.project
+            self._runs.pop(entry.run_id, None)
+        elif entry.run_id in self._runs or len(self._runs) < RUNS_MAX:
+            self._runs[entry.run_id] = known
+        return known
+
+    def _asked(self, entry: Entry) -> RunName:
+        """The same from the database: of a run that began before this hub, or among too many."""
+        flow = self._queries.run_flow(entry.run_id) if entry.run_id is not None else None
+        found = RunName(entry.project, flow or UNKNOWN)
+        if entry.run_id in self._runs:
+            self._runs[entry.run_id] = found
+        return found
 
     def _close_gap(self, upto: int) -> None:
         self._wanted = max(self._wanted, upto)

@@ -22,6 +22,15 @@ class ArtifactQuery(Paging):
     step: str | None = None
 
 
+class WatchQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    project: str | None = None
+    flow: str | None = None
+    state: list[str] = []
+    since: str | None = None
+
+
 class RunQuery(Paging):
     project: str | None = None
     flow: str | None = None

@@ -35,9 +35,9 @@ class Streams:
         """A run's story from its first entry, or after `since`, to its end."""
         return self._stream(Scope(run_id=run_id), since, after=0)
 
-    def of_project(self, project: str | None, since: Cursor | None) -> AsyncIterator[bytes]:
-        """What is new in a project, or everywhere, or all after `since`. Never ends by itself."""
-        return self._stream(Scope(project=project), since, after=None)
+    def of_scope(self, scope: Scope, since: Cursor | None) -> AsyncIterator[bytes]:
+        """What is new of a part of the log, or all of it after `since`. Never ends by itself."""
+        return self._stream(scope, since, after=None)
 
     async def _stream(self, scope: Scope, since: Cursor | None, *, after: int | None) -> AsyncIterator[bytes]:
         if since is not None and since.store_epoch != self._hub.store_epoch:

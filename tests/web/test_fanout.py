@@ -57,7 +57,17 @@ def test_progress_keeps_the_newest_word_of_each_step() -> None:
 @given(data=st.data())
 def test_whatever_is_lost_or_doubled_a_subscriber_sees_its_scope_once_and_in_order(data: st.DataObject) -> None:
     log = a_log(data.draw(st.integers(1, 40)))
-    scope = data.draw(st.sampled_from([Scope(), Scope(run_id="run-1"), Scope(project="eta"), Scope(project="other")]))
+    scope = data.draw(
+        st.sampled_from(
+            [
+                Scope(),
+                Scope(run_id="run-1"),
+                Scope(project="eta"),
+                Scope(project="other"),
+                Scope(types=("run.started",)),
+            ]
+        )
+    )
     follower = Follower(data.draw(st.integers(0, len(log))))
     joined = follower.position
     after = data.draw(st.integers(0, joined))

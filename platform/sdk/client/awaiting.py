@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
 
 from ...wire import api
@@ -37,15 +37,29 @@ class AsyncClient:
     async def run(self, flow: str, parameters: Mapping[str, JSON] | None = None, *, key: str | None = None) -> AsyncRun:
         return AsyncRun(self._link, await self._link.do(runs.start(runs.start_of(flow, parameters, key))))
 
-    async def watch(self, project: str | None = None, *, since: str | None = None) -> AsyncIterator[Entry]:
+    async def watch(
+        self,
+        project: str | None = None,
+        *,
+        flow: str | None = None,
+        state: str | Sequence[str] = (),
+        since: str | None = None,
+    ) -> AsyncIterator[Entry]:
         """As of the first `anext`, or after the cursor `since`."""
-        async for told in self.follow(project, since=since):
+        async for told in self.follow(project, flow=flow, state=state, since=since):
             if is_entry(told):
                 yield told
 
-    async def follow(self, project: str | None = None, *, since: str | None = None) -> AsyncIterator[Entry | Progress]:
+    async def follow(
+        self,
+        project: str | None = None,
+        *,
+        flow: str | None = None,
+        state: str | Sequence[str] = (),
+        since: str | None = None,
+    ) -> AsyncIterator[Entry | Progress]:
         since = since or cursor_of(await self._link.do(inventory.status()))
-        async for told in self._link.told(Watch(watch_path(project), since=since)):
+        async for told in self._link.told(Watch(watch_path(project, flow, state), since=since)):
             yield told
 
     def flows(self) -> Awaitable[list[api.FlowView]]:

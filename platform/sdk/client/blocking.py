@@ -12,7 +12,7 @@ asked, `watch` what a subscription has seen, and a link carries both.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
 from ...wire import api
@@ -25,6 +25,7 @@ from .models import ModelHandle
 from .noun import Noun
 from .runs import Run
 from .steps import Artifact
+from .subscription import Subscription
 from .tables import TableHandle
 from .watch import Watch, cursor_of, entries, watch_path
 
@@ -59,16 +60,45 @@ class Client:
         """A run of `flow` (or `project/flow`). The same key again gives the same run."""
         return Run(self._link, self._link.do(runs.start(runs.start_of(flow, parameters, key))))
 
-    def watch(self, project: str | None = None, *, since: str | None = None) -> Generator[Entry, None, None]:
-        """Every new entry of a project, or of all: from now on, or after the cursor `since`. Does not end."""
-        return entries(self.follow(project, since=since))
+    def watch(
+        self,
+        project: str | None = None,
+        *,
+        flow: str | None = None,
+        state: str | Sequence[str] = (),
+        since: str | None = None,
+    ) -> Generator[Entry, None, None]:
+        """Every new entry of a project, or of all: from now on, or after the cursor `since`. Does not end.
+
+        `flow` narrows to the runs of that name, `state` to the entries that say that a run came into one of these.
+        """
+        return entries(self.follow(project, flow=flow, state=state, since=since))
 
     def follow(
-        self, project: str | None = None, *, since: str | None = None
+        self,
+        project: str | None = None,
+        *,
+        flow: str | None = None,
+        state: str | Sequence[str] = (),
+        since: str | None = None,
     ) -> Generator[Entry | Progress, None, None]:
         """Like `watch`, with the progress of running steps in between."""
-        since = since or cursor_of(self._link.do(inventory.status()))
-        return self._link.told(Watch(watch_path(project), since=since))
+        return self._link.told(self._watch(watch_path(project, flow, state), since))
+
+    def on_change(
+        self,
+        callback: Callable[[Entry], object],
+        *,
+        project: str | None = None,
+        flow: str | None = None,
+        state: str | Sequence[str] = (),
+        since: str | None = None,
+    ) -> Subscription:
+        """Calls back for each entry that `watch` would give, in a thread of its own; `.close()` ends it."""
+        return Subscription(self._link, self._watch(watch_path(project, flow, state), since), callback)
+
+    def _watch(self, path: str, since: str | None) -> Watch:
+        return Watch(path, since=since or cursor_of(self._link.do(inventory.status())))
 
     def flows(self) -> list[api.FlowView]:
         return self._link.do(inventory.flows())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Literal, TypeVar, overload
 from urllib.parse import quote, urlencode
 
@@ -18,6 +18,7 @@ from .ids import new_id
 from .logs import LogWatch
 from .orders import order
 from .steps import AsyncStep, Step
+from .subscription import Subscription
 from .watch import Watch, entries, is_entry
 
 if TYPE_CHECKING:
@@ -68,6 +69,10 @@ class Run:
     def follow(self, *, since: str = "") -> Generator[Entry | Progress, None, None]:
         """Like `watch`, with the progress of running steps in between."""
         return self._link.told(self._watch(since))
+
+    def on_change(self, callback: Callable[[Entry], object], *, since: str = "") -> Subscription:
+        """Calls back for each entry, in a thread of its own, until the run has ended, for which `.wait()` waits."""
+        return Subscription(self._link, self._watch(since), callback)
 
     def result(self, timeout: float | None = None) -> JSON:
         """What the flow gave back, once it has ended; raises RunFailed, or Unavailable after `timeout` seconds."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, Protocol, TypeGuard, TypeVar
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -151,8 +151,10 @@ def cursor_of(status: api.Status) -> str:
     return f"{status.store_epoch}:{status.position}"
 
 
-def watch_path(project: str | None) -> str:
-    return f"/v1/watch?project={quote(project, safe='')}" if project else "/v1/watch"
+def watch_path(project: str | None, flow: str | None = None, state: str | Sequence[str] = ()) -> str:
+    given = [(name, text) for name, text in (("project", project), ("flow", flow)) if text]
+    states = [state] if isinstance(state, str) else list(state)
+    return f"/v1/watch?{urlencode([*given, *(('state', each) for each in states)])}"
 
 
 def is_entry(told: Told) -> TypeGuard[Entry]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from ...errors import NotFound
+from ...core.records import RunState
+from ...errors import InvalidInput, NotFound, did_you_mean
+from ...store.queries import Scope
+from ..paging import WatchQuery
 from ..requests import cursor_of, platform_of
 from ..sse import Streams
 
@@ -29,9 +32,21 @@ async def watch_run(request: Request, run_id: str, since: str | None = None) -> 
 
 
 @router.get("/v1/watch", responses=_DOCS)
-async def watch_project(request: Request, project: str | None = None, since: str | None = None) -> Response:
-    """What is new in a project, or everywhere: from now on, or after `since`."""
-    return _answer(_streams(request).of_project(project, cursor_of(request, since)))
+async def watch(request: Request, asked: Annotated[WatchQuery, Query()]) -> Response:
+    """What is new, from now on or after `since`: everywhere, in a project, of a flow's runs. With `state` only the
+    entries that say that a run came into one of these states."""
+    scope = Scope(project=asked.project, flow=asked.flow, types=tuple(map(type_of_state, asked.state)))
+    return _answer(_streams(request).of_scope(scope, cursor_of(request, asked.since)))
+
+
+def type_of_state(state: str) -> str:
+    """The type of the entry that says that a run is in `state`; raises InvalidInput for what is no state."""
+    if state not in RunState.__members__:
+        raise InvalidInput(f"{state!r} is no state of a run", remedy=did_you_mean(state, RunState))
+    return _SAID_AS.get(RunState(state)) or f"run.{state.lower()}"
+
+
+_SAID_AS = {RunState.PENDING: "run.accepted", RunState.RUNNING: "run.started"}
 
 
 def _streams(request: Request) -> Streams:
