@@ -1,6 +1,6 @@
 """quota: the tree with what each node is guaranteed and takes, and who waits for what.
 
-The platform says what each project holds of GPUs; what a team or cohort uses is the sum of what is below it.
+The platform says what each project holds of each flavour; what a team or cohort uses is the sum of what is below it.
 What is borrowed comes first out of what the parent guarantees beyond its children, then out of what its other
 children leave unused, in proportion to it: that part is `lent`.
 """
@@ -22,7 +22,7 @@ from .output import print_json, print_table, say
 if TYPE_CHECKING:
     from ..quota.tree import Tree
     from ..sdk import Client
-    from ..wire.api import QuotaView
+    from ..wire.api import Held, QuotaView
 
 TREE: Final = tuple(
     Column(name, name, "drawn") for name in ("tree", "flavour", "nominal", "used", "borrowed", "lent", "waiting")
@@ -62,7 +62,7 @@ def _print(found: QuotaView) -> None:
     print_table(TREE, rows, empty="The tree names no node.")
     if found.held:
         say("")
-        print_table(HELD, [_held(each.project, each.gpus_milli, each.devices) for each in found.held], empty="")
+        print_table(HELD, [_held(each) for each in found.held], empty="")
     say("")
     waiting = [{"name": each.name, "run": each.run_id[-RUN_TAIL:], "project": each.project,
                 "since_us": each.since_us, "reason": each.reason or each.code} for each in found.waiting]  # fmt: skip
@@ -71,7 +71,7 @@ def _print(found: QuotaView) -> None:
 
 def rows_of(tree: Tree, found: QuotaView) -> Iterator[dict[str, str]]:
     """A row for each node and flavour that it has a quota of, parents first."""
-    use = {flavour: _use(tree, found) if flavour == "gpu" else None for flavour in tree.flavours()}
+    use = {flavour: _use(tree, found, flavour) for flavour in tree.flavours()}
     waiting = _waiting(tree, found)
     for index, stem, trunk in _drawn(tree):
         node, is_member = tree.nodes[index], tree.nodes[index].parent >= 0
@@ -108,8 +108,8 @@ def _nominal(tree: Tree, index: int, flavour: str) -> int:
     return quota.nominal if quota else 0
 
 
-def _use(tree: Tree, found: QuotaView) -> list[int]:
-    return _summed(tree, {each.project: each.gpus_milli for each in found.held})
+def _use(tree: Tree, found: QuotaView, flavour: str) -> list[int]:
+    return _summed(tree, {each.project: each.used.get(flavour, 0) for each in found.held})
 
 
 def _waiting(tree: Tree, found: QuotaView) -> list[int]:
@@ -146,8 +146,9 @@ def _amount(flavour: str, value: int) -> str:
     return shown(flavour, value).removesuffix(" of memory") if value else "0"
 
 
-def _held(project: str, gpus_milli: int, devices: tuple[str, ...]) -> dict[str, Any]:
-    return {"project": project, "holds": _amount("gpu", gpus_milli), "devices": devices}
+def _held(held: Held) -> dict[str, Any]:
+    holds = ", ".join(_amount(flavour, value) for flavour, value in held.used.items())
+    return {"project": held.project, "holds": holds, "devices": held.devices}
 
 
 def _steps(count: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from ..core.records import LeaseState, RunState, StepState
+from ..core.records import AttemptState, LeaseState, RunState, StepState
 from ..errors import InvalidInput
 from ..wire import api
 from ..wire.types import Entry
@@ -29,6 +29,7 @@ from .schema import (
     ATTEMPTS,
     DEAD_LETTERS,
     DEPLOYMENTS,
+    DEVICES,
     FLOWS,
     LEASES,
     LOG,
@@ -203,8 +204,15 @@ class Queries:
         with reached(self._engine) as connection, connection.begin():
             trees = self._structs(connection, QUOTA_TREES, order=QUOTA_TREES.c.version.desc(), limit=1)
             leases = self._structs(connection, LEASES, LEASES.c.state == LeaseState.HELD)
+            live = self._structs(connection, ATTEMPTS, ATTEMPTS.c.state.in_([s for s in AttemptState if s.live]))
+            mine = sa.select(RUNS.c.id, RUNS.c.project).where(RUNS.c.id.in_({attempt.run_id for attempt in live}))
+            project_of = {row.id: row.project for row in connection.execute(mine)}
+            models = {row.id: row.model for row in connection.execute(sa.select(DEVICES.c.id, DEVICES.c.model))}
             waiting = self._structs(connection, STEPS, STEPS.c.state == StepState.WAITING, limit=WAITING_MAX)
-        return views.quota_view(trees[0], leases, waiting) if trees else None
+        if not trees:
+            return None
+        attempts = [(project_of[attempt.run_id], attempt) for attempt in live]
+        return views.quota_view(trees[0], views.holdings(trees[0], attempts, leases, models), waiting)
 
     def gaps(self) -> list[api.GapView]:
         """The partitions that stand still until somebody says from where to go on."""

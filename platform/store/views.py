@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from ..core import inventory, records
+from ..quota.tree import parse_tree
 from ..wire import api
 from ..wire.manifest import FlowSpec
 from ..wire.types import CommandDone, CommandRefused, Entry
@@ -72,23 +74,41 @@ def gap_view(offset: records.Offset) -> api.GapView:
     )
 
 
-def quota_view(
-    tree: inventory.QuotaTree, leases: Sequence[records.Lease], waiting: Sequence[records.Step]
-) -> api.QuotaView:
+def quota_view(tree: inventory.QuotaTree, held: tuple[api.Held, ...], waiting: Sequence[records.Step]) -> api.QuotaView:
     """The tree, what each project holds under it, and the steps that wait, the longest first."""
-    projects = sorted({lease.project for lease in leases})
-    held = tuple(_held(project, [lease for lease in leases if lease.project == project]) for project in projects)
     in_turn = sorted(waiting, key=lambda step: (step.waiting_us or 0, step.id))
     return _copied(api.QuotaView, tree, held=held, waiting=tuple(map(_waiting, in_turn)))
 
 
-def _held(project: str, leases: Sequence[records.Lease]) -> api.Held:
-    return api.Held(
-        project=project,
-        devices=tuple(sorted({lease.device for lease in leases})),
-        gpus_milli=sum(lease.milli for lease in leases),
-        runs=len({lease.run_id for lease in leases}),
-    )
+def holdings(
+    tree: inventory.QuotaTree,
+    attempts: Sequence[tuple[str, records.Attempt]],
+    leases: Sequence[records.Lease],
+    models: Mapping[str, str],
+) -> tuple[api.Held, ...]:
+    """What each project holds, from its attempts (with their projects), leases, and the models of devices."""
+    flavours = parse_tree(tree.tree).gpu_models
+    projects = sorted({lease.project for lease in leases} | {project for project, _ in attempts})
+    found = []
+    for name in projects:
+        own = [lease for lease in leases if lease.project == name]
+        running = [attempt for project, attempt in attempts if project == name]
+        used = Counter[str]()
+        for lease in own:
+            model = models.get(lease.device, "")
+            used[model if model in flavours else "gpu"] += lease.milli
+        for attempt in running:
+            used["cpu"] += attempt.demand.cpus_milli * attempt.demand.ranks
+            used["memory"] += attempt.demand.memory_bytes * attempt.demand.ranks
+        held = api.Held(
+            project=name,
+            devices=tuple(sorted({lease.device for lease in own})),
+            gpus_milli=sum(lease.milli for lease in own),
+            runs=len({lease.run_id for lease in own} | {attempt.run_id for attempt in running}),
+            used={flavour: amount for flavour, amount in used.items() if amount},
+        )
+        found.append(held)
+    return tuple(found)
 
 
 def _waiting(step: records.Step) -> api.Waiting:

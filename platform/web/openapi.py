@@ -75,7 +75,7 @@ EXAMPLES: Final[tuple[Any, ...]] = (
     ),
     api.QuotaView(
         version=1, tree={"cohort": _COHORT}, principal="token:local", applied_us=_T,
-        held=(api.Held(project="eta", devices=("local/0",), gpus_milli=1000, runs=1),),
+        held=(api.Held(project="eta", devices=("local/0",), gpus_milli=1000, runs=1, used={"gpu": 1000, "cpu": 1000}),),
         waiting=(api.Waiting(step_id=f"{_RUN}/0", run_id=_RUN, project="flights", name="fit", code="lent",
                              reason="local/0 is lent to project 'eta' until its step ends", since_us=_T),),
     ),

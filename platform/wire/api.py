@@ -282,12 +282,14 @@ class Appended(Answer, frozen=True):
 
 
 class Held(Answer, frozen=True):
-    """What a project holds now: `gpus_milli` are thousandths of devices."""
+    """What a project holds now: `gpus_milli` are thousandths of devices; `used` is by the tree's flavours, in
+    thousandths of devices and cores, and bytes."""
 
     project: str
     devices: tuple[str, ...]
     gpus_milli: int
     runs: int
+    used: dict[str, int] = {}
 
 
 class Waiting(Answer, frozen=True):

@@ -22,7 +22,8 @@ def drawn(*held: tuple[str, int], waiting: tuple[str, ...] = ()) -> dict[str, di
     """The rows about GPUs by the name of their node."""
     view = QuotaView(
         version=1, tree=TREE, principal="p", applied_us=0,
-        held=tuple(Held(project=project, devices=(), gpus_milli=milli, runs=1) for project, milli in held),
+        held=tuple(Held(project=project, devices=(), gpus_milli=milli, runs=1, used={"gpu": milli})
+                   for project, milli in held),
         waiting=tuple(Waiting(step_id="s", run_id="r", project=project, name="fit", code="c", reason="w", since_us=0)
                       for project in waiting),
     )  # fmt: skip
@@ -49,6 +50,13 @@ def test_what_one_borrows_others_lend_in_proportion_to_what_they_leave_unused() 
     assert (rows["eta"]["used"], rows["eta"]["borrowed"], rows["eta"]["lent"]) == ("2 GPUs", "2 GPUs", "0")
     assert (rows["flights"]["lent"], rows["vision (team)"]["lent"]) == ("0.857 GPUs", "1.142 GPUs")
     assert (rows["lab (cohort)"]["used"], rows["lab (cohort)"]["borrowed"]) == ("2.5 GPUs", "")
+
+
+def test_cpus_and_memory_are_counted_as_gpus_are() -> None:
+    held = Held(project="flights", devices=(), gpus_milli=0, runs=1, used={"memory": 9 << 30})
+    view = QuotaView(version=1, tree=TREE, principal="p", applied_us=0, held=(held,))
+    rows = [row for row in rows_of(parse_tree(TREE), view) if row["flavour"] == "memory"]
+    assert [(row["used"], row["borrowed"]) for row in rows] == [("9 GiB", ""), ("9 GiB", "1 GiB")]
 
 
 def test_who_waits_is_counted_up_the_tree() -> None:

@@ -13,15 +13,16 @@ from scenes.store import T0, a_flow, a_run, a_step, accepted, an_attempt, run_id
 from scenes.web import Scene, a_scene
 
 from headwater.core.inventory import QuotaTree
-from headwater.core.records import Lease, Offset
+from headwater.core.records import AttemptState, Lease, Offset
 from headwater.events.bus import Start
 from headwater.sdk.bundle import bundle_of, pack
 from headwater.web.seams import Done, Refused
 from headwater.wire.envelope import Event, parse
 from headwater.wire.topics import EVENTS
-from headwater.wire.types import CommandDone
+from headwater.wire.types import CommandDone, Demand
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+TREE = {"cohort": {"local": {"projects": {"etl": {"gpu": 1}}}}}
 RUN = run_id(1)
 CE = {"ce-id": "e1", "ce-source": "/s", "ce-type": "t", "ce-specversion": "1.0"}
 
@@ -236,7 +237,7 @@ async def test_what_is_not_there_is_404_and_nothing_is_read(tmp_path: Path, path
 async def test_quota_tells_what_is_held_and_who_waits(tmp_path: Path) -> None:
     async with a_scene(tmp_path) as scene, scene.client() as client:
         assert (await client.get("/v1/quota")).status_code == 404
-        scene.story.put("quota_trees", QuotaTree(version=3, tree={"projects": {}}, principal="p", applied_us=T0))
+        scene.story.put("quota_trees", QuotaTree(version=3, tree=TREE, principal="p", applied_us=T0))
         lease: dict[str, Any] = {
             "node": "local",
             "milli": 1000,
@@ -247,9 +248,20 @@ async def test_quota_tells_what_is_held_and_who_waits(tmp_path: Path) -> None:
         }
         scene.story.put("leases", Lease(fence=1, device="local/0", **lease))
         scene.story.put("steps", a_step(run_id(2), 0, held_reason="lent"))
+        scene.story.put("runs", a_run(3, project="etl"))
+        demand = Demand(gpus_milli=1000, cpus_milli=2000, memory_bytes=1 << 30)
+        scene.story.put("attempts", an_attempt(a_step(run_id(3), 0), 1, demand=demand, state=AttemptState.RUNNING))
         found = (await client.get("/v1/quota")).json()
         assert found["version"] == 3
-        assert found["held"] == [{"project": "etl", "devices": ["local/0"], "gpus_milli": 1000, "runs": 1}]
+        assert found["held"] == [
+            {
+                "project": "etl",
+                "devices": ["local/0"],
+                "gpus_milli": 1000,
+                "runs": 2,
+                "used": {"gpu": 1000, "cpu": 2000, "memory": 1 << 30},
+            }
+        ]
         assert [(step["project"], step["reason"]) for step in found["waiting"]] == [("eta", "lent")]
 
 
