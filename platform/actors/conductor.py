@@ -23,14 +23,14 @@ from ..core.conductor.state import OWNER, Limits, State
 from ..core.conductor.waiting import happening_of_row
 from ..core.inbox import LOG as LOG_SOURCE
 from ..core.inbox import Ordered, SeekTo
-from ..core.records import CacheEntry, CommandRow, Offset, RunState
+from ..core.records import CacheEntry, CommandRow, DeadLetter, Offset, RunState
 from ..core.trigger import Happening
 from ..events.bus import Gap
 from ..events.ingest import Ingest, Parsed, gather_in_order
 from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
 from ..events.relay import Relay
-from ..store.inbox import accepted_since, cached_steps, commands_of, known_inbox, run_of, run_of_key
+from ..store.inbox import accepted_since, cached_steps, commands_of, known_inbox, letters_of, run_of, run_of_key
 from ..store.reader import Reader
 from ..store.writer import Writer
 from ..wire import calls, topics
@@ -326,15 +326,25 @@ class ConductorActor:
         run = await asyncio.to_thread(run_of_key, self._reader, call_key(order))
         about = str(order.data.get("run_id", "")) if isinstance(order.data, dict) else ""
         ended = await asyncio.to_thread(run_of, self._reader, about) if about else None
+        letters = await self._letters_in(order)
+        taken = await known_inbox(self._reader, OWNER, [(letter.event_source, letter.event_id) for letter in letters])
         event = Ordered(
             order=order,
             known=known.get((order.source, order.id)),
             known_run=run,
             ended_as=ended.state if ended else "",
             ended=ended,
+            letters=letters,
+            taken=frozenset(taken),
         )
         answer: dict[str, Any] = await self.loop.ask(event)
         return answer
+
+    async def _letters_in(self, order: calls.Order) -> tuple[DeadLetter, ...]:
+        ids = order.data.get("ids") if isinstance(order.data, dict) and order.kind.startswith("letter.") else None
+        if not isinstance(ids, list | tuple):
+            return ()
+        return tuple(await asyncio.to_thread(letters_of, self._reader, [str(each) for each in ids]))
 
     @ray.method
     async def notice(self, position: int) -> None:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from . import artifacts, config_file, deploys, events, health, inventory, letters, life, predict, quotas, runs, watch
+from . import (
+    artifacts,
+    config_file,
+    deploys,
+    events,
+    health,
+    inventory,
+    letters,
+    life,
+    predict,
+    quotas,
+    runs,
+    triggers,
+    watch,
+)
 
 app = typer.Typer(
     name="headwater",
@@ -20,5 +34,19 @@ app = typer.Typer(
     ),
 )
 
-for noun in (life, health, deploys, events, runs, watch, inventory, quotas, artifacts, predict, letters, config_file):
+for noun in (
+    life,
+    health,
+    deploys,
+    events,
+    runs,
+    watch,
+    inventory,
+    quotas,
+    artifacts,
+    predict,
+    letters,
+    triggers,
+    config_file,
+):
     noun.register(app)

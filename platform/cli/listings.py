@@ -113,6 +113,20 @@ LISTINGS: Final[dict[tuple[str, ...], Listing]] = {
         ),
         ("run", "project", "step"),
     ),
+    ("triggers", "list"): Listing(
+        "/v1/triggers",
+        "List what starts flows: active or paused, when a cron comes next, what waits for more events.",
+        "There are no triggers. A flow with `on=` declares them.",
+        (
+            Column("trigger", "id", "id"),
+            Column("state", "state", "state"),
+            Column("next", "next_us", "time", rank=1),
+            Column("gathering", "gathering", "number", rank=2),
+            Column("filter", "where", rank=3),
+            Column("key", "key", rank=3),
+        ),
+        is_paged=False,
+    ),
     ("dlq", "list"): Listing(
         "/v1/dlq",
         "List the dead letters, newest first: what came and could not be taken in.",
@@ -126,6 +140,7 @@ LISTINGS: Final[dict[tuple[str, ...], Listing]] = {
             Column("offset", "offset", "number", rank=3),
             Column("received", "received_us", "time", rank=1),
         ),
+        ("state", "code", "trigger"),
     ),
     ("events", "gaps"): Listing(
         "/v1/events/gaps",

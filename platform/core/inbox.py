@@ -47,13 +47,16 @@ class Arrived(Struct, frozen=True, kw_only=True):
 
 class Ordered(Struct, frozen=True, kw_only=True):
     """A command. From the rows: `known`, its inbox row where it was taken before; `known_run`, the run of its
-    idempotency key; `ended_as`, the state of the ended run that it is about, and `ended` that run."""
+    idempotency key; `ended_as`, the state of the ended run that it is about, and `ended` that run; `letters`, the
+    dead letters that it names, and which of the events (source, id) in them were `taken` in."""
 
     order: Order
     known: InboxRow | None = None
     known_run: str | None = None
     ended_as: str = ""
     ended: Run | None = None
+    letters: tuple[DeadLetter, ...] = ()
+    taken: frozenset[tuple[str, str]] = frozenset()
 
 
 class Inbox:
@@ -104,6 +107,8 @@ class Inbox:
         if known is None:
             return False
         if known.sha256 == event.sha256:
+            again = msgspec.structs.replace(known, duplicates=known.duplicates + 1)
+            self.rows.put((self.owner, event.source, event.id), again)
             turn.answer = "duplicate"
             return True
         reason = (

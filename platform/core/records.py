@@ -302,10 +302,14 @@ class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
     received_us: int
     data: JSON = None
     outcome: JSON = None
+    duplicates: int = 0
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that could not be taken in, with its raw bytes and the reason. `headers` are (name, base64) pairs."""
+    """A record that could not be taken in, with its raw bytes and the reason. `headers` are (name, base64) pairs.
+
+    `state` is open, replayed (what it became is `run_id`, where it is a run) or discarded.
+    """
 
     id: str
     owner: str
@@ -323,6 +327,10 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     raw: bytes = b""
     headers: JSON = None
     received_us: int
+    state: str = "open"
+    resolved_by: str = ""
+    resolved_us: int | None = None
+    run_id: str = ""
 
 
 class Offset(msgspec.Struct, frozen=True, kw_only=True):

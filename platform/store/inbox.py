@@ -10,11 +10,11 @@ import msgspec
 import sqlalchemy as sa
 
 from ..core.inbox import LOG as LOG_TOPIC
-from ..core.records import CacheEntry, CommandRow, InboxRow, Run
+from ..core.records import CacheEntry, CommandRow, DeadLetter, InboxRow, Run
 from ..wire.envelope import Event
 from ..wire.types import Entry
 from .reader import Reader
-from .schema import COMMANDS, INBOX, LOG, OWNERS, RUNS, STEP_CACHE
+from .schema import COMMANDS, DEAD_LETTERS, INBOX, LOG, OWNERS, RUNS, STEP_CACHE
 
 Identity = tuple[str, str]
 IN_ONE_MAX = 400
@@ -58,6 +58,13 @@ def accepted_since(reader: Reader, run_id: str, types: Iterable[str]) -> Accepte
         published = picture.entries(LOG.c.position > first, LOG.c.type == "event.published")
         position = picture.position
     return Accepted(sorted(rows, key=lambda row: row.received_us), published, position)
+
+
+def letters_of(reader: Reader, ids: Iterable[str]) -> list[DeadLetter]:
+    """The dead letters of those ids that there are."""
+    with reader.picture() as picture:
+        letters: list[DeadLetter] = picture.rows("dead_letters", DEAD_LETTERS.c.id.in_(list(ids)[:IN_ONE_MAX]))
+    return letters
 
 
 def run_of(reader: Reader, run_id: str) -> Run | None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ..errors import Conflict
 from .schema import METADATA
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 FOLDER: Final = Path(__file__).parent / "migrations"
 
 

@@ -7,7 +7,8 @@ by key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -16,11 +17,12 @@ import sqlalchemy as sa
 from ..core.records import AttemptState, LeaseState, RunState, StepState
 from ..errors import InvalidInput
 from ..wire import api
+from ..wire.trigger_api import Explanation, TriggerDetail
 from ..wire.types import Entry
-from . import views
+from . import trigger_views, views
 from .engine import reached
 from .event_types import event_types
-from .reader import entry_of
+from .reader import Picture, entry_of
 from .references import references
 from .results import Results
 from .rows import codecs
@@ -110,7 +112,8 @@ class Queries:
         """How many runs and steps are in each state that has not ended, and how many dead letters there are."""
         with reached(self._engine) as connection, connection.begin():
             counted = {table.name: _by_state(connection, table, states) for table, states in _LIVE.items()}
-            letters = connection.execute(sa.select(sa.func.count()).select_from(DEAD_LETTERS)).scalar_one()
+            still_open = sa.select(sa.func.count()).where(DEAD_LETTERS.c.state == "open")
+            letters = connection.execute(still_open).scalar_one()
             return {**counted, "dead_letters": {"": int(letters)}}
 
     # The log
@@ -222,9 +225,13 @@ class Queries:
 
     # Dead letters
 
-    def dead_letters(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
-        """Newest first, by their ids, which are made from the time."""
-        where = [] if after is None else [DEAD_LETTERS.c.id < _key(after, DEAD_LETTERS)[0]]
+    def dead_letters(
+        self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT, **chosen: str | None
+    ) -> api.Page[Any]:
+        """Those of the `chosen` state, code and trigger; newest first, by their ids, which are made from the time."""
+        where = [DEAD_LETTERS.c[name] == value for name, value in chosen.items() if value]
+        if after is not None:
+            where.append(DEAD_LETTERS.c.id < _key(after, DEAD_LETTERS)[0])
         statement = sa.select(*_LETTER_SUMMARY).where(*where).order_by(DEAD_LETTERS.c.id.desc()).limit(limit + 1)
         return _page(
             self._all(statement), limit, lambda row: api.DeadLetterSummary(**row._mapping), lambda row: (row.id,)
@@ -235,7 +242,22 @@ class Queries:
             found = self._structs(connection, DEAD_LETTERS, DEAD_LETTERS.c.id == letter_id)
         return views.dead_letter_detail(found[0]) if found else None
 
+    # Triggers and events
+
+    def triggers(self) -> list[TriggerDetail]:
+        with self._picture() as picture:
+            return trigger_views.triggers(picture)
+
+    def explain(self, event_id: str, source: str | None = None) -> list[Explanation]:
+        with self._picture() as picture:
+            return trigger_views.explain(picture, event_id, source)
+
     # Below
+
+    @contextmanager
+    def _picture(self) -> Iterator[Picture]:
+        with reached(self._engine) as connection, connection.begin():
+            yield Picture(connection, dict(self._codecs))
 
     def _listing(self, table: sa.Table, view: Callable[[Any], T], *, after: str | None, limit: int) -> api.Page[T]:
         keys = list(table.primary_key.columns)

@@ -159,11 +159,16 @@ INBOX: Final = _table(
     "inbox",
     records.InboxRow,
     ("owner", "source", "id"),
+    sa.Index("inbox_by_id", "id"),
     sa.Index("inbox_by_time", "received_us"),
     sa.Index("inbox_by_type", "type", "received_us"),
 )
 DEAD_LETTERS: Final = _table(
-    "dead_letters", records.DeadLetter, ("id",), sa.Index("dead_letters_by_time", "received_us")
+    "dead_letters",
+    records.DeadLetter,
+    ("id",),
+    sa.Index("dead_letters_by_time", "received_us"),
+    sa.Index("dead_letters_by_event", "event_id"),
 )
 OFFSETS: Final = _table("offsets", records.Offset, ("owner", "topic", "partition"))
 

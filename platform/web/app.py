@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from . import answers, manual, openapi
 from .bearer import Bearer
 from .metrics import RequestCount
-from .routes import artifacts, commands, deploys, events, health, inventory, runs, streams, tables
+from .routes import artifacts, commands, deploys, events, health, inventory, letters, runs, streams, tables, triggers
 from .seams import Platform
 
 ROUTERS = (
@@ -19,6 +19,8 @@ ROUTERS = (
     runs.router,
     streams.router,
     inventory.router,
+    triggers.router,
+    letters.router,
     commands.router,
     deploys.router,
     tables.router,

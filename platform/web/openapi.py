@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from ..wire import api
+from ..wire.trigger_api import Explanation, Resolved, ResolveLetters, SetTrigger, TriggerDetail
 from ..wire.types import Demand
 
 REF: Final = "#/components/schemas/{name}"
@@ -107,7 +108,15 @@ EXAMPLES: Final[tuple[Any, ...]] = (
                  command="0197c5d2-8a41-7000-8000-000000000003"),
 )  # fmt: skip
 _EXAMPLE_OF: Final = {type(example): example for example in EXAMPLES}
-DOCUMENTED: Final[tuple[Any, ...]] = (*_EXAMPLE_OF, api.DeadLetterDetail)
+DOCUMENTED: Final[tuple[Any, ...]] = (
+    *_EXAMPLE_OF,
+    api.DeadLetterDetail,
+    TriggerDetail,
+    Explanation,
+    SetTrigger,
+    ResolveLetters,
+    Resolved,
+)
 
 
 def answers(kind: Any, *, status: int = 200) -> dict[int | str, dict[str, Any]]:

@@ -31,6 +31,12 @@ class WatchQuery(BaseModel):
     since: str | None = None
 
 
+class LetterQuery(Paging):
+    state: str = "open"
+    code: str | None = None
+    trigger: str | None = None
+
+
 class RunQuery(Paging):
     project: str | None = None
     flow: str | None = None

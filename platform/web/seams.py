@@ -96,6 +96,7 @@ class Platform:
 OWNER_OF: dict[str, str] = {
     "run": "conductor",
     "trigger": "conductor",
+    "letter": "conductor",
     "quota": "scheduler",
     "gpu": "gpu_pool",
     "node": "gpu_pool",

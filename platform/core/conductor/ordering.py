@@ -14,6 +14,7 @@ from ..trigger import misfit
 from ..turn import Turn
 from .attending import decide
 from .executing import cancel
+from .letters import discard, replay
 from .pausing import pause, resume
 from .resuming import resume_run
 from .starting import Start, new_run
@@ -28,6 +29,8 @@ KINDS: Final = (
     "run.fail",
     "trigger.pause",
     "trigger.resume",
+    "letter.replay",
+    "letter.discard",
 )
 
 
@@ -49,6 +52,10 @@ def obey(state: State, turn: Turn, asked: Ordered) -> CommandDone | CommandRefus
             return pause(state, turn, order, data)
         case "trigger.resume":
             return resume(state, turn, order, data)
+        case "letter.replay":
+            return replay(state, turn, asked)
+        case "letter.discard":
+            return discard(state, turn, asked)
     near = did_you_mean(order.kind, KINDS)
     return _refuse(order, "unknown_command", f"The Conductor knows no command {order.kind!r}. {near}")
 

@@ -69,15 +69,21 @@ def outcome_of(state: State, turn: Turn, trigger: Trigger, cause: Cause) -> Outc
         return {"trigger": trigger.id, "dead_letter": letter.id, "reason": verdict.reason}
     if not isinstance(verdict, Match):
         return {"trigger": trigger.id, "no_match": verdict.reason}
+    return begin(state, turn, trigger, verdict, cause, digest_of(trigger.id, happening.source, happening.id))
+
+
+def begin(state: State, turn: Turn, trigger: Trigger, found: Match, cause: Cause, key: str) -> Outcome:
+    """The run of a match under that idempotency key, or its place among those that make one together."""
+    happening = cause.happening
     if is_gathered(trigger.spec):
-        return gather(state, turn, trigger, verdict, happening, cause.principal)
+        return gather(state, turn, trigger, found, happening, cause.principal)
     start = Start(
         flow=(trigger.project, trigger.flow),
-        parameters=verdict.parameters,
-        idempotency_key=digest_of(trigger.id, happening.source, happening.id),
+        parameters=found.parameters,
+        idempotency_key=key,
         principal=cause.principal,
         trigger=trigger,
-        key=verdict.key,
+        key=found.key,
         event=(happening.source, happening.id),
         depth=happening.depth,
         root_id=happening.root_id,

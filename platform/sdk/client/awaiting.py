@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ...wire import api
 from ...wire.calls import Progress
+from ...wire.trigger_api import Explanation, Resolved, TriggerDetail
 from ...wire.types import JSON, Entry
-from . import events, inventory, orders, runs, steps
+from . import events, inventory, orders, runs, steps, triggers
 from .address import find
 from .async_link import AsyncLink
 from .models import AsyncModelHandle
@@ -76,6 +77,24 @@ class AsyncClient:
 
     def dead_letter(self, letter_id: str) -> Awaitable[api.DeadLetterDetail]:
         return self._link.do(events.dead_letter(letter_id))
+
+    def replay(self, *letter_ids: str) -> Awaitable[Resolved]:
+        return self._link.do(triggers.resolve(letter_ids, "replay"))
+
+    def discard(self, *letter_ids: str) -> Awaitable[Resolved]:
+        return self._link.do(triggers.resolve(letter_ids, "discard"))
+
+    def triggers(self) -> Awaitable[list[TriggerDetail]]:
+        return self._link.do(triggers.triggers())
+
+    def pause(self, trigger: str) -> Awaitable[api.CommandView]:
+        return self._link.do(triggers.set_trigger(trigger, "pause"))
+
+    def resume(self, trigger: str) -> Awaitable[api.CommandView]:
+        return self._link.do(triggers.set_trigger(trigger, "resume"))
+
+    def explain(self, event_id: str, *, source: str | None = None) -> Awaitable[list[Explanation]]:
+        return self._link.do(triggers.explain(event_id, source))
 
     def actors(self) -> Awaitable[list[api.ActorView]]:
         return self._link.do(inventory.actors())

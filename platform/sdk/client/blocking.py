@@ -17,8 +17,9 @@ from pathlib import Path
 
 from ...wire import api
 from ...wire.calls import Progress
+from ...wire.trigger_api import Explanation, Resolved, TriggerDetail
 from ...wire.types import JSON, Entry
-from . import events, inventory, orders, runs, steps
+from . import events, inventory, orders, runs, steps, triggers
 from .address import find
 from .link import Link
 from .models import ModelHandle
@@ -114,6 +115,29 @@ class Client:
 
     def dead_letter(self, letter_id: str) -> api.DeadLetterDetail:
         return self._link.do(events.dead_letter(letter_id))
+
+    def replay(self, *letter_ids: str) -> Resolved:
+        """Takes at most 100 dead letters up again, as the triggers are deployed now; what does not fit stays."""
+        return self._link.do(triggers.resolve(letter_ids, "replay"))
+
+    def discard(self, *letter_ids: str) -> Resolved:
+        """Puts at most 100 dead letters away for good."""
+        return self._link.do(triggers.resolve(letter_ids, "discard"))
+
+    def triggers(self) -> list[TriggerDetail]:
+        return self._link.do(triggers.triggers())
+
+    def pause(self, trigger: str) -> api.CommandView:
+        """From now on nothing that happens starts a run by this trigger, named project/flow/name."""
+        return self._link.do(triggers.set_trigger(trigger, "pause"))
+
+    def resume(self, trigger: str) -> api.CommandView:
+        """The trigger starts runs again."""
+        return self._link.do(triggers.set_trigger(trigger, "resume"))
+
+    def explain(self, event_id: str, *, source: str | None = None) -> list[Explanation]:
+        """What became of the event: of that id and source, or of each source that used the id."""
+        return self._link.do(triggers.explain(event_id, source))
 
     def actors(self) -> list[api.ActorView]:
         return self._link.do(inventory.actors())

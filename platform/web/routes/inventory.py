@@ -1,4 +1,4 @@
-"""What there is: flows, models, deployments, tables, quota, dead letters."""
+"""What there is: flows, models, deployments, tables, quota."""
 
 from __future__ import annotations
 
@@ -53,20 +53,4 @@ async def show_quota(request: Request) -> Response:
     found = await asyncio.to_thread(platform_of(request).queries.quota)
     if found is None:
         raise NotFound("There is no quota tree yet", remedy="The Scheduler makes it when it starts.")
-    return JsonAnswer(found)
-
-
-@router.get("/dlq", responses=pages(api.DeadLetterSummary))
-async def list_dead_letters(request: Request, asked: Asked) -> Response:
-    """What could not be taken in, newest first."""
-    queries = platform_of(request).queries
-    return JsonAnswer(await asyncio.to_thread(queries.dead_letters, after=asked.after, limit=asked.limit))
-
-
-@router.get("/dlq/{letter_id}", responses=answers(api.DeadLetterDetail))
-async def show_dead_letter(request: Request, letter_id: str) -> Response:
-    """One dead letter, with the raw bytes as base64."""
-    found = await asyncio.to_thread(platform_of(request).queries.dead_letter, letter_id)
-    if found is None:
-        raise NotFound(f"There is no dead letter '{letter_id[:80]}'", remedy="See `headwater dlq list`.")
     return JsonAnswer(found)

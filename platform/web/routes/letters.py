@@ -1,0 +1,60 @@
+"""Dead letters: list, look, replay, discard."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from ...errors import NotFound
+from ...wire import api
+from ...wire.trigger_api import Resolved, ResolveLetters
+from ..answers import JsonAnswer, refusal
+from ..openapi import answers, pages, takes
+from ..paging import LetterQuery
+from ..requests import pending, place, platform_of, struct_of
+from ..seams import Refused
+
+router = APIRouter(prefix="/v1/dlq", tags=["dead letters"])
+
+
+@router.get("", responses=pages(api.DeadLetterSummary))
+async def list_dead_letters(request: Request, asked: Annotated[LetterQuery, Query()]) -> Response:
+    """What could not be taken in, newest first; `state` is open unless given."""
+    queries = platform_of(request).queries
+    chosen = {"state": asked.state, "code": asked.code, "trigger": asked.trigger}
+    return JsonAnswer(await asyncio.to_thread(queries.dead_letters, after=asked.after, limit=asked.limit, **chosen))
+
+
+@router.get("/{letter_id}", responses=answers(api.DeadLetterDetail))
+async def show_dead_letter(request: Request, letter_id: str) -> Response:
+    """One dead letter, with the raw bytes as base64."""
+    found = await asyncio.to_thread(platform_of(request).queries.dead_letter, letter_id)
+    if found is None:
+        raise NotFound(f"There is no dead letter '{letter_id[:80]}'", remedy="See `headwater dlq list`.")
+    return JsonAnswer(found)
+
+
+@router.post("/replay", responses=answers(Resolved), openapi_extra=takes(ResolveLetters))
+async def replay_dead_letters(request: Request) -> Response:
+    """Takes at most 100 of them up again, as the triggers are deployed now; what still does not fit stays."""
+    return await _resolve(request, "letter.replay")
+
+
+@router.post("/discard", responses=answers(Resolved), openapi_extra=takes(ResolveLetters))
+async def discard_dead_letters(request: Request) -> Response:
+    """Puts at most 100 of them away for good: their bytes are dropped, the reason is kept."""
+    return await _resolve(request, "letter.discard")
+
+
+async def _resolve(request: Request, kind: str) -> Response:
+    asked = await struct_of(request, ResolveLetters)
+    command, answer = await place(request, kind, {"ids": list(asked.ids)})
+    if answer is None:
+        return JsonAnswer(pending(command), 202)
+    if isinstance(answer, Refused):
+        return refusal(answer)
+    return JsonAnswer(msgspec.convert(answer.result, Resolved))
