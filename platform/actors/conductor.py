@@ -30,6 +30,7 @@ from ..events.ingest import Ingest, Parsed, gather_in_order
 from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
 from ..events.relay import Relay
+from ..store.aged import forgotten, inbox_kept_us
 from ..store.inbox import accepted_since, cached_steps, commands_of, known_inbox, letters_of, run_of, run_of_key
 from ..store.reader import Reader
 from ..store.writer import Writer
@@ -308,6 +309,12 @@ class ConductorActor:
         for item in items:
             self.loop.tell(m.Progressed(item.fence, item.worker, item.time_us))
         self._push("web", "progress", items)
+
+    @ray.method
+    async def forget(self, run_ids: list[str]) -> int:
+        """How many of these runs have left the database; with them goes what the inbox no longer has to know."""
+        before_us = wall_clock_us() - inbox_kept_us(self._wiring.settings.store.inbox_retention_s)
+        return await self._journal.forget(lambda rows: forgotten(rows, OWNER, run_ids, before_us))
 
     @ray.method
     async def propose(self, grants: list[calls.Grant]) -> list[calls.Verdict]:

@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
+import sqlalchemy as sa
+
 from ..core.turn import GrantGuard
 from ..errors import Unavailable
 from ..store.guards import grant_guard
-from ..store.writer import Changes, Writer
+from ..store.writer import Changes, CommitFailed, Writer
 from ..wire.types import Entry, Said
 
 T = TypeVar("T")
@@ -37,6 +39,14 @@ class Journal:
         """The entries as they stand in the log. Raises what `Writer.commit` raises."""
         asked = [grant_guard(guard) for guard in guards]
         return await self.do(lambda: self.writer.commit(changes, said, asked))
+
+    async def forget(self, forget: Callable[[sa.Connection], int]) -> int:
+        """What `Writer.forget` gives; where that is in doubt it is settled before the error is told."""
+        try:
+            return await self.do(lambda: self.writer.forget(forget))
+        except CommitFailed:
+            await self.landed()
+            raise
 
     async def take_epoch(self) -> int:
         """Waits for a database that is away, as long as `patience_s`; then Unavailable."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 import ray
+from ray.exceptions import RayError
 
 from ..core.inventory import CommitKey
 from ..core.records import Offset
@@ -26,8 +27,10 @@ from ..errors import HeadwaterError, InvalidInput, Unavailable
 from ..store.reader import Picture
 from ..store.schema import COMMIT_KEYS
 from ..wire.types import TableCommitted
+from .archiver import Archiver
 from .lake_desk import LakeDesk, catalog_of
 from .loop import Machine
+from .names import find, forget
 from .owner import OwnerActor
 
 LOOKS_MAX: Final = 5
@@ -52,6 +55,11 @@ class TableWriterActor(OwnerActor):
 
     async def started(self) -> None:
         self.must(self._poll())
+        store = self.wiring.settings.store
+        if store.archive_after_s:
+            mine: Any = self  # Ray's types have no word for a method that is called plainly
+            archiver = Archiver(self.reader, mine, _forget, batch=store.archive_batch)
+            self.spawn(archiver.run(after_s=store.archive_after_s, every_s=store.archive_every_s))
 
     @ray.method
     async def prepare(self, table: str, schema: pa.Schema) -> Target:
@@ -94,7 +102,7 @@ class TableWriterActor(OwnerActor):
         if not author.key:
             raise InvalidInput(f"The append to {table} has no key", remedy="Give each append a key of its own")
         async with self._turn(table):
-            spent = await asyncio.to_thread(self._spent, table, author.key)
+            spent = await asyncio.to_thread(self.spent, table, author.key)
             if spent is not None:
                 return await asyncio.to_thread(self.desk.answer_again, spent, self.state.heads.get(table))
             committed = await asyncio.to_thread(commit, self.state.announced(table))
@@ -104,10 +112,21 @@ class TableWriterActor(OwnerActor):
     def _turn(self, table: str) -> asyncio.Lock:
         return self._turns.setdefault(table, asyncio.Lock())
 
-    def _spent(self, table: str, key: str) -> CommitKey | None:
+    def spent(self, table: str, key: str) -> CommitKey | None:
+        """The commit that was made under a key. Blocking."""
         with self.reader.picture() as picture:
             rows: list[CommitKey] = picture.rows("commit_keys", COMMIT_KEYS.c.table == table, COMMIT_KEYS.c.key == key)
         return rows[0] if rows else None
+
+
+async def _forget(run_ids: list[str]) -> int:
+    """The Conductor's rows are the Conductor's to take away."""
+    try:
+        count: int = await find("conductor").forget.remote(run_ids)
+    except RayError as error:
+        forget("conductor")
+        raise Unavailable(f"The Conductor does not answer now ({type(error).__name__})", remedy="Wait.") from None
+    return count
 
 
 def _append(table: str, files: Sequence[WrittenFile], key: str, head: int | None) -> Append:

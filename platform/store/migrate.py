@@ -11,6 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ..errors import Conflict
+from .run_terms import terms_of_columns
 from .schema import METADATA
 
 HEAD: Final = "0006"
@@ -46,5 +47,5 @@ def _config(connection: sa.Connection) -> Any:
 
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
-    config.attributes.update(connection=connection, metadata=METADATA)
+    config.attributes.update(connection=connection, metadata=METADATA, terms_of_columns=terms_of_columns)
     return config

@@ -60,6 +60,10 @@ class Reader:
         with reached(self._engine) as connection, connection.begin():
             yield Picture(connection, self._codecs)
 
+    def select(self, statement: sa.Select[Any]) -> list[sa.Row[Any]]:
+        with reached(self._engine) as connection:
+            return list(connection.execute(statement))
+
     def position(self) -> int:
         with reached(self._engine) as connection:
             return int(connection.execute(sa.select(LOG_HEAD.c.position)).scalar_one())

@@ -73,7 +73,7 @@ class Indexed:
         self._done.clear()
 
 
-def column_values(parameters: str | None, failure: str | None) -> tuple[Any, Failure | None]:
-    """The two columns of a run as `terms_of` takes them."""
+def terms_of_columns(parameters: str | None, failure: str | None) -> set[str]:
+    """The terms of a row as it is stored."""
     known = None if parameters is None else msgspec.json.decode(parameters)
-    return known, None if failure is None else msgspec.json.decode(failure, type=Failure | None)
+    return set(terms_of(known, None if failure is None else msgspec.json.decode(failure, type=Failure | None)))

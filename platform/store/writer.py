@@ -96,6 +96,18 @@ class Writer:
         self.commits += 1
         return entries
 
+    def forget(self, forget: Callable[[sa.Connection], int]) -> int:
+        """What `forget` says it took away, in one transaction of this owner. Raises Fenced or CommitFailed."""
+        try:
+            with self._session.transaction() as work:
+                if work.first(self._take_head, (0, self.epoch)) is None:
+                    raise self._fenced()
+                count = forget(work.connection)
+        except self._session.errors as error:
+            raise CommitFailed(f"The database did not take the transaction: {error}") from error
+        self.commits += 1
+        return count
+
     def landed(self) -> bool:
         """Whether the transaction in doubt is there. Raises the epoch first, which shuts it out if it is not.
 

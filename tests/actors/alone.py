@@ -28,7 +28,7 @@ def a_wiring(home: Path) -> Wiring:
         home=str(home),
         store_url=url,
         bootstrap="",
-        settings=load(environment={}, flags={"home": str(home)}),
+        settings=load(environment={}, flags={"home": str(home), "store.archive_after_s": 0}),
         http_port=0,
         serve_port=0,
     )

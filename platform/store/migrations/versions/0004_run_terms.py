@@ -1,9 +1,7 @@
 """Runs are found by project or flow alone, by parameter, and by the words of their failure."""
 
 import sqlalchemy as sa
-from alembic import op
-
-from headwater.store.run_terms import column_values, terms_of
+from alembic import context, op
 
 revision = "0004"
 down_revision = "0003"
@@ -27,13 +25,12 @@ def upgrade() -> None:
 
 
 def _find_terms(connection: sa.Connection) -> None:
+    terms_of = context.config.attributes["terms_of_columns"]
     after, page = "", sa.text("SELECT id, parameters, failure FROM runs WHERE id > :after ORDER BY id LIMIT :batch")
     insert = sa.text("INSERT INTO run_terms (run_id, term) VALUES (:run_id, :term)")
     while rows := connection.execute(page, {"after": after, "batch": BATCH}).all():
         found = [
-            {"run_id": row.id, "term": term}
-            for row in rows
-            for term in set(terms_of(*column_values(row.parameters, row.failure)))
+            {"run_id": row.id, "term": term} for row in rows for term in sorted(terms_of(row.parameters, row.failure))
         ]
         if found:
             connection.execute(insert, found)

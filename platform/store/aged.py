@@ -1,0 +1,67 @@
+"""Rows past their age: which runs may leave, their part of the log, and their going.
+
+A run leaves whole: its row, what it recorded, and its entries of the log. Only one that came to its end may;
+what needs a person's attention stays. What follows the log passes over the positions that have left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from ..core.records import Run, RunState
+from ..wire.topics import EVENTS
+from .reader import Reader
+from .schema import ATTEMPTS, COMMANDS, INBOX, LOG, PINS, RUN_TERMS, RUNS, STEPS
+
+LEAVING: Final = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+OF_A_RUN: Final = (COMMANDS, STEPS, ATTEMPTS, PINS, RUN_TERMS, LOG)
+IN_ONE_MAX: Final = 400
+
+
+def aged_runs(reader: Reader, before_us: int, limit: int) -> list[Run]:
+    """The runs that ended before a time, longest ago first, and belong to no run that goes on."""
+    root = RUNS.alias()
+    goes_on = sa.exists().where(root.c.id == RUNS.c.root_id, root.c.state.not_in(LEAVING))
+    aged = (RUNS.c.state.in_(LEAVING), RUNS.c.ended_us < before_us, ~goes_on)
+    with reader.picture() as picture:
+        oldest = sa.select(RUNS.c.id).where(*aged).order_by(RUNS.c.ended_us, RUNS.c.id).limit(limit)
+        runs: list[Run] = picture.rows("runs", RUNS.c.id.in_(oldest))
+    return sorted(runs, key=lambda run: (run.ended_us or 0, run.id))
+
+
+def words_of(reader: Reader, run_ids: Sequence[str]) -> Iterator[sa.Row[Any]]:
+    """The rows of the log that speak of these runs, run by run, in order."""
+    for some in _parts(run_ids):
+        yield from reader.select(sa.select(LOG).where(LOG.c.run_id.in_(some)).order_by(LOG.c.run_id, LOG.c.position))
+
+
+def inbox_kept_us(retention_s: float) -> int:
+    """How long an event is known as taken in: what Kafka may deliver once more must be."""
+    return max(int(retention_s * 1e6), EVENTS.retention_ms * 1_000)
+
+
+def forgotten(connection: sa.Connection, owner: str, run_ids: Sequence[str], inbox_before_us: int) -> int:
+    """How many of the runs have left; with them goes what the owner's inbox knew from before a time."""
+    connection.execute(sa.delete(INBOX).where(INBOX.c.owner == owner, INBOX.c.received_us < inbox_before_us))
+    return _forget_runs(connection, run_ids)
+
+
+def _forget_runs(connection: sa.Connection, run_ids: Sequence[str]) -> int:
+    """How many of them left; one that has not come to its end stays."""
+    count = 0
+    for some in _parts(run_ids):
+        left = sa.select(RUNS.c.id).where(RUNS.c.id.in_(some), RUNS.c.state.in_(LEAVING))
+        going = list(connection.scalars(left))
+        for table in OF_A_RUN:
+            connection.execute(sa.delete(table).where(table.c.run_id.in_(going)))
+        connection.execute(sa.delete(RUNS).where(RUNS.c.id.in_(going)))
+        count += len(going)
+    return count
+
+
+def _parts(run_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(run_ids), IN_ONE_MAX):
+        yield run_ids[start : start + IN_ONE_MAX]

@@ -1,0 +1,139 @@
+"""Old runs move from the database to the lake: whole, once, and only those that are over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pytest
+from scenes.store import T0, a_run, a_step, run_id
+
+from headwater.actors.archiver import Archiver
+from headwater.actors.history import EVENTS_HISTORY, RUNS_HISTORY
+from headwater.actors.table_writer import TableWriterActor
+from headwater.actors.wiring import Wiring
+from headwater.core.records import InboxRow
+from headwater.data import catalog as catalogs
+from headwater.errors import Unavailable
+from headwater.store.aged import aged_runs, forgotten, inbox_kept_us
+from headwater.store.reader import Reader
+from headwater.store.schema import LOG
+from headwater.store.writer import Writer
+from headwater.wire.topics import EVENTS
+from headwater.wire.types import RunSucceeded, Said
+
+from .alone import a_wiring, alone, living
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+TableWriter = alone(TableWriterActor)
+OLD = T0 + 1_000
+
+
+@pytest.fixture
+def wiring(tmp_path: Path) -> Wiring:
+    return a_wiring(tmp_path)
+
+
+class Desk:
+    """The Conductor's rows, and its hand to take them away."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.writer = Writer(wiring.engine(), "conductor")
+        self.writer.take_epoch()
+        self.reader = Reader(wiring.engine(read_only=True))
+        self.down = False
+
+    def put(self, number: int, state: str = "SUCCEEDED", **changes: Any) -> None:
+        run = a_run(number, state=state, ended_us=T0 + number, parameters={"n": number}, seq=1, **changes)
+        body = RunSucceeded(flow=run.flow, duration_us=1, result=number)
+        word = Said(body=body, subject=run.id, project="eta", principal="p", time_us=T0, run_id=run.id, seq=1)
+        step = a_step(run.id, 0, state="SUCCEEDED")
+        self.writer.commit({"runs": {run.id: run}, "steps": {step.id: step}}, [word])
+
+    async def forget(self, run_ids: list[str]) -> int:
+        if self.down:
+            raise Unavailable("The Conductor is away")
+        return self.writer.forget(lambda rows: forgotten(rows, "conductor", run_ids, T0))
+
+    def numbers(self) -> list[int]:
+        with self.reader.picture() as picture:
+            return [run.parameters["n"] for run in picture.rows("runs")]
+
+
+def in_lake(wiring: Wiring, table: str) -> pa.Table:
+    with catalogs.opened(catalogs.embedded(wiring.folder / "lake")) as catalog:
+        return catalog.load_table(table).scan().to_arrow()
+
+
+def of(wiring: Wiring, writer: Any, desk: Desk, batch: int = 10) -> Callable[[int], Any]:
+    return Archiver(desk.reader, writer, desk.forget, batch=batch).archive
+
+
+async def test_a_run_that_is_over_moves_whole(wiring: Wiring) -> None:
+    desk = Desk(wiring)
+    desk.put(1)
+    desk.put(2, state="FAILED")
+    async with living(TableWriter(wiring)) as writer:
+        archive = of(wiring, writer, desk)
+        assert [await archive(OLD), await archive(OLD)] == [2, 0]
+    runs, events = in_lake(wiring, RUNS_HISTORY).sort_by("id"), in_lake(wiring, EVENTS_HISTORY)
+    assert runs["id"].to_pylist() == [run_id(1), run_id(2)]
+    assert [msgspec.json.decode(text) for text in runs["parameters"].to_pylist()] == [{"n": 1}, {"n": 2}]
+    assert runs["state"].to_pylist() == ["SUCCEEDED", "FAILED"]
+    assert sorted(events["run_id"].to_pylist()) == [run_id(1), run_id(2)]
+    assert set(events["type"].to_pylist()) == {"run.succeeded"}
+    with desk.reader.picture() as picture:
+        assert picture.rows("runs") == picture.rows("steps") == picture.entries(LOG.c.run_id.is_not(None)) == []
+
+
+async def test_what_lives_or_is_young_or_needs_a_person_stays(wiring: Wiring) -> None:
+    desk = Desk(wiring)
+    desk.put(1, state="RUNNING")
+    desk.put(2, state="NEEDS_ATTENTION")
+    desk.put(3, root_id=run_id(1))
+    desk.put(4)
+    desk.put(2_000)
+    assert [run.id for run in aged_runs(desk.reader, OLD, 10)] == [run_id(4)]
+    assert await desk.forget([run_id(1), run_id(2)]) == 0
+    assert desk.numbers() == [1, 2, 3, 4, 2_000]
+
+
+async def test_a_pass_that_died_before_the_runs_left_goes_on_with_the_same_batch(wiring: Wiring) -> None:
+    desk = Desk(wiring)
+    desk.put(1)
+    desk.put(2)
+    desk.down = True
+    async with living(TableWriter(wiring)) as writer:
+        archive = of(wiring, writer, desk)
+        with pytest.raises(Unavailable):
+            await archive(OLD)
+        desk.down = False
+        desk.put(3)  # in the meantime another has come of age
+        assert [await archive(OLD), await archive(OLD), await archive(OLD)] == [2, 1, 0]
+    assert sorted(in_lake(wiring, RUNS_HISTORY)["id"].to_pylist()) == [run_id(1), run_id(2), run_id(3)]
+    assert len(in_lake(wiring, EVENTS_HISTORY)) == 3
+
+
+async def test_the_inbox_is_forgotten_after_its_time(wiring: Wiring) -> None:
+    desk = Desk(wiring)
+    fields: dict[str, Any] = {
+        "owner": "conductor",
+        "source": "/a",
+        "sha256": "",
+        "type": "x",
+        "project": "eta",
+        "principal": "p",
+    }
+    rows = [InboxRow(id=f"e{n}", received_us=T0 + n, **fields) for n in (-1, 0, 1)]
+    desk.writer.commit({"inbox": {("conductor", "/a", row.id): row for row in rows}})
+    await desk.forget([])
+    with desk.reader.picture() as picture:
+        assert [row.id for row in picture.rows("inbox")] == ["e0", "e1"]
+
+
+async def test_the_inbox_is_kept_no_shorter_than_its_topic_keeps_an_event() -> None:
+    assert inbox_kept_us(1.0) == EVENTS.retention_ms * 1_000
+    assert inbox_kept_us(30 * 86_400.0) == 30 * 86_400 * 1_000_000
