@@ -22,7 +22,7 @@ MARK_EVERY_S: Final = 0.5
 BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
 
-_TOPIC_OF: Final = {
+TOPIC_OF: Final = {
     "run": topics.RUNS.name,
     "step": topics.RUNS.name,
     "event": topics.RUNS.name,
@@ -45,7 +45,7 @@ def topic_of(entry: Entry) -> str:
     """Where an entry is published."""
     if isinstance(entry.body, EventPublished):
         return topics.PUBLISHED.name
-    return _TOPIC_OF[entry.type.partition(".")[0]]
+    return TOPIC_OF[entry.type.partition(".")[0]]
 
 
 def message_of(entry: Entry) -> Message:

@@ -191,10 +191,10 @@ async def test_an_event_that_a_flow_publishes_goes_out_as_itself() -> None:
 async def test_every_type_of_entry_has_a_topic() -> None:
     import typing
 
-    from headwater.events.relay import _TOPIC_OF
+    from headwater.events.relay import TOPIC_OF
 
     prefixes = {str(body.__struct_config__.tag).partition(".")[0] for body in typing.get_args(AnyBody)}
-    assert prefixes <= set(_TOPIC_OF)
+    assert prefixes <= set(TOPIC_OF)
 
 
 async def test_a_source_reads_what_was_relayed() -> None:

@@ -12,6 +12,8 @@ from starlette.responses import Response, StreamingResponse
 from ...core.records import RunState
 from ...errors import InvalidInput, NotFound, did_you_mean
 from ...store.queries import Scope
+from ..answers import JsonAnswer
+from ..asyncapi import document
 from ..paging import WatchQuery
 from ..requests import cursor_of, platform_of
 from ..sse import Streams
@@ -37,6 +39,12 @@ async def watch(request: Request, asked: Annotated[WatchQuery, Query()]) -> Resp
     entries that say that a run came into one of these states."""
     scope = Scope(project=asked.project, flow=asked.flow, types=tuple(map(type_of_state, asked.state)))
     return _answer(_streams(request).of_scope(scope, cursor_of(request, asked.since)))
+
+
+@router.get("/asyncapi.json", include_in_schema=False)
+async def asyncapi(request: Request) -> Response:
+    """What is published and pushed, as an AsyncAPI document."""
+    return JsonAnswer(document(platform_of(request).settings.version))
 
 
 def type_of_state(state: str) -> str:
