@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from ..artifacts.payloads import content_of, payload_of
-from ..errors import InvalidInput
-from ..sdk.context import Current, Mark
+from ..errors import Conflict, InvalidInput
+from ..sdk.context import Current
 from ..sdk.failure import failure_of
 from ..sdk.invoke import invoke
-from ..sdk.serialise import decode
+from ..sdk.serialise import decode, encode
 from ..sdk.step import Step
 from ..wire.calls import AttemptOrder, Outcome
 from ..wire.types import Failure
+from . import memory_peak
 from .ground import Ground
 from .progress_feed import ProgressFeed
+from .secret_files import resolved
 from .stoppable import Gate, Stopped
 from .surroundings import Owner, Pins, surrounded
 
@@ -53,7 +55,7 @@ class Attempt:
         if order.visible_devices is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = order.visible_devices
         self._ground.code.bind(order.code_version, order.bundle)
-        owner, place = Owner(order.run_id, order.project, order.principal), self._place(self.feed.tell)
+        owner, place = Owner(order.run_id, order.project, order.principal), self._place()
         with surrounded(self._ground.home, owner, self._pins, place):
             function = _function(self._ground.code.find(order.function), order.function)
             with _followed_streams(self.feed):
@@ -63,9 +65,29 @@ class Attempt:
                 payload = payload_of(self._files, encoded, place="The step's result", limit_bytes=limit)
         self._outcome = Outcome(payload=payload)
 
-    def _place(self, tell: Callable[[Mark], None]) -> Current:
-        order = self.order
-        return Current(order.run_id, order.project, order.name, order.step_id, order.attempt, order.fence, tell)
+    def _place(self) -> Current:
+        order, kept = self.order, self.order.checkpoint
+        return Current(
+            run_id=order.run_id,
+            project=order.project,
+            step=order.name,
+            step_id=order.step_id,
+            attempt=order.attempt,
+            fence=order.fence,
+            tell=self.feed.tell,
+            keep=self._keep,
+            restored=None if kept is None else decode(kept.codec, content_of(self._files, kept)),
+            secrets=resolved(self._ground.home, order.project, order.secrets),
+        )
+
+    def _keep(self, state: object) -> None:
+        encoded = encode(state, place="The checkpoint")
+        limit = self._ground.limits.result_max_bytes
+        reason = self._pins.keep(
+            self.order.fence, payload_of(self._files, encoded, place="The checkpoint", limit_bytes=limit)
+        )
+        if reason:
+            raise Conflict(f"The checkpoint was not kept: {reason}", remedy="Another attempt goes on; end this one")
 
     def _input(self, ordinal: int) -> object:
         if ordinal not in self.order.inputs:
@@ -83,6 +105,9 @@ class Attempt:
 def stop_message(order: AttemptOrder, kind: str) -> str:
     if kind == "timeout":
         return f"Attempt {order.attempt} of {order.name} did not end within {order.timeout_s:g} s"
+    if kind == "out_of_memory":
+        most, asked = memory_peak.peak_bytes() >> 20, order.memory_bytes >> 20
+        return f"Attempt {order.attempt} of {order.name} took more than the {asked} MiB it asked for (peak {most} MiB)"
     return f"Attempt {order.attempt} of {order.name} was cancelled"
 
 

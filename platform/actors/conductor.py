@@ -240,8 +240,12 @@ class ConductorActor:
             node=attempt.node,
             devices=attempt.devices,
             effect=step.effect,
-            timeout_s=step.timeout_s,
+            timeout_s=min((limit for limit in (step.timeout_s, step.max_runtime_s) if limit is not None), default=None),
             secret=attempt.secret,
+            checkpoint=step.checkpoint,
+            secrets=step.secrets,
+            env=step.env,
+            memory_bytes=step.demand.memory_bytes,
         )
         self.crew.dispatch(worker, order)
 
@@ -301,6 +305,12 @@ class ConductorActor:
     async def claim(self, fence: int, worker: str, secret: str) -> str:
         """Empty where user code of a `once` attempt may start."""
         answer: str = await self.loop.ask(m.Claimed(fence, worker, secret))
+        return answer
+
+    @ray.method
+    async def checkpoint(self, fence: int, worker: str, state: calls.Payload) -> str:
+        """Empty once the state is durable, for the next attempt at the step."""
+        answer: str = await self.loop.ask(m.Checkpointed(fence, worker, state))
         return answer
 
     @ray.method

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, TypeVar
 
 from ..errors import Unavailable
-from ..wire.calls import Command, PinnedModel, PinnedTable, Progress, RunEnd
+from ..wire.calls import Command, Payload, PinnedModel, PinnedTable, Progress, RunEnd
 from ..wire.types import Failure
 from .names import find, forget
 
@@ -22,6 +22,7 @@ class ConductorDoor(Protocol):
     async def issue(self, run_id: str, fence: int, commands: list[Command]) -> str: ...
     async def park(self, run_id: str, fence: int, waits: list[int]) -> str: ...
     async def ended(self, end: RunEnd) -> str: ...
+    async def checkpoint(self, fence: int, worker: str, state: Payload) -> str: ...
     async def pin(self, run_id: str, kind: str, name: str) -> PinnedTable | PinnedModel | Failure: ...
     async def claim(self, fence: int, worker: str, secret: str) -> str: ...
     async def progress(self, items: list[Progress]) -> None: ...
@@ -43,6 +44,10 @@ class RayDoor:
 
     async def ended(self, end: RunEnd) -> str:
         answer: str = await self._ask("ended", end)
+        return answer
+
+    async def checkpoint(self, fence: int, worker: str, state: Payload) -> str:
+        answer: str = await self._ask("checkpoint", fence, worker, state)
         return answer
 
     async def pin(self, run_id: str, kind: str, name: str) -> PinnedTable | PinnedModel | Failure:

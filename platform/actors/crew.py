@@ -18,7 +18,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..core.conductor import messages as m
 from ..wire import calls
+from ..wire.types import Failure
 from .names import NAMESPACE, living
+from .post_mortem import cause_of, ended_for_memory
 from .wiring import Wiring
 
 START_S: Final = 60.0
@@ -35,6 +37,8 @@ class Crew:
         self._hosts: dict[str, Any] = {}
         self._workers: dict[str, Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._at_work: dict[str, calls.AttemptOrder] = {}
+        self._out_of_memory = ended_for_memory()
         self._starting_hosts = 0
         self._starting_blank: set[str] = set()
 
@@ -148,18 +152,30 @@ class Crew:
             await handle.watch.remote()
         except RayError as error:
             self._workers.pop(worker, None)
-            self._tell(m.WorkerLost(worker, _cause(error)))
+            cause = await asyncio.to_thread(self._examine, self._at_work.pop(worker, None))
+            self._tell(m.WorkerLost(worker, _cause(error), cause))
+
+    def _examine(self, order: calls.AttemptOrder | None) -> Failure | None:
+        """What the attempt that the process was busy with has died of, where that can be told."""
+        before, self._out_of_memory = self._out_of_memory, ended_for_memory()
+        if order is None:
+            return None
+        log_file = self._wiring.folder / "logs" / "runs" / order.run_id / f"{order.ordinal}.{order.attempt}.log"
+        return cause_of(log_file, order.name, no_memory=self._out_of_memory > before)
 
     def dispatch(self, worker: str, order: calls.AttemptOrder) -> None:
         handle = self._workers.get(worker)
         if handle is not None:  # a worker that is gone is told of by its watch
-            self._spawn(self._run(handle, order))
+            self._at_work[worker] = order
+            self._spawn(self._run(worker, handle, order))
 
-    async def _run(self, handle: Any, order: calls.AttemptOrder) -> None:
+    async def _run(self, worker: str, handle: Any, order: calls.AttemptOrder) -> None:
         try:
             reports = await handle.run.remote([order])
         except RayActorError:
             return
+        if self._at_work.get(worker) is order:
+            del self._at_work[worker]
         self._tell(m.Reported(tuple(reports)))
 
     def cancel(self, worker: str, fence: int, grace_s: float) -> None:

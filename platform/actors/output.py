@@ -7,6 +7,7 @@ that user code made in one attempt goes on to work in the next. Logs are written
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import logging
 import os
@@ -64,6 +65,7 @@ class ProcessOutput:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._open: LogFile | None = None
+        faulthandler.enable(file=2, all_threads=False)  # a signal's last words stand in the attempt's log
         _lead(lambda: self._open)
         threading.Thread(target=self._look, name="log-bound", daemon=True).start()
 

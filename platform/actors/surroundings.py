@@ -19,7 +19,7 @@ from ..models.store import current_artifacts
 from ..sdk.conduct import within
 from ..sdk.context import Current
 from ..sdk.replay import Execution
-from ..wire.calls import PinnedModel, PinnedTable
+from ..wire.calls import Payload, PinnedModel, PinnedTable
 from ..wire.types import Failure
 from .conductor_door import ConductorDoor, until_answered
 from .run_lake import RunLake
@@ -40,9 +40,13 @@ class Owner:
 
 
 class Pins:
-    """What the run sees, asked of the Conductor once for each name. Called from user threads, which wait."""
+    """What user code asks of the Conductor: what the run sees, once for each name, and that a checkpoint is kept.
 
-    def __init__(self, run_id: str, door: ConductorDoor, loop: asyncio.AbstractEventLoop) -> None:
+    Called from user threads, which wait.
+    """
+
+    def __init__(self, run_id: str, door: ConductorDoor, loop: asyncio.AbstractEventLoop, worker: str = "") -> None:
+        self._worker = worker
         self._run_id, self._door, self._loop = run_id, door, loop
         self._known: dict[tuple[str, str], PinnedTable | PinnedModel] = {}
         self._snapshots: dict[str, Snapshot] = {}
@@ -60,6 +64,11 @@ class Pins:
                 assert isinstance(pinned, PinnedTable)
                 self._snapshots[name] = _snapshot(pinned)
             return self._snapshots[name]
+
+    def keep(self, fence: int, state: Payload) -> str:
+        """Empty once the checkpoint is durable; otherwise why it is not kept."""
+        asking = until_answered(lambda: self._door.checkpoint(fence, self._worker, state), within_s=PIN_WITHIN_S)
+        return asyncio.run_coroutine_threadsafe(asking, self._loop).result()
 
     def _pinned(self, kind: str, name: str) -> PinnedTable | PinnedModel:
         known = self._known.get((kind, name))

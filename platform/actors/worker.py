@@ -38,6 +38,7 @@ CLAIM_WITHIN_S: Final = 10.0
 STOP_GRACE_S: Final = 10.0
 SAY_RUNNING_AFTER_S: Final = 0.3
 LEAVE_AFTER_S: Final = 0.5
+LOOK_AT_MEMORY_S: Final = 0.25
 
 
 class Worker:
@@ -138,7 +139,7 @@ class Worker:
     async def _attempt(self, order: AttemptOrder) -> Report:
         loop = asyncio.get_running_loop()
         feed = ProgressFeed(loop, order, self._incarnation, self._tell)
-        pins = Pins(order.run_id, self._door, loop)
+        pins = Pins(order.run_id, self._door, loop, self._incarnation)
         attempt = Attempt(order, self._ground, pins, feed)
         job = self._running[order.fence] = _Job(attempt, loop)
         started_us = _now_us()
@@ -146,9 +147,12 @@ class Worker:
         if order.timeout_s is not None:
             timers.append(loop.call_later(order.timeout_s, job.stop, "timeout", STOP_GRACE_S))
         self._thread.give(lambda: self._perform(job))
+        watching = loop.create_task(_watch_memory(job, order)) if order.memory_bytes else None
         try:
             outcome = await job.ended
         finally:
+            if watching is not None:
+                watching.cancel()
             del self._running[order.fence]
             for timer in (*timers, *job.timers):
                 timer.cancel()
@@ -217,6 +221,14 @@ class _Job:
         message = f"{stop_message(order, kind)} and did not stop when told: its process was ended"
         self._end(Outcome(failure=Failure(kind=kind, message=message, step=order.name)))
         self._loop.call_later(LEAVE_AFTER_S, os._exit, 1)
+
+
+async def _watch_memory(job: _Job, order: AttemptOrder) -> None:
+    """Stops an attempt that has taken more memory than it asked for, before the node runs out of it."""
+    before = memory_peak.resident_bytes()
+    while memory_peak.resident_bytes() - before <= order.memory_bytes:
+        await asyncio.sleep(LOOK_AT_MEMORY_S)
+    job.stop("out_of_memory", STOP_GRACE_S)
 
 
 def _now_us() -> int:

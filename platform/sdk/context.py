@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..wire.calls import PinnedModel
@@ -27,9 +27,17 @@ def _unheard(mark: Mark) -> None:
     """Progress outside the platform goes nowhere."""
 
 
+def _unkept(state: object) -> None:
+    """A checkpoint outside the platform is not kept: there is no other attempt that could go on from it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Current:
-    """The attempt, or the flow, in which this code runs. In plain Python: a run named `local`."""
+    """The attempt, or the flow, in which this code runs. In plain Python: a run named `local`.
+
+    `restored` is what the last attempt at this step gave to `checkpoint`, None where there was none; `secrets` holds
+    those that the step names.
+    """
 
     run_id: str = "local"
     project: str = ""
@@ -38,6 +46,9 @@ class Current:
     attempt: int = 1
     fence: int = 0
     tell: Callable[[Mark], None] = field(default=_unheard, repr=False)
+    keep: Callable[[object], None] = field(default=_unkept, repr=False)
+    restored: Any = field(default=None, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def idempotency_key(self) -> str:
@@ -47,6 +58,11 @@ class Current:
     @property
     def logger(self) -> logging.Logger:
         return logging.getLogger(self.step or "flow")
+
+    def checkpoint(self, state: object) -> None:
+        """Keeps `state` for the next attempt at this step, should this one not get to its end. Returns once it is
+        durable; the last one counts."""
+        self.keep(state)
 
     def progress(self, done: float, total: float | None = None, *, unit: str = "", note: str = "") -> None:
         """Says how far this step is; at most the latest word of each fifth of a second is passed on."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from headwater.artifacts.files import Files
 from headwater.sdk.serialise import dumps
@@ -27,6 +28,7 @@ class Desk:
         self.ends: asyncio.Queue[RunEnd] = asyncio.Queue()
         self.heard: asyncio.Queue[Progress] = asyncio.Queue()
         self.parked: asyncio.Queue[list[int]] = asyncio.Queue()
+        self.checkpoints: asyncio.Queue[Payload] = asyncio.Queue()
         self.claims: list[int] = []
         self.refusal = ""
 
@@ -37,6 +39,10 @@ class Desk:
 
     async def park(self, run_id: str, fence: int, waits: list[int]) -> str:
         self.parked.put_nowait(waits)
+        return self.refusal
+
+    async def checkpoint(self, fence: int, worker: str, state: Payload) -> str:
+        self.checkpoints.put_nowait(state)
         return self.refusal
 
     async def ended(self, end: RunEnd) -> str:
@@ -70,6 +76,7 @@ def attempt(
     fence: int = 1,
     effect: Effect = "retry",
     timeout_s: float | None = None,
+    **more: Any,
 ) -> AttemptOrder:
     return AttemptOrder(
         fence=fence,
@@ -86,6 +93,7 @@ def attempt(
         arguments=Payload(inline=dumps((arguments, {}), place="x").content),
         effect=effect,
         timeout_s=timeout_s,
+        **more,
     )
 
 

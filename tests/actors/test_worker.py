@@ -68,6 +68,25 @@ def large():
     return random.Random(1).randbytes(100_000)
 
 @step
+def keeps(n):
+    before = current().restored
+    current().checkpoint({"done": n})
+    return before
+
+@step
+def whispers(): return dict(current().secrets)
+
+@step
+def grows():
+    held = []
+    while True:
+        held.append(b"x" * (1 << 20))
+        time.sleep(0.005)
+
+@step
+def runs_out(): raise MemoryError("no more")
+
+@step
 def unsendable(): return {"deep": [lambda: 0]}
 """
 
@@ -226,3 +245,51 @@ async def test_a_cancel_that_overtakes_its_dispatch_counts(place: Place) -> None
     failure = (await place.run("naps")).outcome.failure
     assert failure is not None
     assert failure.kind == "cancelled"
+
+
+async def test_a_checkpoint_is_durable_and_given_to_the_next_attempt(place: Place) -> None:
+    first = await place.run("keeps", 3)
+    assert value_of(first.outcome) is None
+    kept = place.desk.checkpoints.get_nowait()
+    assert pickle.loads(kept.inline) == {"done": 3}
+    again = await place.run("keeps", 4, fence=2, checkpoint=kept)
+    assert value_of(again.outcome) == {"done": 3}
+
+
+async def test_a_checkpoint_of_an_attempt_that_was_given_up_raises(place: Place) -> None:
+    place.desk.refusal = "given up"
+    failure = (await place.run("keeps", 3)).outcome.failure
+    assert failure is not None
+    assert "given up" in failure.message
+
+
+async def test_secrets_are_read_where_the_step_runs(place: Place) -> None:
+    folder = place.home / "secrets" / "p"
+    folder.mkdir(parents=True)
+    (folder / "KEY").write_text("of the project\n")
+    (place.home / "secrets" / "ALL").write_text("of everybody")
+    (place.home / "secrets" / "KEY").write_text("shadowed")
+    report = await place.run("whispers", secrets=("KEY", "ALL"))
+    assert value_of(report.outcome) == {"KEY": "of the project", "ALL": "of everybody"}
+
+
+async def test_a_secret_that_is_not_there_fails_the_step_naming_it_and_its_place(place: Place) -> None:
+    failure = (await place.run("whispers", secrets=("GONE",))).outcome.failure
+    assert failure is not None
+    assert "'GONE' for project p" in failure.message
+    assert str(place.home / "secrets" / "p" / "GONE") in failure.message
+
+
+async def test_a_step_that_takes_more_memory_than_it_asked_for_is_stopped_with_its_peak(place: Place) -> None:
+    report = await place.run("grows", memory_bytes=20 << 20)
+    assert report.outcome.failure is not None
+    assert report.outcome.failure.kind == "out_of_memory"
+    assert "than the 20 MiB it asked for (peak" in report.outcome.failure.message
+    assert report.peak_memory_bytes > 20 << 20
+
+
+async def test_a_memory_error_is_told_as_such(place: Place) -> None:
+    failure = (await place.run("runs_out")).outcome.failure
+    assert failure is not None
+    assert (failure.kind, failure.cause_type) == ("out_of_memory", "MemoryError")
+    assert failure.bases[0] == "builtins.MemoryError"

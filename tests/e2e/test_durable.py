@@ -11,6 +11,7 @@ from scenes.life import homes, up
 
 from headwater.cli.demo import Place
 from headwater.sdk import Client
+from headwater.sdk.client.runs import RunFailed
 from headwater.wire.types import EventPublished
 
 pytestmark = pytest.mark.faults
@@ -60,3 +61,33 @@ def test_an_async_flow_runs_on_the_platform(hw: Client) -> None:
 
 def test_a_wait_that_nobody_answers_times_out(hw: Client) -> None:
     assert hw.run("eta/nobody_comes").result(100) == "timeout"
+
+
+def test_a_lost_once_attempt_waits_for_a_persons_word(hw: Client) -> None:
+    run = hw.run("eta/loses_once")
+    assert [entry.type for entry in run.watch()][-1] == "run.needs_attention"
+    run.accept("it was paid")
+    assert run.result(200) == "it was paid"
+
+
+def test_a_signal_is_told_from_other_deaths(hw: Client) -> None:
+    run = hw.run("eta/segfaults")
+    assert run.result(200) == "signal"
+    failure = run.steps["crashes"][0].failure
+    assert failure is not None
+    assert "Segmentation fault" in failure.message
+    assert "last words" in failure.last_words
+
+
+def test_an_attempt_goes_on_from_the_checkpoint_of_the_one_before(hw: Client, tmp_path: Path) -> None:
+    assert hw.run("eta/goes_on", {"folder": str(tmp_path)}).result(200) == 5
+
+
+def test_a_resumed_run_does_only_what_was_not_done(hw: Client, tmp_path: Path) -> None:
+    run = hw.run("eta/breaks", {"folder": str(tmp_path)})
+    with pytest.raises(RunFailed, match="there"):
+        run.result(200)
+    (tmp_path / "there").touch()
+    resumed = run.resume()
+    assert resumed.result(200) == 5
+    assert (tmp_path / "lines").read_text() == "x\n"

@@ -7,7 +7,7 @@ import os
 import signal
 from typing import Any
 
-from headwater.sdk import StepFailed, WaitTimeout, flow, gather, now, publish, sleep, step, uuid, wait_for
+from headwater.sdk import StepFailed, WaitTimeout, current, flow, gather, now, publish, sleep, step, uuid, wait_for
 
 
 @step
@@ -69,6 +69,43 @@ def dies_once() -> str:
 def crashes() -> None:
     print("last words")
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@step(retries=1, backoff=0)
+def half(folder: str) -> int:
+    """Gets half way in its first attempt, and dies."""
+    done = current().restored or 0
+    if not done:
+        current().checkpoint(5)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return int(done)
+
+
+@flow(project="eta")
+def goes_on(folder: str) -> int:
+    return int(half(folder).result())
+
+
+@step
+def counted(file: str) -> int:
+    """Leaves a line for each time it ran."""
+    with open(file, "a") as lines:
+        lines.write("x\n")
+    return 1
+
+
+@step
+def fragile(file: str, n: int) -> int:
+    if not os.path.exists(file):
+        raise FileNotFoundError(file)
+    return n
+
+
+@flow(project="eta")
+def breaks(folder: str) -> int:
+    """Fails until the file `there` exists."""
+    first = counted(f"{folder}/lines").result()
+    return int(first + fragile(f"{folder}/there", 4).result())
 
 
 @flow(project="eta")
