@@ -42,16 +42,27 @@ def _facts(run: RunDetail) -> Iterator[Text]:
     event = f"  (event {run.event_id} of {run.event_source})" if run.event_id else ""
     yield _fact("started by", f"{trigger(run.trigger)}{event}")
     yield _fact("principal", run.principal)
-    yield _fact("code", run.code_version[:12])
+    yield _fact("code", f"{run.code_version[:12]}{_commit(run)}")
     yield _fact("created", moment(run.created_us))
     if run.ended_us:
         yield _fact("ended", moment(run.ended_us))
     if run.parent_id:
         yield _fact("part of", run.parent_id)
+    if run.resumed_from:
+        yield _fact("resumes", run.resumed_from)
+    for pin in run.pins:
+        yield _fact("sees", f"{pin.kind} {pin.name} at {pin.version}")
     if run.parameters:
         yield _fact("parameters", compact(run.parameters))
     if run.cancel_reason:
         yield _fact("cancelled", run.cancel_reason)
+
+
+def _commit(run: RunDetail) -> str:
+    source = run.provenance.get("source") if isinstance(run.provenance, dict) else None
+    if not isinstance(source, dict) or not source.get("commit"):
+        return ""
+    return f"  (commit {source['commit'][:12]}{', with changes' if source.get('is_dirty') else ''})"
 
 
 def _fact(name: str, text: str) -> Text:

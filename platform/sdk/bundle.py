@@ -11,9 +11,10 @@ import io
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from ..errors import InvalidInput
@@ -21,6 +22,7 @@ from ..errors import InvalidInput
 FILES_MAX: Final = 10_000
 BYTES_MAX: Final = 64 << 20
 GIT_TIMEOUT_S: Final = 30
+NOTHING: Final[Mapping[str, bytes]] = MappingProxyType({})
 REQUIREMENTS: Final = ("requirements.lock", "requirements.txt")
 
 _SKIPPED: Final = frozenset({"__pycache__", "node_modules", "venv", "env", "build", "dist", "htmlcov", "site-packages"})
@@ -83,8 +85,8 @@ def code_version(bundle: Bundle, *, python: str | None = None) -> str:
     return sha.hexdigest()
 
 
-def pack(bundle: Bundle) -> bytes:
-    """The files as a gzipped tar; equal files give equal bytes."""
+def pack(bundle: Bundle, beside: Mapping[str, bytes] = NOTHING) -> bytes:
+    """The files, and those `beside` them, as a gzipped tar; equal files give equal bytes."""
     buffer = io.BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
         for name in bundle.names:
@@ -92,6 +94,10 @@ def pack(bundle: Bundle) -> bytes:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             member.mode = 0o755 if (bundle.folder / name).stat().st_mode & 0o100 else 0o644
+            tar.addfile(member, io.BytesIO(content))
+        for name, content in beside.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
 

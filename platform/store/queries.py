@@ -29,6 +29,7 @@ from .rows import codecs
 from .run_search import RunFilter
 from .schema import (
     ATTEMPTS,
+    CODE_VERSIONS,
     DEAD_LETTERS,
     DEPLOYMENTS,
     DEVICES,
@@ -38,6 +39,7 @@ from .schema import (
     LOG_HEAD,
     MODEL_VERSIONS,
     OFFSETS,
+    PINS,
     QUOTA_TREES,
     RUNS,
     STEPS,
@@ -166,10 +168,19 @@ class Queries:
             tried = sa.select(STEPS.c.id).where(STEPS.c.run_id == run_id, STEPS.c.ordinal <= last)
             attempts = self._structs(connection, ATTEMPTS, ATTEMPTS.c.step_id.in_(tried), order=ATTEMPTS.c.fence)
             models = self._structs(connection, MODEL_VERSIONS, MODEL_VERSIONS.c.run_id == run_id)
+            pins = self._structs(connection, PINS, PINS.c.run_id == run_id)
+            code = self._structs(connection, CODE_VERSIONS, CODE_VERSIONS.c.version == found[0].code_version)
         cursor = f"{head.store_epoch}:{head.position}"
         detail = views.run_detail(found[0], steps, attempts)
         refs = tuple(api.ModelRef(name=model.name, version=model.version) for model in models)
-        return msgspec.structs.replace(detail, steps_total=total, models=refs, cursor=cursor)
+        return msgspec.structs.replace(
+            detail,
+            steps_total=total,
+            models=refs,
+            cursor=cursor,
+            pins=tuple(map(views.pin_view, pins)),
+            provenance=code[0].provenance if code else None,
+        )
 
     # Flows, models, deployments, tables
 

@@ -42,6 +42,13 @@ def _attempt_view(attempt: records.Attempt) -> api.AttemptView:
     return _copied(api.AttemptView, attempt, **said)
 
 
+def pin_view(pin: records.Pin) -> api.PinView:
+    """Of a table its snapshot, of a model its number."""
+    body = pin.body if isinstance(pin.body, dict) else {}
+    version = body.get("snapshot_id" if pin.kind == "table" else "version")
+    return api.PinView(kind=pin.kind, name=pin.name, version=version)
+
+
 def flow_view(flow: inventory.FlowRow) -> api.FlowView:
     spec = msgspec.convert(flow.manifest, FlowSpec)
     triggers = tuple(_copied(api.TriggerView, trigger) for trigger in spec.triggers)

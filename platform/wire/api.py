@@ -152,8 +152,19 @@ class ModelRef(Answer, frozen=True):
     version: int
 
 
+class PinView(Answer, frozen=True):
+    """What a run sees of a table or model: decided at first use. `version` is a snapshot's id or a model's number."""
+
+    kind: str
+    name: str
+    version: int | None = None
+
+
 class RunDetail(Answer, frozen=True):
-    """A run with its first 1,000 steps in the order they were called. `cursor` is the log's end when this was read."""
+    """A run with its first 1,000 steps in the order they were called. `cursor` is the log's end when this was read.
+
+    `provenance` is that of its code version: `source` (commit, diff) and `environment` (Python, packages).
+    """
 
     id: str
     project: str
@@ -177,6 +188,9 @@ class RunDetail(Answer, frozen=True):
     steps_total: int = 0
     models: tuple[ModelRef, ...] = ()
     cursor: str = ""
+    resumed_from: str | None = None
+    provenance: JSON = None
+    pins: tuple[PinView, ...] = ()
 
 
 class StartRun(Answer, frozen=True, forbid_unknown_fields=True):

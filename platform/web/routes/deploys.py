@@ -11,9 +11,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ...artifacts.files import Files
-from ...sdk.bundle import code_version, unpack
+from ...sdk.bundle import code_version, unpack, unpacked
 from ...sdk.manifest import manifest_of
 from ...sdk.problem import Problem
+from ...sdk.provenance import Provenance, taken_from
 from ...wire import api
 from ...wire.manifest import Manifest
 from ..answers import JsonAnswer, failure, refusal
@@ -30,6 +31,7 @@ class Packed(msgspec.Struct, frozen=True):
     version: str
     bundle: str
     manifest: Manifest
+    provenance: Provenance
 
 
 @router.post("", responses=answers(api.Deployed), openapi_extra=takes_bytes("application/gzip"))
@@ -55,10 +57,12 @@ def keep(body: bytes, files: Files, spool: Path) -> Packed:
     """Unpacks, imports and stores. Blocking. Raises Problem where the code cannot be imported."""
     spool.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=spool, prefix="deploy-") as name:
-        bundle = unpack(body, Path(name) / "code")
+        folder = unpack(body, Path(name) / "code").folder
+        provenance = taken_from(folder)
+        bundle = unpacked(folder)
         manifest = manifest_of(bundle.folder)
         digest = files.put_tree(bundle.folder, bundle.names)
-        return Packed(code_version(bundle), digest, manifest)
+        return Packed(code_version(bundle), digest, manifest, provenance)
 
 
 def _shown(problem: Problem) -> api.Problem:
