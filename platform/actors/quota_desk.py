@@ -64,7 +64,9 @@ class SayHeld(Struct, frozen=True):
 
 
 class TickLater(Struct, frozen=True):
-    """Effect: something was put off; a `Ticked` is due in a while."""
+    """Effect: something was put off; a `Ticked` is due at `at_us`, or in a while where that is sooner or none."""
+
+    at_us: int = 0
 
 
 Event = Seeded | Followed | Answered | Ticked | Ordered | Arrived | TopicGap
@@ -135,19 +137,22 @@ class QuotaDesk:
         holds: list[calls.Hold] = []
         for event in events:
             depth = self.engine.depth()
-            effects = self.engine.decide(event)
+            effects = self.engine.decide(event, turn.now_us)
             self.book.note(lambda depth=depth: self.engine.back_to(depth))  # type: ignore[misc]
             for effect in effects:
-                if not isinstance(effect, q.Grant):
+                if isinstance(effect, q.Waiting | q.Impossible):
                     holds.append(words.hold_of(effect))
-                elif words.on_one_node(effect):
+                elif isinstance(effect, q.Grant) and words.on_one_node(effect):
                     grants.append(effect)
-                else:
+                elif isinstance(effect, q.Grant):
                     holds.append(self._too_wide(effect))
         if grants:
             self._propose(turn, grants)
         if holds:
             turn.effects.append(SayHeld(tuple(holds)))
+        wakes_us = self.engine.wakes_us()
+        if wakes_us is not None:
+            _tick_later(turn, wakes_us)
 
     def _too_wide(self, grant: q.Grant) -> calls.Hold:
         """The step ends: a lease names one node, and this gang was given several."""
@@ -175,7 +180,7 @@ class QuotaDesk:
                 self.proposed.remove(step_id)
                 said = f"refused together: {reason}" if alike else reason
                 self._tell(turn, [q.GrantRefused(step_id, said)])
-                turn.effects.append(TickLater())
+                _tick_later(turn, 0)
 
     def _messages_of(self, entry: t.Entry) -> list[q.Event]:
         """What an entry of the log means to the engine."""
@@ -234,6 +239,12 @@ class QuotaDesk:
                 time_us=turn.now_us,
             )
         )
+
+
+def _tick_later(turn: Turn, at_us: int) -> None:
+    later = TickLater(at_us if at_us > turn.now_us else 0)
+    if later not in turn.effects:
+        turn.effects.append(later)
 
 
 def tree_in(data: Any) -> tuple[Tree, bool]:

@@ -43,6 +43,7 @@ def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]
         history=[*_history(picture), *_quarantined(devices)],
         waiting=[_waiting_of(step) for step in picture.rows("steps", STEPS.c.state == StepState.WAITING)],
     )
+    engine.ends_others(False)  # the Conductor does not end an attempt for another yet
     return QuotaDesk(engine, stored, nodes=nodes, tree=tree.to_mapping())
 
 

@@ -22,6 +22,7 @@ from ..wire.types import Entry
 from . import ray_nodes
 from .courtesy import FIRST
 from .hub import SCHEDULER_TYPES
+from .loop import wall_clock_us
 from .names import find, forget
 from .owner import OwnerActor
 from .quota_desk import OWNER, Answered, Followed, Propose, QuotaDesk, SayHeld, Seeded, Ticked, TickLater
@@ -40,7 +41,7 @@ class SchedulerActor(OwnerActor):
 
     def load(self, picture: Picture, offsets: list[Offset]) -> QuotaDesk:
         self._holds: dict[str, Hold] = {}
-        self._ticking = False
+        self._timer: asyncio.TimerHandle | None = None
         self._one_by_one = False
         desk = load_desk(picture, self.wiring.settings.quota_seed(), ray_nodes.alive())
         desk.mail.load(offsets)
@@ -63,8 +64,8 @@ class SchedulerActor(OwnerActor):
                 self._propose(number, grants)
             case SayHeld(holds):
                 self._hold(holds)
-            case TickLater():
-                self._tick_later()
+            case TickLater(at_us):
+                self._tick_later(at_us)
 
     # Proposals.
 
@@ -88,13 +89,18 @@ class SchedulerActor(OwnerActor):
         self._one_by_one = any(verdict.reason for verdict in verdicts)
         self.loop.tell(Answered(number, tuple(verdicts)))
 
-    def _tick_later(self) -> None:
-        if not self._ticking:
-            self._ticking = True
-            asyncio.get_running_loop().call_later(TICK_S, self._tick)
+    def _tick_later(self, at_us: int) -> None:
+        """One timer, for the soonest that was asked for."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + max(TICK_S, (at_us - wall_clock_us()) / 1e6)
+        if self._timer is not None and self._timer.when() <= due:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(due, self._tick)
 
     def _tick(self) -> None:
-        self._ticking = False
+        self._timer = None
         self.loop.tell(Ticked())
 
     # Reasons.

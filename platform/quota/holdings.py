@@ -5,6 +5,7 @@ Each holding takes room of the inventory and quota of its project, from the mome
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .admission import amounts_of
@@ -25,6 +26,15 @@ class Holding:
     tree_version: int
     leased_us: int = 0
     released: bool = False
+    checkpoint_us: int = 0
+    leaving: bool = False  # it is being ended for another
+
+    def saved_us(self) -> int:
+        """What was done until then is not lost if the gang ends now."""
+        return max(self.leased_us, self.checkpoint_us)
+
+    def may_leave(self) -> bool:
+        return not (self.released or self.leaving or self.step.once)
 
     def ends_us(self) -> int | None:
         """When it must have ended, by the runtime that it declared."""
@@ -38,6 +48,9 @@ class Holding:
         return Grant(self.step.step_id, self.step.project, nodes[0], devices, self.tree_version, nodes, self.flavour)
 
 
+Watcher = Callable[[int, Holding], None]
+
+
 class Holdings:
     """By step id while pending, by fence afterwards."""
 
@@ -45,10 +58,17 @@ class Holdings:
         self._undo, self._inventory, self._places = undo, inventory, places
         self.all: dict[Holder, Holding] = {}
         self.by_project: dict[str, dict[Holder, None]] = {}
+        self.going: dict[Holder, None] = {}  # what is being ended for others, or emptied
+        self._watchers: tuple[Watcher, Watcher] | None = None
 
     def use(self, usage: Usage, order: Order) -> None:
         """The quota that is charged from now on."""
         self._usage, self._order = usage, order
+        self._watchers = None
+
+    def watch(self, added: Watcher, removed: Watcher) -> None:
+        """Calls these with every leased holding that comes and goes, roll-backs included."""
+        self._watchers = (added, removed)
 
     def hold(self, holder: Holder, holding: Holding) -> None:
         self.put(holder, holding)
@@ -60,7 +80,7 @@ class Holdings:
         """Everything back at once: a grant that came to nothing."""
         holding = self._pop(holder)
         self._inventory.unhold(holder, holding.seats)
-        self._discharge(holding)
+        self.discharge(holding)
         self._came_back()
         return holding
 
@@ -71,10 +91,15 @@ class Holdings:
         self._inventory.hold(fence, holding.seats)
         self.put(fence, holding)
 
+    def leave(self, fence: int) -> Holding:
+        """The gang is being ended for another."""
+        self.put(fence, replace(self.all[fence], leaving=True))
+        return self.all[fence]
+
     def release(self, fence: int) -> None:
         """The quota, CPUs and memory back; the devices follow with `empty`."""
         holding = self.all[fence]
-        self._discharge(holding)
+        self.discharge(holding)
         self._inventory.release(holding.seats)
         if any(seat.devices for seat in holding.seats):
             self.put(fence, replace(holding, released=True))
@@ -94,24 +119,53 @@ class Holdings:
                 self._pop(holder)
         self._came_back()
 
+    def as_if_gone(self, holder: Holder) -> None:
+        """Takes off what the holder has, as long as the caller takes it back."""
+        holding, devices = self.all[holder], self._inventory.devices
+        if holding.released:
+            shares = ((i, seat) for seat in holding.seats for i in seat.devices if i in devices)
+            left = tuple(Seat(seat.node, (i,), seat.milli, 0, 0) for i, seat in shares if holder in devices[i].holders)
+            self._inventory.unhold(holder, left)
+        else:
+            self.discharge(holding)
+            self._inventory.unhold(holder, holding.seats)
+
     def put(self, holder: Holder, holding: Holding) -> None:
-        if holder not in self.all:
-            mine = self.by_project.setdefault(holding.step.project, {})
-            self._undo.put(mine, holder, None)
-        self._undo.put(self.all, holder, holding)
+        before = self.all.get(holder)
+        self._undo.note(self._swap, holder, before, holding)
+        self._swap(holder, holding, before)
 
     def charge(self, holding: Holding) -> None:
         self._undo.note(_pay, self._usage, self._order, holding, -1)
         _pay(self._usage, self._order, holding, 1)
 
-    def _discharge(self, holding: Holding) -> None:
+    def discharge(self, holding: Holding) -> None:
         self._undo.note(_pay, self._usage, self._order, holding, 1)
         _pay(self._usage, self._order, holding, -1)
 
     def _pop(self, holder: Holder) -> Holding:
-        holding = self._undo.pop(self.all, holder)
-        self._undo.pop(self.by_project[holding.step.project], holder)
+        holding = self.all[holder]
+        self._undo.note(self._swap, holder, holding, None)
+        self._swap(holder, None, holding)
         return holding
+
+    def _swap(self, holder: Holder, after: Holding | None, before: Holding | None) -> None:
+        known = after or before
+        assert known is not None
+        mine = self.by_project.setdefault(known.step.project, {})
+        if after is None:
+            del self.all[holder], mine[holder]
+        else:
+            self.all[holder], mine[holder] = after, None
+        self.going.pop(holder, None)
+        if after is not None and (after.leaving or after.released):
+            self.going[holder] = None
+        if self._watchers is not None and isinstance(holder, int):
+            added, removed = self._watchers
+            if before is not None:
+                removed(holder, before)
+            if after is not None:
+                added(holder, after)
 
     def _came_back(self) -> None:
         self._places.changed()

@@ -136,6 +136,20 @@ class GrantRefused(Struct, frozen=True):
     reason: str
 
 
+class AttemptCheckpointed(Struct, frozen=True):
+    """What the attempt did until `at_us` is not lost if it ends."""
+
+    fence: int
+    at_us: int
+
+
+class ReclaimRefused(Struct, frozen=True):
+    """The attempt is not ended: it is over already, or may not be. It is not asked again; what it was to end for is."""
+
+    fence: int
+    reason: str
+
+
 class Ticked(Struct, frozen=True):
     """Nothing happened; what was put off (a refused grant, a fresh start) is decided."""
 
@@ -157,6 +171,8 @@ Event = (
     | NodeDrained
     | TreeChanged
     | GrantRefused
+    | AttemptCheckpointed
+    | ReclaimRefused
     | Ticked
 )
 
@@ -195,4 +211,15 @@ class Impossible(Struct, frozen=True):
     sentence: str
 
 
-Effect = Grant | Waiting | Impossible
+class Reclaim(Struct, frozen=True):
+    """A proposal: this attempt is signalled to save its work and ended after the grace, for `for_step`."""
+
+    fence: int
+    step_id: str
+    project: str
+    for_step: str
+    grace_s: int
+    reason: str
+
+
+Effect = Grant | Waiting | Impossible | Reclaim

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from .admission import Admission, Option
-from .queues import LineKey, Queues, Shape, Turn
+from .queues import LineKey, Queues, Shape, Turn, turn_of
 from .usage import Usage
 
 TOP = -1
@@ -230,8 +230,13 @@ class Order:
         if line is None:
             contest.lines.pop(node, None)
             return None
-        contest.lines[node] = line.turns[0]
-        return None if key in self._queues.put_off else line.turns[0]
+        first = self._queues.first_free(key)
+        if first is None:
+            contest.lines[node] = line.turns[0]
+            return None
+        minus_priority, since, step_id = turn_of(first)
+        contest.lines[node] = (minus_priority - self._usage.priorities[key[0]], since, step_id)
+        return contest.lines[node]
 
     def _could_pay(self, contest: Contest, node: int) -> bool:
         return any(self._usage.open(node, option.amounts) for option in contest.options)

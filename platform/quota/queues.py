@@ -55,6 +55,7 @@ class Queues:
         self.steps: dict[str, StepWaiting] = {}
         self.lines: dict[LineKey, Line] = {}
         self.put_off: dict[LineKey, None] = {}
+        self.reserved: dict[str, None] = {}  # the steps for which a place is kept
         self._shapes: dict[str, dict[Shape, None]] = {}
 
     def add(self, step: StepWaiting) -> None:
@@ -81,6 +82,24 @@ class Queues:
         line = self.lines.get(key)
         return self.steps[line.turns[0][2]] if line is not None else None
 
+    def first_free(self, key: LineKey) -> StepWaiting | None:
+        """The first for which no place is kept; None where there is none, or the line is put off."""
+        line = self.lines.get(key)
+        if line is None or key in self.put_off:
+            return None
+        ids = (turn[2] for turn in line.turns if turn[2] not in self.reserved)
+        step_id = next(ids, None)
+        return None if step_id is None else self.steps[step_id]
+
+    def reserve(self, step: StepWaiting, *, reserved: bool) -> None:
+        """Notes whether a place is kept for the step."""
+        if reserved:
+            self._undo.put(self.reserved, step.step_id, None)
+        else:
+            self._undo.pop(self.reserved, step.step_id)
+        self._undo.note(self._changed, line_of(step))
+        self._changed(line_of(step))
+
     def ahead_of(self, step: StepWaiting, limit: int) -> tuple[int, list[str]]:
         """How many stand before the step in its line, and the first of them."""
         turns = self.lines[line_of(step)].turns
@@ -101,12 +120,13 @@ class Queues:
             line = self.lines[key] = Line()
             self._shapes.setdefault(step.project, {})[key[1]] = None
         insort(line.turns, turn_of(step))
-        if line.turns[0][2] == step.step_id:
+        if self.first_free(key) is step or step.step_id in self.reserved:
             self._changed(key)
 
     def _remove(self, step: StepWaiting) -> None:
-        del self.steps[step.step_id]
         key = line_of(step)
+        was_first = self.first_free(key) is step
+        del self.steps[step.step_id]
         turns = self.lines[key].turns
         position = bisect_left(turns, turn_of(step))
         del turns[position]
@@ -115,7 +135,7 @@ class Queues:
             del self._shapes[step.project][key[1]]
             if not self._shapes[step.project]:
                 del self._shapes[step.project]
-        if position == 0:
+        if was_first or position == 0:
             self._changed(key)
 
     def _pause(self, key: LineKey) -> None:

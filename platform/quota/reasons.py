@@ -9,6 +9,7 @@ from .messages import Eta, StepWaiting, Waiting
 from .order import Order
 from .placement.inventory import Inventory
 from .queues import Queues, shape_of
+from .reservations import Reservations
 from .usage import Usage
 
 AHEAD_MAX = 10
@@ -17,7 +18,16 @@ HOLDERS_NAMED = 3
 
 
 class Reasons:
-    def __init__(self, usage: Usage, inventory: Inventory, queues: Queues, holdings: Holdings, order: Order) -> None:
+    def __init__(
+        self,
+        usage: Usage,
+        inventory: Inventory,
+        queues: Queues,
+        holdings: Holdings,
+        order: Order,
+        reservations: Reservations,
+    ) -> None:
+        self._reservations = reservations
         self._usage, self._inventory, self._queues, self._order = usage, inventory, queues, order
         self._holdings = holdings.all
 
@@ -45,6 +55,14 @@ class Reasons:
             f"({each_shown(step.demand)}); next is {ahead[0]}."
         )
         return Waiting(step.step_id, "queue", sentence, tuple(ahead))
+
+    def reserved(self, step: StepWaiting) -> Waiting:
+        """Why one for which a place is kept waits."""
+        kept = self._reservations.kept[step.step_id]
+        nodes = ", ".join(dict.fromkeys(seat.node for seat in kept.placed.seats))
+        sentence = f"Step {step.name} has a place kept on {nodes} and waits for it to come free: {kept.basis}."
+        eta = None if kept.at_us is None else Eta(kept.at_us, kept.basis)
+        return Waiting(step.step_id, "reserved", sentence, (), eta)
 
     def undecided(self, step: StepWaiting, why: str) -> Waiting:
         return Waiting(step.step_id, "undecided", f"Step {step.name} is about to be decided again: {why}.")

@@ -18,7 +18,8 @@ from dataclasses import replace
 from typing import assert_never
 
 from . import messages
-from .admission import Admission, Placed, amounts_of
+from .admission import Admission, amounts_of
+from .granting import Granting
 from .holdings import Holding, Holdings, flavour_of, holding_of
 from .messages import (
     Effect,
@@ -32,12 +33,14 @@ from .messages import (
     StepWaiting,
     Waiting,
 )
-from .order import Contest, Order
+from .order import Order
 from .placement.inventory import Inventory
 from .places import Places
 from .queues import LineKey, Queues, line_of
 from .reasons import Reasons
+from .reclaim import Reclaiming
 from .report import NodeUsage, report
+from .reservations import Reservations
 from .telling import Telling
 from .tree import Tree
 from .undo import Undo
@@ -52,6 +55,10 @@ class Scheduler:
         self._queues = Queues(self._undo, self._line_changed)
         self._holdings = Holdings(self._undo, self._inventory, self._places)
         self._telling = Telling(self._undo, self._queues)
+        self._reservations = Reservations(self._undo, self._inventory, self._places, self._holdings)
+        self._granting = Granting(self._undo, self._queues, self._holdings, self._reservations, self._telling)
+        self._evicted: dict[str, tuple[int, ...]] = {}
+        self._now_us = 0
         self._models: list[str] = []
         self._use(Usage(tree), version)
 
@@ -92,19 +99,25 @@ class Scheduler:
         self._undo.back_to(depth)
         self._changed()
 
-    def decide(self, event: Event) -> list[Effect]:
+    def decide(self, event: Event, now_us: int = 0) -> list[Effect]:
+        """What follows from the event. Time only goes on: an earlier `now_us` than before counts as that."""
         depth = self._undo.depth()
         try:
+            self._tick(now_us)
             if isinstance(event, messages.GrantRefused):
                 return self._take(event)
             self._queues.resume_all()
             effects = self._take(event)
-            effects += self._settle()
+            effects += self._granting.run(self._now_us)
             return effects + self._telling.say(self._reasons, self._admission)
         except BaseException:
             self.back_to(depth)
             self._telling.clear()
             raise
+
+    def wakes_us(self) -> int | None:
+        """When a `Ticked` would find something to decide; None where only other events would."""
+        return self._granting.wakes_us(self._now_us)
 
     def outstanding(self) -> list[Effect]:
         """The grants that have no answer yet."""
@@ -121,6 +134,10 @@ class Scheduler:
         """Each node of the tree, parents first, with what is used, borrowed, lent and waited for."""
         return report(self._usage, self._queues)
 
+    def ends_others(self, allowed: bool) -> None:
+        """Whether gangs are ended for those with a right to their place; without, these wait."""
+        self._granting.ends_others = allowed
+
     @property
     def tree_version(self) -> int:
         return self._version
@@ -134,8 +151,12 @@ class Scheduler:
             case messages.AttemptLeased():
                 self._leased(event)
             case messages.AttemptReleased(fence):
-                if fence in self._holdings.all and not self._holdings.all[fence].released:
-                    self._holdings.release(fence)
+                self._released(fence)
+            case messages.AttemptCheckpointed(fence, at_us):
+                if fence in self._holdings.all:
+                    self._holdings.put(fence, replace(self._holdings.all[fence], checkpoint_us=at_us))
+            case messages.ReclaimRefused(fence):
+                self._not_ended(fence)
             case messages.DeviceFreed(device_ids, fence):
                 self._freed(device_ids, fence)
             case messages.DeviceQuarantined(device_ids):
@@ -174,7 +195,7 @@ class Scheduler:
         if step is not None:
             self._forget(step)
         elif step_id in self._holdings.all:
-            self._holdings.drop(step_id)
+            self._granting.project_gave_back(self._holdings.drop(step_id).step.project)
 
     def _leased(self, leased: messages.AttemptLeased) -> None:
         held = self._holdings.all
@@ -194,6 +215,21 @@ class Scheduler:
             self._inventory.expect(seat)
         self._holdings.hold(leased.fence, holding)
 
+    def _released(self, fence: int) -> None:
+        holding = self._holdings.all.get(fence)
+        if holding is not None and not holding.released:
+            self._holdings.release(fence)
+            self._granting.project_gave_back(holding.step.project)
+
+    def _not_ended(self, fence: int) -> None:
+        """It stays; the places that were to come free with it are given up and looked for anew."""
+        holding = self._holdings.all.get(fence)
+        if holding is not None and holding.leaving:
+            self._holdings.put(fence, replace(holding, leaving=False))
+        for reservation in self._reservations.in_order():
+            if fence in reservation.victims:
+                self._granting.unkeep(reservation.step.step_id)
+
     def _freed(self, device_ids: tuple[str, ...], fence: int | None) -> None:
         for device_id in device_ids:
             if device_id in self._inventory.devices:
@@ -203,7 +239,7 @@ class Scheduler:
         for device_id in device_ids:
             if device_id in self._inventory.devices:
                 self._inventory.quarantine(device_id, quarantined)
-        self._changed()
+        self._places_changed()
 
     def _node(self, event: NodeJoined | NodeLeft | NodeDrained) -> None:
         match event:
@@ -213,18 +249,21 @@ class Scheduler:
                 self._inventory.leave(node_id)
             case NodeDrained(node_id) if node_id in self._inventory.nodes:
                 self._inventory.drain(node_id)
-        self._changed()
+        self._places_changed()
         self._models_changed()
 
     def _refused(self, step_id: str, reason: str) -> None:
         if step_id not in self._holdings.all:
             return
         step = self._holdings.drop(step_id).step
+        self._granting.project_gave_back(step.project)
         if reason != messages.STEP_NOT_WAITING:
             self._queues.add(step)
             self._queues.pause(line_of(step))
 
     def _change_tree(self, tree: Tree, version: int) -> None:
+        for step_id in list(self._reservations.kept):
+            self._granting.unkeep(step_id)
         self._undo.note(self._use, self._usage, self._version)
         self._use(Usage(tree), version)
         for holder, holding in list(self._holdings.all.items()):
@@ -234,38 +273,27 @@ class Scheduler:
                 self._holdings.charge(charged)
         for key in self._queues.lines:
             self._telling.moved(key)
-
-    def _settle(self) -> list[Effect]:
-        """Grants what may go, one after the other, until nothing can."""
-        effects: list[Effect] = []
-        while awake := self._order.awake():
-            fitting = [contest for contest in awake if self._admission.fits(contest.shape, contest.options)]
-            self._order.quieten(contest for contest in awake if contest not in fitting)
-            first = self._order.best(fitting, self._judge) if fitting else None
-            if first is None:
-                self._order.quieten(fitting)
-                break
-            effects.append(self._grant((first[0].project, first[0].shape), first[1]))
-        return effects
-
-    def _judge(self, project: str, contest: Contest) -> Placed | None:
-        return self._admission.judge(project, contest.shape, contest.options)
-
-    def _grant(self, key: LineKey, placed: Placed) -> Grant:
-        step = self._queues.first(key)
-        assert step is not None
-        self._forget(step)
-        holding = Holding(step, placed.seats, placed.option.flavour, placed.amounts(), self._version)
-        self._holdings.hold(step.step_id, holding)
-        return holding.grant()
+            self._granting.look_at(key)
 
     def _forget(self, step: StepWaiting) -> None:
-        self._queues.remove(step)
-        self._telling.forget(step)
+        self._granting.forget(step)
 
     def _line_changed(self, key: LineKey) -> None:
         self._order.line_changed(key)
         self._telling.moved(key)
+        if key in self._queues.lines:
+            self._granting.look_at(key)
+
+    def _places_changed(self) -> None:
+        """Other nodes or devices are in service."""
+        for step_id in self._reservations.broken():
+            self._granting.unkeep(step_id)
+        self._changed()
+
+    def _tick(self, now_us: int) -> None:
+        if now_us > self._now_us:
+            self._undo.note(setattr, self, "_now_us", self._now_us)
+            self._now_us = now_us
 
     def _changed(self) -> None:
         """What fits, or who may go, may be another than was found."""
@@ -287,7 +315,11 @@ class Scheduler:
         self._admission = Admission(usage, self._inventory, self._places)
         self._order = Order(usage, self._queues, self._admission)
         self._holdings.use(usage, self._order)
-        self._reasons = Reasons(usage, self._inventory, self._queues, self._holdings, self._order)
+        reclaiming = Reclaiming(
+            self._undo, usage, self._inventory, self._places, self._holdings, self._admission, self._evicted
+        )
+        self._granting.use(usage, self._order, self._admission, reclaiming, version)
+        self._reasons = Reasons(usage, self._inventory, self._queues, self._holdings, self._order, self._reservations)
 
 
 def _charged_anew(holding: Holding, inventory: Inventory, usage: Usage) -> Holding:

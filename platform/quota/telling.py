@@ -12,7 +12,7 @@ from .queues import LineKey, Queues, line_of
 from .reasons import Reasons
 from .undo import Undo
 
-BEHIND = "queue"
+BEHIND, RESERVED = "queue", "reserved"
 REFUSED = "its grant was refused"
 
 
@@ -40,11 +40,13 @@ class Telling:
     def say(self, reasons: Reasons, asked: Admission) -> list[Effect]:
         effects: list[Effect] = []
         for step in self._came:
-            if step.step_id in self._queues.steps and self._queues.first(line_of(step)) is not step:
+            if step.step_id in self._queues.reserved:
+                effects += self._tell(step, RESERVED, reasons.reserved(step))
+            elif step.step_id in self._queues.steps and self._queues.first_free(line_of(step)) is not step:
                 effects += self._tell(step, BEHIND, reasons.behind(step))
         for key in self._moved:
-            first = self._queues.first(key)
-            if first is None or key in self._queues.put_off:
+            first = self._queues.first_free(key)
+            if first is None:
                 continue
             causes = asked.causes(*key, asked.options(key[1]))
             reason = tuple(map(admission.key_of, causes))
@@ -55,7 +57,9 @@ class Telling:
 
     def why(self, step: StepWaiting, reasons: Reasons, asked: Admission) -> Waiting:
         key = line_of(step)
-        if self._queues.first(key) is not step:
+        if step.step_id in self._queues.reserved:
+            return reasons.reserved(step)
+        if self._queues.first_free(key) not in (None, step):
             return reasons.behind(step)
         causes = asked.causes(*key, asked.options(key[1]))
         if key in self._queues.put_off or not causes:

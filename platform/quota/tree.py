@@ -17,7 +17,8 @@ A cohort's or team's `nominal` is the guarantee of all that is below it: it may 
 together (the rest is shared by them), never less; left out, it is their sum. `borrow_limit` bounds what a
 node takes beyond its nominal, `lend_limit` what others may take of it; left out, both are without bound.
 A GPU is charged to the flavour of its model where the tree names that model, otherwise to `gpu`. CPU or
-memory that no node of the tree names is not limited by quota.
+memory that no node of the tree names is not limited by quota. A node's `tier` (1 matters most, 4 least; 3 where
+none says otherwise) holds for all below it that give none. `[quota.policy]` sets the bounds of `policy.Policy`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Literal
 
 from ..errors import InvalidInput, did_you_mean
 from . import units
+from .policy import TIER_DEFAULT, Policy, policy_of, tier_of, written_policy
 
 FLAVOURS = ("gpu", "cpu", "memory")
 FORMAT = 1
@@ -56,6 +58,7 @@ class TreeNode:
     kind: Kind
     parent: int
     quotas: Mapping[str, Quota]
+    tier: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,15 @@ class Tree:
     nodes: tuple[TreeNode, ...] = ()
     gpu_models: tuple[str, ...] = ()
     projects: Mapping[str, int] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+
+    def tier(self, node: int) -> int:
+        """The tier of the node, its own or the nearest above it."""
+        while node >= 0:
+            if self.nodes[node].tier:
+                return self.nodes[node].tier
+            node = self.nodes[node].parent
+        return TIER_DEFAULT
 
     def flavours(self) -> tuple[str, ...]:
         return (*FLAVOURS, *self.gpu_models)
@@ -76,19 +88,21 @@ class Tree:
 
     def to_mapping(self) -> dict[str, object]:
         """The tree in the exact form that `parse_tree` reads back, ready for JSON."""
-        return {"version": FORMAT, "gpu_models": list(self.gpu_models), "cohort": _written(self, -1, "cohort")}
+        written = {"version": FORMAT, "gpu_models": list(self.gpu_models), "cohort": _written(self, -1, "cohort")}
+        return written | ({"policy": policy} if (policy := written_policy(self.policy)) else {})
 
 
 def parse_tree(written: Mapping[str, object]) -> Tree:
     """The tree that `[quota]` describes, validated whole. Raises InvalidInput naming the path."""
-    _refuse_unknown(written, ("version", "gpu_models", "cohort"), "quota")
+    _refuse_unknown(written, ("version", "gpu_models", "cohort", "policy"), "quota")
     if written.get("version", FORMAT) != FORMAT:
         raise InvalidInput(
             f"quota.version is {written['version']!r}, which this release does not read", remedy=f"Write {FORMAT}"
         )
     parser = _Parser(_models(written.get("gpu_models", ())))
     parser.group(written.get("cohort", {}), "quota.cohort", "cohort", -1)
-    return _settled(Tree(tuple(parser.nodes), parser.models, parser.projects))
+    policy = policy_of(written.get("policy", {}), "quota.policy")
+    return _settled(Tree(tuple(parser.nodes), parser.models, parser.projects, policy))
 
 
 class _Parser:
@@ -111,7 +125,7 @@ class _Parser:
             raise InvalidInput(f"{where} contains itself or lies deeper than {DEPTH_MAX}", remedy="Cut the cycle")
         if len(self.nodes) >= NODES_MAX:
             raise InvalidInput(f"{where} is one node too many", remedy=f"A tree holds at most {NODES_MAX}")
-        _refuse_unknown(body, (*(() if kind == "project" else ("teams", "projects")), *self.flavours), where)
+        _refuse_unknown(body, (*(() if kind == "project" else ("teams", "projects")), "tier", *self.flavours), where)
         index = self._add(where, name, kind, parent, body)
         self._open.append(id(body))
         self.group(body.get("teams", {}), f"{where}.teams", "team", index)
@@ -128,7 +142,8 @@ class _Parser:
             for flavour in self.flavours
             if flavour in body
         }
-        self.nodes.append(TreeNode(f"{above}/{name}" if above else name, name, kind, parent, quotas))
+        tier = tier_of(body.get("tier"), where)
+        self.nodes.append(TreeNode(f"{above}/{name}" if above else name, name, kind, parent, quotas, tier))
         if kind == "project":
             self.projects[name] = len(self.nodes) - 1
         return len(self.nodes) - 1
@@ -188,6 +203,7 @@ def _written(tree: Tree, parent: int, kind: Kind) -> dict[str, object]:
 
     def body(index: int) -> dict[str, object]:
         written: dict[str, object] = {name: _written_quota(name, q) for name, q in tree.nodes[index].quotas.items()}
+        written |= {"tier": tree.nodes[index].tier} if tree.nodes[index].tier else {}
         return written | {f"{kind}s": found for kind in ("team", "project") if (found := group(index, kind))}
 
     return group(parent, kind)
@@ -206,7 +222,7 @@ def _models(written: object) -> tuple[str, ...]:
     if not isinstance(written, list | tuple) or not all(isinstance(model, str) and model for model in written):
         raise InvalidInput(f"quota.gpu_models is {written!r}", remedy='Write a list of names, for example ["H100"]')
     for model in written:
-        if model in (*FLAVOURS, "teams", "projects") or written.count(model) > 1:
+        if model in (*FLAVOURS, "teams", "projects", "tier") or written.count(model) > 1:
             raise InvalidInput(f"quota.gpu_models names {model!r}, which is taken", remedy="Name each model once")
     return tuple(written)
 

@@ -6,7 +6,8 @@ is kept before the first mark, so a machine that is never rolled back pays nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Key = TypeVar("Key")
@@ -30,6 +31,17 @@ class Undo:
         while len(self._inverses) > depth:
             inverse, arguments = self._inverses.pop()
             inverse(*arguments)
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """What is done inside is taken back at the end."""
+        depth, on = len(self._inverses), self._on
+        self._on = True
+        try:
+            yield
+        finally:
+            self.back_to(depth)
+            self._on = on
 
     def note(self, inverse: Callable[..., object], *arguments: object) -> None:
         if self._on:

@@ -8,10 +8,11 @@ of it that it lends to nobody. Use fills `kept` first; only what goes beyond it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .policy import PRIORITY_OF_TIER
 from .tree import Quota, Tree
 
 PARTS = 1_000_000_000
@@ -35,8 +36,10 @@ class Ledger:
     limit: list[int]
     weight: list[int]
     used: list[int]
+    total: list[int]  # used by all below, kept parts included
     keeps_below: list[bool]  # whether some node below keeps a part of its own to itself
     own: list[int]  # the part of the guarantee that no child is guaranteed
+    over: dict[int, int]  # by cohort: how many of its projects use more than their guarantee
     once: list[int]  # what of `own` is used by steps that may run only once
 
 
@@ -47,6 +50,7 @@ class Usage:
         flavours = [f for f in tree.flavours() if f in named or (f == "gpu" and tree.governs_gpus())]
         self._ledgers = {flavour: _ledger(tree, flavour) for flavour in flavours}
         self._paths = {project: _path(tree, index) for project, index in tree.projects.items()}
+        self.priorities = {p: PRIORITY_OF_TIER[tree.tier(index)] for p, index in tree.projects.items()}
         self.paths_by_node = {path[0]: path for path in self._paths.values()}
         self._flavour_of_model = {model: model for model in tree.gpu_models if model in named}
 
@@ -139,6 +143,7 @@ class Usage:
             ledger, rest = self._ledgers.get(flavour), amount
             if ledger is None:
                 continue
+            _total(ledger, self._paths.get(project, ()), amount)
             for node in self._paths.get(project, ()):
                 unused = max(0, ledger.kept[node] - ledger.used[node])
                 ledger.used[node] += rest
@@ -151,12 +156,29 @@ class Usage:
             ledger, rest = self._ledgers.get(flavour), amount
             if ledger is None:
                 continue
+            _total(ledger, self._paths.get(project, ()), -amount)
             for node in self._paths.get(project, ()):
                 beyond = ledger.used[node] - ledger.kept[node]
                 ledger.used[node] -= rest
                 rest = min(rest, max(0, beyond))
                 if not rest:
                     break
+
+    def beyond(self, node: int, flavour: str) -> int:
+        """How much more than its guarantee is used below the node; negative where less is."""
+        ledger = self._ledgers[flavour]
+        return ledger.total[node] - ledger.nominal[node]
+
+    def someone_borrows(self, cohort: int, flavours: Iterable[str]) -> bool:
+        return any(self._ledgers[flavour].over.get(cohort) for flavour in flavours if self.governs(flavour))
+
+    def entitled_at(self, project: str, amounts: Mapping[str, int]) -> int | None:
+        """The lowest node from the project up whose guarantee `amounts` would still be within; None without one."""
+        governed = [(self._ledgers[flavour], amount) for flavour, amount in amounts.items() if self.governs(flavour)]
+        for node in self._paths.get(project, ()):
+            if all(ledger.total[node] + amount <= ledger.nominal[node] for ledger, amount in governed):
+                return node
+        return None
 
     def share(self, node: int, more: Mapping[str, int]) -> int:
         """The node's weighted dominant share of its cohort, with `more` taken, in billionths of weight 1.
@@ -174,7 +196,19 @@ class Usage:
 
     def snapshot(self) -> dict[str, list[int]]:
         """All use by flavour and node, for comparing one picture with another."""
-        return {flavour: ledger.used + ledger.once for flavour, ledger in self._ledgers.items()}
+        return {flavour: ledger.used + ledger.once + ledger.total for flavour, ledger in self._ledgers.items()}
+
+
+def _total(ledger: Ledger, path: tuple[int, ...], amount: int) -> None:
+    if not path:
+        return
+    project, cohort = path[0], path[-1]
+    was_over = ledger.total[project] > ledger.nominal[project]
+    for node in path:
+        ledger.total[node] += amount
+    is_over = ledger.total[project] > ledger.nominal[project]
+    if is_over is not was_over:
+        ledger.over[cohort] = ledger.over.get(cohort, 0) + (1 if is_over else -1)
 
 
 def _room(ledger: Ledger, path: tuple[int, ...]) -> Room:
@@ -203,7 +237,8 @@ def _ledger(tree: Tree, flavour: str) -> Ledger:
     limit = [-1 if quota.borrow_limit is None else quota.borrow_limit for quota in quotas]
     weights = [quota.weight_milli for quota in quotas]
     zeros = [0] * len(nominal)
-    return Ledger(nominal, stored, kept, limit, weights, zeros, _keeps_below(tree, kept), _own(tree, nominal), zeros[:])
+    keeps_below, own = _keeps_below(tree, kept), _own(tree, nominal)
+    return Ledger(nominal, stored, kept, limit, weights, zeros, zeros[:], keeps_below, own, {}, zeros[:])
 
 
 def _own(tree: Tree, nominal: list[int]) -> list[int]:

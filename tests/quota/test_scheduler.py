@@ -145,7 +145,7 @@ def test_a_step_that_comes_before_the_first_node_waits_for_it() -> None:
 def test_the_project_with_the_lower_share_goes_first_then_priority_then_time() -> None:
     scheduler = a_scheduler({"idle": {"gpu": 4}, "one": {"gpu": 0}, "two": {"gpu": 0}}, a_node(gpus=4))
     for fence, name in enumerate("abcd"):
-        run(scheduler, a_step(name, "one"), fence)
+        run(scheduler, a_step(name, "one", min_runtime_s=3600), fence)
     scheduler.decide(a_step("again", "one", since=1, priority=9))
     scheduler.decide(a_step("late", "two", since=3))
     scheduler.decide(a_step("urgent", "two", since=4, priority=1))

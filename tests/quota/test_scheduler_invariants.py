@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from headwater.quota.messages import (
+    AttemptCheckpointed,
     AttemptReleased,
     Demand,
     DeviceFreed,
@@ -23,6 +25,8 @@ from headwater.quota.messages import (
     NodeJoined,
     NodeLeft,
     NodeSpec,
+    Reclaim,
+    ReclaimRefused,
     StepGone,
     StepWaiting,
     Ticked,
@@ -35,11 +39,11 @@ from .scene import lease
 
 PROJECTS = ("x", "y", "z")
 TREES = [
-    parse_tree({"gpu_models": ["A100"], "cohort": {"all": written}})
+    parse_tree({"gpu_models": ["A100"], "cohort": {"all": written}, "policy": {"evictions_per_hour": 3, "settle_s": 5}})
     for written in (
         {
             "teams": {"t": {"gpu": 3, "projects": {"x": {"gpu": {"nominal": 1, "lend_limit": 0.5}}, "y": {"gpu": 1}}}},
-            "projects": {"z": {"gpu": 2, "A100": 2, "cpu": 8}},
+            "projects": {"z": {"gpu": 2, "A100": 2, "cpu": 8, "tier": 1}},
         },
         {"projects": {"x": {"gpu": 1}, "y": {"gpu": {"nominal": 1, "borrow_limit": 1}}, "z": {"gpu": 1}}},
         {"projects": {"x": {"cpu": 6, "gpu": 8}, "y": {"cpu": {"nominal": 2, "borrow_limit": 0}}}},
@@ -69,7 +73,11 @@ def picture(scheduler: Scheduler) -> object:
     used = scheduler._usage.snapshot()
     told, held = dict(scheduler._telling.told), dict(scheduler._holdings.all)
     by_project = {name: dict(mine) for name, mine in scheduler._holdings.by_project.items() if mine}
-    inside = (nodes, devices, rooms, partly, waiting, dict(queues.put_off), dict(queues.steps))
+    kept = dict(scheduler._reservations.kept)
+    granting = scheduler._granting
+    asked = (dict(granting.due), list(granting._due), dict(granting.later), dict(scheduler._evicted))
+    more = (kept, asked, dict(scheduler._holdings.going), dict(queues.reserved), scheduler._now_us)
+    inside = (more, nodes, devices, rooms, partly, waiting, dict(queues.put_off), dict(queues.steps))
     return apart((inside, used, told, held, by_project, scheduler._version))
 
 
@@ -92,22 +100,39 @@ class Platform(RuleBasedStateMachine):
         self.live: dict[int, tuple[str, ...]] = {}
         self.emptying: dict[int, tuple[str, ...]] = {}
         self.settled = True
+        self.now_s = 0
+        self.steps: dict[str, StepWaiting] = {}
 
     def feed(self, event: Event) -> list[Effect]:
         self.twin.mark()
         before = picture(self.twin)
-        tried = self.twin.decide(event)
+        tried = self.twin.decide(event, self.now_s * 1_000_000)
         self.twin.rollback()
         assert picture(self.twin) == before
-        effects = self.one.decide(event)
-        assert tried == effects == self.twin.decide(event)
+        effects = self.one.decide(event, self.now_s * 1_000_000)
+        assert tried == effects == self.twin.decide(event, self.now_s * 1_000_000)
         assert picture(self.one) == picture(self.twin)
         for effect in effects:
             if isinstance(effect, Grant):
                 self.grants[effect.step_id] = effect
                 self.check_whole(effect)
+            elif isinstance(effect, Reclaim):
+                self.check_fair(effect)
         self.settled = not isinstance(event, GrantRefused)
         return effects
+
+    def check_fair(self, reclaim: Reclaim) -> None:
+        """No victim under its min_runtime, or of a project inside its own guarantee, or that may run only once."""
+        holding = self.one._holdings.all[reclaim.fence]
+        assert holding.leaving
+        assert not holding.step.once
+        assert self.now_s * 1_000_000 >= holding.leased_us + holding.step.min_runtime_s * 1_000_000
+        claimant = self.one._queues.steps[reclaim.for_step]
+        if claimant.project == holding.step.project:
+            assert claimant.priority > holding.step.priority
+        else:
+            node, usage = self.one._usage.path(holding.step.project)[0], self.one._usage
+            assert any(usage.beyond(node, flavour) > 0 for flavour in holding.amounts if usage.governs(flavour))
 
     def check_whole(self, grant: Grant) -> None:
         demand = self.demands[grant.step_id]
@@ -124,12 +149,46 @@ class Platform(RuleBasedStateMachine):
             for flavour in self.one._usage.flavours():
                 assert self.one._usage.room(project, flavour).amount >= 0
 
-    @rule(project=st.sampled_from(PROJECTS), demand=DEMANDS, priority=st.integers(0, 2))
-    def wait(self, project: str, demand: Demand, priority: int) -> None:
+    @rule(
+        project=st.sampled_from(PROJECTS),
+        demand=DEMANDS,
+        priority=st.integers(0, 2),
+        times=st.sampled_from([(None, 0), (None, 0), (100, 0), (50, 20), (20, 0)]),
+        once=st.sampled_from([False, False, False, True]),
+    )
+    def wait(self, project: str, demand: Demand, priority: int, times: tuple[int | None, int], once: bool) -> None:
         step_id = f"s{self.count}"
         self.count += 1
         self.demands[step_id] = demand
-        self.feed(StepWaiting(step_id, "r", project, "fit", demand, self.count, priority))
+        step = StepWaiting(step_id, "r", project, "fit", demand, self.count, priority, *times, once=once)
+        self.steps[step_id] = step
+        self.feed(step)
+
+    @rule(seconds=st.integers(1, 60))
+    def time_goes_on(self, seconds: int) -> None:
+        self.now_s += seconds
+        self.feed(Ticked(self.count))
+
+    @precondition(lambda self: self.live)
+    @rule(which=st.integers(0, 50))
+    def save(self, which: int) -> None:
+        fence = sorted(self.live)[which % len(self.live)]
+        self.feed(AttemptCheckpointed(fence, self.now_s * 1_000_000))
+
+    @precondition(lambda self: self.one._holdings.going)
+    @rule(which=st.integers(0, 50), comes_back=st.booleans())
+    def end_a_victim(self, which: int, comes_back: bool) -> None:
+        leaving = sorted(f for f in self.one._holdings.going if f in self.live)
+        if not leaving:
+            return
+        fence = leaving[which % len(leaving)]
+        if not comes_back:
+            self.feed(ReclaimRefused(fence, "no"))
+            return
+        step = self.one._holdings.all[fence].step
+        self.emptying[fence] = self.live.pop(fence)
+        self.feed(AttemptReleased(fence))
+        self.feed(msgspec.structs.replace(step, evictions=step.evictions + 1))
 
     @rule(which=st.integers(0, 50))
     def cancel(self, which: int) -> None:
@@ -141,8 +200,8 @@ class Platform(RuleBasedStateMachine):
     def accept(self, which: int) -> None:
         grant = self.grants.pop(sorted(self.grants)[which % len(self.grants)])
         self.count += 1
-        settled = self.settled
-        effects = self.feed(lease(grant, self.count, self.demands[grant.step_id]))
+        settled = self.settled and self.one.wakes_us() is None
+        effects = self.feed(lease(grant, self.count, self.demands[grant.step_id], now_us=self.now_s * 1_000_000))
         assert not (settled and effects)
         self.live[self.count] = tuple(device for devices in grant.devices for device in devices)
 
@@ -201,7 +260,8 @@ class Platform(RuleBasedStateMachine):
     def held_and_free_are_the_total_of_every_device(self) -> None:
         for device in self.one._inventory.devices.values():
             assert device.free + sum(device.holders.values()) == device.total
-            assert device.free >= 0
+            held = sum(amount for holder, amount in device.holders.items() if not str(holder).startswith("kept"))
+            assert held <= device.total
 
     @invariant()
     def nothing_waits_that_fits_and_may_go(self) -> None:
@@ -209,7 +269,8 @@ class Platform(RuleBasedStateMachine):
             return
         admission, order = self.one._admission, self.one._order
         for project, shape in self.one._queues.lines:
-            assert admission.causes(project, shape, admission.options(shape))
+            if self.one._queues.first_free((project, shape)) is not None:
+                assert admission.causes(project, shape, admission.options(shape))
             if shape in order.contests:
                 order._refresh(order.contests[shape])
 

@@ -1,0 +1,66 @@
+"""Those that may be ended for others, in the order in which they would be: the lower priority first, then the
+one that loses less work (time since its last checkpoint, times its devices).
+
+What is lost grows with time, but among gangs of one size it grows alike: so each size has a list by the time of
+the last checkpoint, and the lists are merged as of now.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+
+from .holdings import Holding
+from .usage import Usage
+
+Pool = tuple[int, str]  # a cohort's node, and a flavour
+Saved = tuple[int, int]  # minus the time of the last checkpoint, fence
+
+
+class Victims:
+    def __init__(self, usage: Usage) -> None:
+        self._usage = usage
+        self._pools: dict[Pool, dict[int, dict[int, list[Saved]]]] = {}
+
+    def add(self, fence: int, holding: Holding) -> None:
+        pool = self._pool(holding)
+        if pool is not None:
+            sizes = self._pools.setdefault(pool, {}).setdefault(self.priority(holding), {})
+            insort(sizes.setdefault(size_of(holding), []), (-holding.saved_us(), fence))
+
+    def remove(self, fence: int, holding: Holding) -> None:
+        pool = self._pool(holding)
+        if pool is not None:
+            sizes = self._pools[pool][self.priority(holding)]
+            saved = sizes[size_of(holding)]
+            del saved[bisect_left(saved, (-holding.saved_us(), fence))]
+            if not saved:
+                del sizes[size_of(holding)]
+
+    def in_order(self, pool: Pool, now_us: int) -> Iterator[int]:
+        """The fences of the pool, the one to end first first."""
+        by_priority = self._pools.get(pool, {})
+        for priority in sorted(by_priority):
+            lists = [_losses(size, saved, now_us) for size, saved in by_priority[priority].items()]
+            for _, fence in heapq.merge(*lists):
+                yield fence
+
+    def priority(self, holding: Holding) -> int:
+        return holding.step.priority + self._usage.priorities.get(holding.step.project, 0)
+
+    def _pool(self, holding: Holding) -> Pool | None:
+        path = self._usage.path(holding.step.project)
+        if not path or holding.released or holding.leaving or holding.step.once:
+            return None
+        return (path[-1], holding.flavour or "cpu")
+
+
+def size_of(holding: Holding) -> int:
+    """Thousandths of devices; of cores where it has none."""
+    return max(1, sum(seat.milli * len(seat.devices) or seat.cpus_milli for seat in holding.seats))
+
+
+def _losses(size: int, saved: list[Saved], now_us: int) -> Iterator[tuple[int, int]]:
+    for minus_saved, fence in saved:
+        yield (now_us + minus_saved) * size, fence
