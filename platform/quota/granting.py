@@ -7,13 +7,12 @@ when it came, when its project gave something back, and when the time has come t
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-
 from .admission import Admission, Placed
+from .backfill import Backfill, is_large
 from .holdings import Holding, Holdings
 from .messages import Effect, Grant, Reclaim, StepWaiting
 from .order import Contest, Order
-from .queues import LineKey, Queues, Turn, line_of
+from .queues import LineKey, Queues, SortedLines, Turn, line_of, turn_of
 from .reclaim import Plan, Reclaiming
 from .reservations import RESERVATIONS_MAX, Reservation, Reservations
 from .telling import Telling
@@ -21,6 +20,8 @@ from .undo import Undo
 from .usage import Usage
 
 DUE_MAX = 64  # lines looked at after one event
+LARGE_LOOKED_AT = 16
+AGAIN_US = 60_000_000
 
 
 class Granting:
@@ -30,19 +31,23 @@ class Granting:
         self._undo, self._queues, self._holdings = undo, queues, holdings
         self._reservations, self._telling = reservations, telling
         self.ends_others = True
-        self.due: dict[LineKey, Turn] = {}
-        self._due: list[tuple[Turn, LineKey]] = []  # the same, in order
+        self.due = SortedLines(undo)
+        self.large = SortedLines(undo)  # lines of gangs that would have a place kept
         self.later: dict[LineKey, int] = {}  # lines that wait for the time
+        self._soonest: int | None = None  # of these, where it is known
+        self._tried: dict[str, int] = {}  # step → what had been given back when its kept place was tried last
 
-    def use(self, usage: Usage, order: Order, admission: Admission, reclaiming: Reclaiming, version: int) -> None:
-        self._usage, self._order, self._admission = usage, order, admission
-        self._reclaiming, self._version = reclaiming, version
+    def use(self, usage: Usage, order: Order, admission: Admission, version: int) -> None:
+        """The quota that decides from now on."""
+        self._usage, self._order, self._admission, self._version = usage, order, admission, version
+
+    def look_with(self, reclaiming: Reclaiming, backfill: Backfill) -> None:
+        self._reclaiming, self._backfill = reclaiming, backfill
 
     def look_at(self, key: LineKey) -> None:
         line = self._queues.lines.get(key)
-        if key not in self.due and line is not None:
-            self._undo.note(self._strike, key)
-            self._enter(key, line.turns[0])
+        if line is not None:
+            self.due.put(key, line.turns[0])
 
     def project_gave_back(self, project: str) -> None:
         for key in self._queues.of_project(project):
@@ -50,30 +55,26 @@ class Granting:
 
     def run(self, now_us: int) -> list[Effect]:
         self._wake(now_us)
-        effects: list[Effect] = [*self._kept(), *self._rounds()]
+        effects: list[Effect] = [*self._kept(), *self._rounds(), *self._behind(now_us)]
         for _ in range(DUE_MAX):
-            if not self._due:
+            key = self.due.pop_first()
+            if key is None:
                 break
-            turn, key = self._due[0]
-            self._undo.note(self._enter, key, turn)
-            self._strike(key)
             effects += self._claim(key, now_us)
+        self._keep_for_the_first(now_us)
         return effects
-
-    def _enter(self, key: LineKey, turn: Turn) -> None:
-        self.due[key] = turn
-        insort(self._due, (turn, key), key=_turn)
-
-    def _strike(self, key: LineKey) -> None:
-        turn = self.due.pop(key)
-        position = bisect_left(self._due, turn, key=_turn)
-        while self._due[position][1] != key:
-            position += 1
-        del self._due[position]
 
     def wakes_us(self, now_us: int) -> int | None:
         """When there is something to decide without any event; None where there is nothing."""
-        return now_us if self.due else min(self.later.values(), default=None)
+        if len(self.due):
+            return now_us
+        if self._soonest is None:
+            self._soonest = min(self.later.values(), default=None)
+        return self._soonest
+
+    def rolled_back(self) -> None:
+        self._soonest = None
+        self._tried.clear()
 
     # Those that may go.
 
@@ -81,6 +82,9 @@ class Granting:
         effects: list[Effect] = []
         for reservation in self._reservations.in_order():
             step, key = reservation.step, line_of(reservation.step)
+            if self._tried.get(step.step_id) == self._order.given_back:
+                continue
+            self._tried[step.step_id] = self._order.given_back
             with self._reservations.lifted([reservation]):
                 placed = self._admission.judge(step.project, key[1], self._admission.options(key[1]))
             if placed is not None:
@@ -101,6 +105,31 @@ class Granting:
             assert step is not None
             effects.append(self._grant(step, first[1]))
         return effects
+
+    def _behind(self, now_us: int) -> list[Effect]:
+        """Those that have declared to be over before a kept place is needed may use it until then."""
+        effects: list[Effect] = []
+        if not any(each.at_us is not None and not each.victims for each in self._reservations.kept.values()):
+            return effects
+        groups: dict[tuple[int, ...], list[Contest]] = {}
+        for contest in self._order.dated():
+            kept = self._reservations.by(now_us + (contest.shape.max_runtime_s or 0) * 1_000_000)
+            groups.setdefault(tuple(each.number for each in kept), []).append(contest)
+        for numbers in sorted(groups):
+            while (found := self._best_beside(numbers, groups[numbers])) is not None:
+                effects.append(self._grant(*found))
+        return effects
+
+    def _best_beside(self, numbers: tuple[int, ...], contests: list[Contest]) -> tuple[StepWaiting, Placed] | None:
+        """Who goes first where the places of these numbers are free until they are needed."""
+        lifted = [each for each in self._reservations.in_order() if each.number in numbers]
+        if not lifted:
+            return None
+        with self._reservations.lifted(lifted):
+            fitting = [contest for contest in contests if self._admission.fits(contest.shape, contest.options)]
+            first = self._order.best(fitting, self._judge) if fitting else None
+        step = None if first is None else self._queues.first_free((first[0].project, first[0].shape))
+        return None if first is None or step is None else (step, first[1])
 
     def _judge(self, project: str, contest: Contest) -> Placed | None:
         return self._admission.judge(project, contest.shape, contest.options)
@@ -131,14 +160,53 @@ class Granting:
     def _claim(self, key: LineKey, now_us: int) -> list[Effect]:
         """Ends others for the first of the line that has a right to their place, one after the other."""
         effects: list[Effect] = []
+        sooner: int | None = None
         while self.ends_others and len(self._reservations.kept) < RESERVATIONS_MAX:
             step = self._queues.first_free(key)
             plan = self._reclaiming.plan(step, now_us) if step is not None else None
+            sooner = self._reclaiming.sooner
             if step is None or plan is None:
                 break
             effects += self._carry_through(step, plan, now_us)
-        self._look_again(key, self._reclaiming.sooner)
+        step = self._queues.first_free(key)
+        if step is not None and is_large(step):
+            ready_us = step.since_us + self._usage.tree.policy.reserve_after_s * 1_000_000
+            if ready_us <= now_us:
+                self.large.put(key, turn_of(step))
+            else:
+                sooner = min(sooner or ready_us, ready_us)
+        self._look_again(key, sooner)
         return effects
+
+    def _keep_for_the_first(self, now_us: int) -> None:
+        """One dated place for each GPU flavour: for the gang that would go first, of those that wait longest."""
+        dated = {each.placed.option.flavour for each in self._reservations.kept.values() if not each.victims}
+        for key in self._in_order(self.large.first(LARGE_LOOKED_AT)):
+            step = self._queues.first_free(key)
+            self.large.remove(key)
+            if step is None:
+                continue
+            flavours = {option.flavour for option in self._admission.options(key[1])}
+            if flavours & dated:
+                self.large.put(key, turn_of(step))
+                continue
+            date = self._backfill.date(step)
+            if date is None:
+                self._look_again(key, now_us + AGAIN_US)
+                continue
+            dated.add(date.placed.option.flavour)
+            self._queues.reserve(step, reserved=True)
+            self._reservations.keep(step, date.placed, date.at_us, date.basis, ())
+
+    def _in_order(self, keys: list[LineKey]) -> list[LineKey]:
+        """By the share that would result, then by turn."""
+        ready: list[tuple[int, Turn, int]] = []
+        for index, key in enumerate(keys):
+            step, path = self._queues.first_free(key), self._usage.path(key[0])
+            amounts = self._admission.options(key[1])[0].amounts
+            share = self._usage.share(path[0], amounts) if path else 0
+            ready.append((share, self._queues.lines[key].turns[0] if step is None else turn_of(step), index))
+        return [keys[index] for *_, index in sorted(ready)]
 
     def _carry_through(self, step: StepWaiting, plan: Plan, now_us: int) -> list[Effect]:
         policy = self._usage.tree.policy
@@ -163,12 +231,13 @@ class Granting:
             self._undo.put(self.later, key, at_us)
         elif key in self.later:
             self._undo.pop(self.later, key)
+        self._soonest = None
 
     def _wake(self, now_us: int) -> None:
+        soonest = self.wakes_us(now_us)
+        if soonest is None or soonest > now_us:
+            return
+        self._soonest = None
         for key in [key for key, at_us in self.later.items() if at_us <= now_us]:
             self._undo.pop(self.later, key)
             self.look_at(key)
-
-
-def _turn(entry: tuple[Turn, LineKey]) -> Turn:
-    return entry[0]

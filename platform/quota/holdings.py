@@ -59,16 +59,16 @@ class Holdings:
         self.all: dict[Holder, Holding] = {}
         self.by_project: dict[str, dict[Holder, None]] = {}
         self.going: dict[Holder, None] = {}  # what is being ended for others, or emptied
-        self._watchers: tuple[Watcher, Watcher] | None = None
+        self._watchers: list[tuple[Watcher, Watcher]] = []
 
     def use(self, usage: Usage, order: Order) -> None:
         """The quota that is charged from now on."""
         self._usage, self._order = usage, order
-        self._watchers = None
+        self._watchers = []
 
     def watch(self, added: Watcher, removed: Watcher) -> None:
         """Calls these with every leased holding that comes and goes, roll-backs included."""
-        self._watchers = (added, removed)
+        self._watchers.append((added, removed))
 
     def hold(self, holder: Holder, holding: Holding) -> None:
         self.put(holder, holding)
@@ -160,12 +160,15 @@ class Holdings:
         self.going.pop(holder, None)
         if after is not None and (after.leaving or after.released):
             self.going[holder] = None
-        if self._watchers is not None and isinstance(holder, int):
-            added, removed = self._watchers
+        if isinstance(holder, int):
+            self._tell(holder, after, before)
+
+    def _tell(self, fence: int, after: Holding | None, before: Holding | None) -> None:
+        for added, removed in self._watchers:
             if before is not None:
-                removed(holder, before)
+                removed(fence, before)
             if after is not None:
-                added(holder, after)
+                added(fence, after)
 
     def _came_back(self) -> None:
         self._places.changed()

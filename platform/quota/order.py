@@ -44,6 +44,7 @@ class Contest:
     full_at: dict[int, int] = field(default_factory=dict)  # the length at which a heap is swept
     changed: set[int] = field(default_factory=set)
     seen: int = 0  # how far the journal was read
+    lifted_at: int = -1  # the same for the places that are kept for others
     quiet_at: int = -1  # nothing of this shape could go at this count of `Order.given_back`
 
 
@@ -78,7 +79,7 @@ class Order:
             contest = self.contests[shape] = Contest(shape, self._admission.options(shape))
             contest.seen = self._forgotten + len(self._journal)
         contest.changed.add(node)
-        contest.quiet_at = -1
+        contest.quiet_at = contest.lifted_at = -1
 
     def something_came_back(self) -> None:
         """Quota or room was given back, or may have been: every shape is worth a look."""
@@ -104,6 +105,17 @@ class Order:
                     del self.contests[shape]
             else:
                 found.append(contest)
+        return found
+
+    def dated(self) -> list[Contest]:
+        """The contests of those that declared when they are over, and that may go if their place was free."""
+        found = [
+            contest
+            for shape, contest in self.contests.items()
+            if shape.max_runtime_s is not None and contest.lifted_at != self.given_back
+        ]
+        for contest in found:
+            contest.lifted_at = self.given_back
         return found
 
     def quieten(self, contests: Iterable[Contest]) -> None:

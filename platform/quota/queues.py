@@ -47,6 +47,47 @@ def line_of(step: StepWaiting) -> LineKey:
     return (step.project, shape_of(step))
 
 
+class SortedLines:
+    """Lines, each once, by the turn that each was put with."""
+
+    def __init__(self, undo: Undo) -> None:
+        self._undo = undo
+        self._turns: dict[LineKey, Turn] = {}
+        self._sorted: list[tuple[Turn, LineKey]] = []
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def put(self, key: LineKey, turn: Turn) -> None:
+        if key not in self._turns:
+            self._undo.note(self._strike, key)
+            self._enter(key, turn)
+
+    def remove(self, key: LineKey) -> None:
+        self._undo.note(self._enter, key, self._turns[key])
+        self._strike(key)
+
+    def first(self, limit: int) -> list[LineKey]:
+        return [key for _, key in self._sorted[:limit]]
+
+    def pop_first(self) -> LineKey | None:
+        if not self._sorted:
+            return None
+        key = self._sorted[0][1]
+        self.remove(key)
+        return key
+
+    def _enter(self, key: LineKey, turn: Turn) -> None:
+        self._turns[key] = turn
+        insort(self._sorted, (turn, key), key=_turn)
+
+    def _strike(self, key: LineKey) -> None:
+        position = bisect_left(self._sorted, self._turns.pop(key), key=_turn)
+        while self._sorted[position][1] != key:
+            position += 1
+        del self._sorted[position]
+
+
 class Queues:
     """`changed` is called with the line whenever its first may be another."""
 
@@ -145,3 +186,7 @@ class Queues:
     def _resume(self, key: LineKey) -> None:
         self.put_off.pop(key, None)
         self._changed(key)
+
+
+def _turn(entry: tuple[Turn, LineKey]) -> Turn:
+    return entry[0]

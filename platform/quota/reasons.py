@@ -84,26 +84,29 @@ class Reasons:
         )
 
     def _no_place(self, step: StepWaiting, cause: NoPlace) -> tuple[str, Eta | None]:
-        names = self._in_service(cause)
+        count, names = self._in_service(cause)
         wanted = each_shown(step.demand) + (f" for each of {step.demand.ranks} ranks" if step.demand.ranks > 1 else "")
         sentence = f"Step {step.name} has quota and waits for a place: it needs {wanted}; "
-        if not names:
+        if not count:
             return f"{sentence}no node {'of that GPU model ' if step.demand.gpus_milli else ''}is in service.", None
-        sentence += f"of {_count(len(names), 'node')} in service none has the room now."
+        sentence += f"of {_count(count, 'node')} in service none has the room now."
         holders = self._holders(names) if step.demand.gpus_milli else []
         return sentence + self._held(holders), self._eta(step, holders)
 
-    def _in_service(self, cause: NoPlace) -> list[str]:
+    def _in_service(self, cause: NoPlace) -> tuple[int, list[str]]:
+        """How many nodes, and a few of them."""
         rooms = self._inventory.by_room
-        models = cause.models if cause.demand.gpus_milli else tuple(rooms)
-        return [room[2] for model in models for room in rooms.get(model, ())]
+        found = [rooms.get(model, []) for model in (cause.models if cause.demand.gpus_milli else tuple(rooms))]
+        few = [room[2] for nodes in found for room in nodes[:NODES_LOOKED_AT]]
+        return sum(map(len, found)), few[:NODES_LOOKED_AT]
 
     def _holders(self, names: list[str]) -> list[tuple[str, Holding]]:
         """A few that hold devices, those of the nodes with the least room first."""
         found: list[tuple[str, Holding]] = []
-        for name in names[:NODES_LOOKED_AT]:
+        for name in names:
             for device in self._inventory.nodes[name].devices.values():
-                found += [(device.id, self._holdings[holder]) for holder in device.holders]
+                holders = [holder for holder in device.holders if holder in self._holdings]
+                found += [(device.id, self._holdings[holder]) for holder in holders]
         return found
 
     def _held(self, holders: list[tuple[str, Holding]]) -> str:

@@ -15,16 +15,17 @@ count that was too hopeful takes more candidates and tries again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 from .admission import Admission, Option, Placed
 from .holdings import Holding, Holdings
-from .messages import Demand, StepWaiting
-from .placement.inventory import WHOLE, Inventory, Node
+from .messages import StepWaiting
+from .placement.inventory import Inventory
 from .places import Places, widest
 from .policy import TAKES_FROM
 from .queues import shape_of
+from .rooms import Gone, Room, fewest, room_of
 from .undo import Undo
 from .usage import Usage
 from .victims import Victims
@@ -37,49 +38,10 @@ AGAIN_US = 5_000_000
 HOUR_US = 3_600_000_000
 
 
-Gone = dict[tuple[str, int], int]  # by flavour and node of the tree
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     victims: tuple[int, ...]
     placed: Placed
-
-
-@dataclass(slots=True)
-class Room:
-    """What a node would have if those chosen were gone."""
-
-    cpus: int
-    memory: int
-    devices: dict[str, int]
-    ranks_now: int = 0
-    chosen: list[int] = field(default_factory=list)
-    gone: Gone = field(default_factory=dict)
-
-    def take(self, fence: int, name: str, holding: Holding) -> None:
-        """As if the gang had left the node of this name."""
-        self.chosen.append(fence)
-        for seat in holding.seats:
-            if seat.node == name:
-                self.cpus += seat.cpus_milli
-                self.memory += seat.memory_bytes
-                for device in seat.devices:
-                    if device in self.devices:
-                        self.devices[device] += seat.milli
-
-    def ranks(self, demand: Demand) -> int:
-        ranks = demand.ranks
-        if demand.cpus_milli:
-            ranks = min(ranks, self.cpus // demand.cpus_milli)
-        if demand.memory_bytes:
-            ranks = min(ranks, self.memory // demand.memory_bytes)
-        if demand.gpus_milli >= WHOLE:
-            whole = sum(1 for free in self.devices.values() if free >= WHOLE)
-            return max(0, min(ranks, whole * WHOLE // demand.gpus_milli))
-        if demand.gpus_milli:
-            return max(0, min(ranks, sum(max(0, free) // demand.gpus_milli for free in self.devices.values())))
-        return max(0, ranks)
 
 
 class Reclaiming:
@@ -148,7 +110,7 @@ class _Search:
     def __init__(self, whole: Reclaiming, step: StepWaiting, option: Option, now_us: int) -> None:
         self.whole, self.step, self.option, self.now_us = whole, step, option, now_us
         self.usage, self.inventory = whole._usage, whole._inventory
-        self.demand = _fewest(step)
+        self.demand = fewest(step)
         self.path = self.usage.path(step.project)
         self.entitled = self.usage.entitled_at(step.project, option.amounts) if self.path else None
         self.contested = [f for f in option.amounts if self.usage.governs(f)]
@@ -198,7 +160,7 @@ class _Search:
                 continue
             room = self.rooms.get(name)
             if room is None:
-                room = self.rooms[name] = _room_of(node)
+                room = self.rooms[name] = room_of(node)
                 room.ranks_now = room.ranks(self.demand)
             if not self._may_lose(holding, room.gone):
                 continue
@@ -346,17 +308,8 @@ class _Search:
         """How many ranks the nodes hold as they are; one rank alone was tried already."""
         if self.demand.ranks > 1:
             nodes = (n for n in self.inventory.nodes.values() if n.in_service and self._right_model(n.spec.gpu_model))
-            self.spare = min(sum(_room_of(node).ranks(self.demand) for node in nodes), self.demand.ranks - 1)
+            self.spare = min(sum(room_of(node).ranks(self.demand) for node in nodes), self.demand.ranks - 1)
         return self.spare
 
     def _right_model(self, model: str) -> bool:
         return not self.demand.gpus_milli or model in self.option.models
-
-
-def _room_of(node: Node) -> Room:
-    return Room(node.cpus_free, node.memory_free, {d.id: d.free for d in node.devices.values() if not d.quarantined})
-
-
-def _fewest(step: StepWaiting) -> Demand:
-    demand, ranks = step.demand, step.ranks_min or step.demand.ranks
-    return Demand(**{**{name: getattr(demand, name) for name in demand.__struct_fields__}, "ranks": ranks})

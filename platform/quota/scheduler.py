@@ -19,6 +19,7 @@ from typing import assert_never
 
 from . import messages
 from .admission import Admission, amounts_of
+from .backfill import Backfill
 from .granting import Granting
 from .holdings import Holding, Holdings, flavour_of, holding_of
 from .messages import (
@@ -97,6 +98,8 @@ class Scheduler:
 
     def back_to(self, depth: int) -> None:
         self._undo.back_to(depth)
+        self._granting.rolled_back()
+        self._telling.clear()
         self._changed()
 
     def decide(self, event: Event, now_us: int = 0) -> list[Effect]:
@@ -112,7 +115,6 @@ class Scheduler:
             return effects + self._telling.say(self._reasons, self._admission)
         except BaseException:
             self.back_to(depth)
-            self._telling.clear()
             raise
 
     def wakes_us(self) -> int | None:
@@ -318,7 +320,9 @@ class Scheduler:
         reclaiming = Reclaiming(
             self._undo, usage, self._inventory, self._places, self._holdings, self._admission, self._evicted
         )
-        self._granting.use(usage, self._order, self._admission, reclaiming, version)
+        backfill = Backfill(self._undo, usage, self._inventory, self._holdings, self._admission)
+        self._granting.use(usage, self._order, self._admission, version)
+        self._granting.look_with(reclaiming, backfill)
         self._reasons = Reasons(usage, self._inventory, self._queues, self._holdings, self._order, self._reservations)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from . import admission
 from .admission import Admission
 from .messages import Effect, StepWaiting, Waiting
-from .queues import LineKey, Queues, line_of
+from .queues import LineKey, Queues, line_of, turn_of
 from .reasons import Reasons
 from .undo import Undo
 
@@ -44,10 +44,8 @@ class Telling:
                 effects += self._tell(step, RESERVED, reasons.reserved(step))
             elif step.step_id in self._queues.steps and self._queues.first_free(line_of(step)) is not step:
                 effects += self._tell(step, BEHIND, reasons.behind(step))
-        for key in self._moved:
-            first = self._queues.first_free(key)
-            if first is None:
-                continue
+        moved = [(first, key) for key in self._moved if (first := self._queues.first_free(key)) is not None]
+        for first, key in sorted(moved, key=lambda each: turn_of(each[0])):
             causes = asked.causes(*key, asked.options(key[1]))
             reason = tuple(map(admission.key_of, causes))
             if self.told.get(first.step_id) != reason and causes:

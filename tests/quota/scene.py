@@ -100,7 +100,7 @@ class Platform:
                 went.append(grant.step_id)
                 self.fences[grant.step_id], self.grants[grant.step_id] = self._fence, grant
                 demand = self.scheduler._holdings.all[grant.step_id].step.demand
-                waiting.append(lease(grant, self._fence, demand, now_us=at * 1_000_000))
+                waiting.append(lease(grant, self._fence, demand, now_us=max(1, at * 1_000_000)))
         return went
 
     def start(self, *steps: StepWaiting, at: int = 0) -> list[str]:

@@ -84,10 +84,10 @@ def test_nobody_is_ended_before_its_min_runtime() -> None:
     platform = full(min_runtime_s=100)
     platform.start(a_step("mine", "owner", since=9), at=60)
     assert platform.victims() == []
-    assert platform.scheduler.wakes_us() == 100_000_000
-    platform.tell(Ticked(0), at=99)
-    assert platform.victims() == []
+    assert platform.scheduler.wakes_us() == 100_000_001
     platform.tell(Ticked(0), at=100)
+    assert platform.victims() == []
+    platform.tell(Ticked(0), at=101)
     assert len(platform.victims()) == 1
 
 
@@ -172,7 +172,7 @@ def test_a_step_that_was_ended_is_left_alone_for_longer_when_it_runs_again() -> 
     platform.start(*(a_step(f"g{n}", "guest", since=n, evictions=1 if n else 0) for n in range(8)), at=0)
     platform.start(a_step("a", "owner"), a_step("b", "owner"), at=60)
     assert platform.victims() == []  # only g0 was never ended, and it makes way for a
-    platform.tell(Ticked(0), at=300)
+    platform.tell(Ticked(0), at=301)
     assert len(platform.victims()) == 1
 
 

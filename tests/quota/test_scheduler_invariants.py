@@ -75,7 +75,7 @@ def picture(scheduler: Scheduler) -> object:
     by_project = {name: dict(mine) for name, mine in scheduler._holdings.by_project.items() if mine}
     kept = dict(scheduler._reservations.kept)
     granting = scheduler._granting
-    asked = (dict(granting.due), list(granting._due), dict(granting.later), dict(scheduler._evicted))
+    asked = (list(granting.due._sorted), list(granting.large._sorted), dict(granting.later), dict(scheduler._evicted))
     more = (kept, asked, dict(scheduler._holdings.going), dict(queues.reserved), scheduler._now_us)
     inside = (more, nodes, devices, rooms, partly, waiting, dict(queues.put_off), dict(queues.steps))
     return apart((inside, used, told, held, by_project, scheduler._version))
@@ -293,5 +293,5 @@ class Platform(RuleBasedStateMachine):
             assert self.one.explain(step_id) is not None
 
 
-Platform.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+Platform.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestAnySequenceOfEventsKeepsThePromises = Platform.TestCase

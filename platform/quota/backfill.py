@@ -1,0 +1,98 @@
+"""When and where a large gang that waits could go at the latest, by what those that run have declared.
+
+Their ends are gone through, the earliest first, until what is free by then holds the gang and its quota; the
+place is the placer's own. Those that declared nothing never end, as far as this knows.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass
+from itertools import islice
+
+from .admission import Admission, Option, Placed
+from .holdings import Holding, Holdings
+from .messages import StepWaiting
+from .placement.inventory import WHOLE, Inventory
+from .places import widest
+from .queues import shape_of
+from .rooms import fewest
+from .undo import Undo
+from .usage import Usage
+
+ENDS_MAX = 512
+
+End = tuple[int, int]  # when, fence
+
+
+@dataclass(frozen=True, slots=True)
+class Date:
+    at_us: int
+    placed: Placed
+    basis: str
+
+
+class Backfill:
+    def __init__(
+        self, undo: Undo, usage: Usage, inventory: Inventory, holdings: Holdings, admission: Admission
+    ) -> None:
+        self._undo, self._usage, self._inventory = undo, usage, inventory
+        self._holdings, self._admission = holdings, admission
+        self._ends: dict[str, list[End]] = {}
+        for holder, holding in holdings.all.items():
+            if isinstance(holder, int):
+                self._add(holder, holding)
+        holdings.watch(self._add, self._remove)
+
+    def date(self, step: StepWaiting) -> Date | None:
+        """The earliest time by which the gang has a place; None where nothing that was declared gives one."""
+        dates = [self._date(step, option) for option in self._admission.options(shape_of(step))]
+        return min((date for date in dates if date is not None), key=lambda date: date.at_us, default=None)
+
+    def _date(self, step: StepWaiting, option: Option) -> Date | None:
+        """By halving: with more ends the gang fits if it did with fewer."""
+        ends = list(islice(self._ends.get(option.flavour or "cpu", ()), ENDS_MAX))
+        low, high, placed = 1, len(ends), self._placed_without(step, option, ends)
+        while placed is not None and low < high:
+            middle = (low + high) // 2
+            found = self._placed_without(step, option, ends[:middle])
+            if found is None:
+                low = middle + 1
+            else:
+                high, placed = middle, found
+        if placed is None or not ends:
+            return None
+        last = self._holdings.all[ends[high - 1][1]].step.name
+        count = "the step that runs" if high == 1 else f"{high} of the steps that run"
+        return Date(ends[high - 1][0], placed, f"{count}, {last} the last, declared to have ended by then")
+
+    def _placed_without(self, step: StepWaiting, option: Option, ends: list[End]) -> Placed | None:
+        with self._undo.undone():
+            for holder in {*(fence for _, fence in ends), *self._holdings.going}:
+                self._holdings.as_if_gone(holder)
+            for flavour, amount in option.amounts.items():
+                if self._usage.governs(flavour) and self._usage.room(step.project, flavour).amount < amount:
+                    return None
+            demand = fewest(step)
+            seats = widest(self._inventory, demand, demand.ranks, option.models)
+        return None if seats is None else Placed(option, seats)
+
+    def _add(self, fence: int, holding: Holding) -> None:
+        end = _end_of(holding)
+        if end is not None:
+            insort(self._ends.setdefault(holding.flavour or "cpu", []), (end, fence))
+
+    def _remove(self, fence: int, holding: Holding) -> None:
+        end = _end_of(holding)
+        if end is not None:
+            ends = self._ends[holding.flavour or "cpu"]
+            del ends[bisect_left(ends, (end, fence))]
+
+
+def is_large(step: StepWaiting) -> bool:
+    """Whether smaller ones could for ever take what the step waits for."""
+    return step.demand.gpus_milli * (step.ranks_min or step.demand.ranks) > WHOLE
+
+
+def _end_of(holding: Holding) -> int | None:
+    return None if holding.released or holding.leaving else holding.ends_us()
