@@ -13,7 +13,8 @@ event (`Ticked` will do), never in the same one, so that a refusal repeated for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import assert_never
 
@@ -35,7 +36,7 @@ from .messages import (
     Waiting,
 )
 from .order import Order
-from .placement.inventory import Inventory
+from .placement.inventory import Holder, Inventory
 from .places import Places
 from .queues import LineKey, Queues, line_of
 from .reasons import Reasons
@@ -135,6 +136,21 @@ class Scheduler:
     def usage(self) -> list[NodeUsage]:
         """Each node of the tree, parents first, with what is used, borrowed, lent and waited for."""
         return report(self._usage, self._queues)
+
+    @contextmanager
+    def tried(self) -> Iterator[None]:
+        """What is decided inside is taken back at the end."""
+        with self._undo.undone():
+            yield
+        self.back_to(self._undo.depth())
+
+    def holdings(self) -> Mapping[Holder, Holding]:
+        """By step id what was proposed, by fence what was leased."""
+        return self._holdings.all
+
+    @property
+    def tree(self) -> Tree:
+        return self._usage.tree
 
     def ends_others(self, allowed: bool) -> None:
         """Whether gangs are ended for those with a right to their place; without, these wait."""
