@@ -10,12 +10,26 @@ from starlette.types import ASGIApp
 from . import answers, manual, openapi
 from .bearer import Bearer
 from .metrics import RequestCount
-from .routes import artifacts, commands, deploys, events, health, inventory, letters, runs, streams, tables, triggers
+from .routes import (
+    artifacts,
+    commands,
+    deploys,
+    events,
+    health,
+    hooks,
+    inventory,
+    letters,
+    runs,
+    streams,
+    tables,
+    triggers,
+)
 from .seams import Platform
 
 ROUTERS = (
     health.router,
     events.router,
+    hooks.router,
     runs.router,
     streams.router,
     inventory.router,
