@@ -2,7 +2,7 @@
 
 A package adds codecs by an entry point of the group `headwater.artifact_codecs`, whose object is a `Codec`. They are
 looked for once in a process, and only when a value comes that is none of Python's own plain kinds. What no codec
-takes is pickled. `tests/artifacts/conformance.py` says in tests what a codec promises.
+takes is pickled. `conformance.check` proves in a test what a codec promises.
 """
 
 from __future__ import annotations

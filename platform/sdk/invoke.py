@@ -7,9 +7,11 @@ from typing import Any
 
 from ..artifacts.encoded import Encoded
 from .serialise import encode
+from .wrappers import run_wrapped
 
 
 def invoke(function: Callable[..., Any], arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Encoded:
     """The encoded result. Whatever the function raises passes through; a result that cannot be sent is InvalidInput."""
     args, kwargs = arguments
-    return encode(function(*args, **kwargs), place="The step's result")
+    value = run_wrapped(lambda: function(*args, **kwargs))
+    return encode(value, place="The step's result")

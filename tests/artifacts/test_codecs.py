@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from artifacts.conformance import check
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from headwater.artifacts.codec import OURS, decode, encode
+from headwater.artifacts.conformance import check
 from headwater.artifacts.files import Files
 from headwater.artifacts.kinds.arrays import ArrayCodec
 from headwater.artifacts.kinds.arrow import ArrowCodec

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from headwater.artifacts.codec import Codec
-from headwater.artifacts.files import Files
-from headwater.artifacts.payloads import content_of, payload_of
+from .codec import Codec
+from .files import Files
+from .payloads import content_of, payload_of
 
 
 def check(codec: Codec, value: Any, same: Callable[[Any, Any], bool], root: Path) -> None:
