@@ -14,7 +14,7 @@ import msgspec
 from ..errors import did_you_mean
 from . import units
 from .messages import Demand, StepWaiting
-from .placement import fit
+from .placement import fit, topology
 from .placement.inventory import WHOLE, Inventory, Seat
 from .places import Places
 from .queues import Shape, shape_of
@@ -196,7 +196,8 @@ class Admission:
         if ranks >= (step.ranks_min or demand.ranks):
             return None
         if demand.ranks > 1 and ranks:
-            return f"Step {step.name} asks for {demand.ranks} ranks; all nodes, empty, would hold {ranks} of them."
+            where = f"one {demand.required_level}" if demand.required_level else "all nodes"
+            return f"Step {step.name} asks for {demand.ranks} ranks; {where}, empty, would hold {ranks} of them."
         return f"Step {step.name} asks for {each_shown(demand)} on one node. {self._largest_node(demand)}"
 
     def _largest_node(self, demand: Demand) -> str:
@@ -231,7 +232,7 @@ def malformed(step: StepWaiting) -> str | None:
         return "asks for more than can be counted"
     if demand.gpus_milli > WHOLE and demand.gpus_milli % WHOLE:
         return f"asks for {units.shown('gpu', demand.gpus_milli)}; ask for whole GPUs, or for a share below 1"
-    return None
+    return topology.unknown_level(demand)
 
 
 def each_shown(demand: Demand) -> str:

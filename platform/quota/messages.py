@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 
 class Demand(Struct, frozen=True):
+    """What one rank needs. `required_level`: all ranks within one node, island, rack or block, or not at all;
+    `preferred_level`: within the narrowest level that holds them, that one first.
+    """
+
     gpus_milli: int = 0
     gpu_model: str | None = None
     cpus_milli: int = 0
     memory_bytes: int = 0
     ranks: int = 1
+    required_level: str | None = None
+    preferred_level: str | None = None
 
 
 class DeviceSpec(Struct, frozen=True):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from . import units
 from .admission import Cause, NoPlace, NoProject, OverQuota, each_shown
 from .holdings import Holding, Holdings
-from .messages import Eta, StepWaiting, Waiting
+from .messages import Demand, Eta, StepWaiting, Waiting
 from .order import Order
 from .placement.inventory import Inventory
+from .placement.shortfall import Shortfall, shortfall
 from .queues import Queues, shape_of
 from .reservations import Reservations
 from .usage import Usage
@@ -30,6 +33,14 @@ class Reasons:
         self._reservations = reservations
         self._usage, self._inventory, self._queues, self._order = usage, inventory, queues, order
         self._holdings = holdings.all
+
+    def in_full(self, step: StepWaiting, causes: tuple[Cause, ...]) -> Waiting:
+        """As `first`, with every node looked at: for whoever asks, not for every decision."""
+        waiting, cause = self.first(step, causes), causes[0]
+        if not isinstance(cause, NoPlace):
+            return waiting
+        found = _shown(shortfall(self._inventory, step.demand, cause.models), step.demand)
+        return msgspec.structs.replace(waiting, sentence=f"{waiting.sentence}{found}")
 
     def first(self, step: StepWaiting, causes: tuple[Cause, ...]) -> Waiting:
         """Why the first of a queue waits."""
@@ -135,6 +146,16 @@ def _held_by(holding: Holding) -> str:
     step = holding.step
     state = "being emptied after" if holding.released else "held by"
     return f"{state} step {step.name} of run {step.run_id} (project {step.project})"
+
+
+def _shown(found: Shortfall, demand: Demand) -> str:
+    within = f" within one {demand.required_level}" if demand.required_level else ""
+    said = [str(found)] if found.short else []
+    if demand.ranks > 1:
+        said.append(f"{found.ranks} of its {demand.ranks} ranks would fit{within} now")
+    if demand.gpus_milli > found.largest_milli > 0:
+        said.append(f"the largest that would fit on one node now is {units.shown('gpu', found.largest_milli)}")
+    return f" Nodes, by what they lack: {'; '.join(said)}." if said else ""
 
 
 def _count(number: int, noun: str) -> str:

@@ -205,6 +205,7 @@ class Scheduler:
             if refusal is not None:
                 return [Impossible(step.step_id, refusal)]
         self._queues.add(step)
+        self._inventory.workload.ask(step.demand)
         self._telling.came(step)
         return []
 

@@ -62,7 +62,7 @@ class Telling:
         causes = asked.causes(*key, asked.options(key[1]))
         if key in self._queues.put_off or not causes:
             return reasons.undecided(step, REFUSED)
-        return reasons.first(step, causes)
+        return reasons.in_full(step, causes)
 
     def _tell(self, step: StepWaiting, reason: object, said: Waiting) -> list[Effect]:
         if self.told.get(step.step_id) == reason:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from headwater.errors import InvalidInput
@@ -272,3 +273,22 @@ def test_the_next_of_a_queue_is_told_the_real_reason_once_it_is_first() -> None:
     effects = scheduler.decide(DeviceFreed(("local/0",)))
     assert granted(effects) == ["b"]
     assert [(said.step_id, said.code) for said in effects if isinstance(said, Waiting)] == [("c", "no_place")]
+
+
+def test_a_step_that_asks_why_is_told_what_every_node_lacks() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 8}}, a_node("a", gpus=2), a_node("b", gpus=1, cpus=1))
+    the_grant(scheduler, a_step("one"))
+    the_waiting(scheduler, a_step("two", gpus=2))
+    waiting = scheduler.explain("two")
+    assert isinstance(waiting, Waiting)
+    assert "of 2 nodes" in waiting.sentence
+    assert "without enough free GPU" in waiting.sentence
+
+
+def test_a_gang_that_no_rack_could_hold_is_refused_with_what_one_would() -> None:
+    racks = [msgspec.structs.replace(a_node(name, gpus=2), labels=(("rack", name),)) for name in ("a", "b")]
+    scheduler = a_scheduler({"flights": {"gpu": 8}}, *racks)
+    step = a_step("wide", ranks=4)
+    demand = msgspec.structs.replace(step.demand, required_level="rack")
+    refusal = the_refusal(scheduler, msgspec.structs.replace(step, demand=demand))
+    assert "one rack, empty, would hold 2 of them" in refusal.sentence

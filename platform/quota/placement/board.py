@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..messages import Demand
 from .node import WHOLE, Device, Node
-from .placings import after_each
+from .placings import after_each, ranks_held
 from .potential import Ints, Potential
 from .workload import Kind
 
@@ -64,6 +64,14 @@ class Board:
         line = self._line((demand, models if demand.gpus_milli else ()))
         slot = int(line.added.argmin())
         return None if line.added[slot] == FULL else (self._ids[slot], int(line.device[slot]))
+
+    def held(self, demand: Demand, models: tuple[str, ...], kinds: tuple[Kind, ...]) -> dict[str, int]:
+        """How many ranks of the demand each node holds now; nodes that hold none are left out."""
+        self._follow(kinds)
+        ranks = ranks_held(self._rooms, demand)
+        if demand.gpus_milli:
+            ranks *= np.array([model in models for model in self._models], np.bool_)
+        return {self._ids[slot]: int(ranks[slot]) for slot in np.flatnonzero(ranks)}
 
     def _follow(self, kinds: tuple[Kind, ...]) -> None:
         """Takes in what was touched. A new node, model or distribution means to begin anew."""

@@ -13,7 +13,9 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from ..messages import Demand
+from .gang import spread
 from .inventory import WHOLE, Inventory, Node, Seat
+from .topology import grouped
 
 LEAST = -(1 << 62)
 
@@ -30,16 +32,20 @@ def place(inventory: Inventory, demand: Demand, models: tuple[str, ...]) -> tupl
     candidates = [node for model in models if (node := _one_node(inventory, demand, model)) is not None]
     if candidates:
         node = min(candidates, key=lambda node: _leftover(node, demand))
-        return _seats(node, demand, demand.ranks)
+        return seats_on(node, demand, demand.ranks)
     return _spread(inventory, demand, models) if demand.ranks > 1 else None
 
 
 def largest(inventory: Inventory, demand: Demand) -> int:
-    """How many ranks of the demand the known nodes could hold, all of them empty."""
+    """How many ranks of the demand the known nodes (of one domain, where that is required) could hold, empty."""
     found = inventory.largest_seats.get(demand)
     if found is None:
-        nodes = (node for node in inventory.nodes.values() if not node.left and _right_model(node, demand))
-        found = inventory.largest_seats[demand] = sum(_ranks_of_empty(node, demand) for node in nodes)
+        nodes = [node for node in inventory.nodes.values() if not node.left and _right_model(node, demand)]
+        held = {node.spec.id: _ranks_of_empty(node, demand) for node in nodes}
+        domains = grouped((node.spec for node in nodes), demand.required_level).values()
+        alone = max(held.values(), default=0)  # a node is within any level
+        found = max((sum(held[node_id] for node_id in domain) for domain in domains), default=0)
+        found = inventory.largest_seats[demand] = max(found, alone)
     return found
 
 
@@ -56,6 +62,23 @@ def ranks_free(node: Node, demand: Demand) -> int:
         return min(ranks, node.whole_free * WHOLE // demand.gpus_milli)
     shares = (device.free // demand.gpus_milli for device in node.devices.values() if not device.quarantined)
     return min(ranks, sum(max(0, share) for share in shares))
+
+
+def seats_on(node: Node, demand: Demand, ranks: int) -> tuple[Seat, ...]:
+    """Seats for so many ranks, which the node must hold: the first empty devices, or the fullest to share."""
+    devices = [(d.free, d.id) for d in node.devices.values() if not d.quarantined]
+    chosen: list[tuple[str, ...]] = []
+    if demand.gpus_milli >= WHOLE:
+        each = demand.gpus_milli // WHOLE
+        empty = [d.id for d in node.devices.values() if not d.quarantined and not d.holders and d.free >= WHOLE]
+        chosen = [tuple(empty[rank * each : (rank + 1) * each]) for rank in range(ranks)]
+    elif demand.gpus_milli:
+        for free, device_id in sorted(devices):
+            chosen += [(device_id,)] * max(0, free // demand.gpus_milli)
+    else:
+        chosen = [()] * ranks
+    milli = min(demand.gpus_milli, WHOLE)
+    return tuple(Seat(node.spec.id, ids, milli, demand.cpus_milli, demand.memory_bytes) for ids in chosen[:ranks])
 
 
 def _one_node(inventory: Inventory, demand: Demand, model: str) -> Node | None:
@@ -93,41 +116,17 @@ def _tightest(node: Node, milli: int) -> int:
 
 
 def _spread(inventory: Inventory, demand: Demand, models: tuple[str, ...]) -> tuple[Seat, ...] | None:
-    models = models if demand.gpus_milli else tuple(sorted(inventory.by_room))
-    nodes = [inventory.nodes[node_id] for model in models for _, _, node_id in inventory.by_room.get(model, ())]
-    rooms = sorted((-ranks, node.spec.id) for node in nodes if (ranks := ranks_free(node, demand)) > 0)
-    if -sum(ranks for ranks, _ in rooms) < demand.ranks:
+    parts = spread(inventory, demand, models)
+    if parts is None:
         return None
-    seats: list[Seat] = []
-    for _, node_id in rooms:
-        node, rest = inventory.nodes[node_id], demand.ranks - len(seats)
-        seats.extend(_seats(node, demand, min(rest, ranks_free(node, demand))))
-        if len(seats) == demand.ranks:
-            break
-    return tuple(seats)
+    return tuple(seat for node_id, ranks in parts for seat in seats_on(inventory.nodes[node_id], demand, ranks))
 
 
 def _seats_at(node: Node, demand: Demand, device: int) -> tuple[Seat, ...]:
     if device < 0:
-        return _seats(node, demand, demand.ranks)
+        return seats_on(node, demand, demand.ranks)
     shared = tuple(node.devices)[device]
     return (Seat(node.spec.id, (shared,), demand.gpus_milli, demand.cpus_milli, demand.memory_bytes),)
-
-
-def _seats(node: Node, demand: Demand, ranks: int) -> tuple[Seat, ...]:
-    devices = [(d.free, d.id) for d in node.devices.values() if not d.quarantined]
-    chosen: list[tuple[str, ...]] = []
-    if demand.gpus_milli >= WHOLE:
-        each = demand.gpus_milli // WHOLE
-        empty = [d.id for d in node.devices.values() if not d.quarantined and not d.holders and d.free >= WHOLE]
-        chosen = [tuple(empty[rank * each : (rank + 1) * each]) for rank in range(ranks)]
-    elif demand.gpus_milli:
-        for free, device_id in sorted(devices):
-            chosen += [(device_id,)] * max(0, free // demand.gpus_milli)
-    else:
-        chosen = [()] * ranks
-    milli = min(demand.gpus_milli, WHOLE)
-    return tuple(Seat(node.spec.id, ids, milli, demand.cpus_milli, demand.memory_bytes) for ids in chosen[:ranks])
 
 
 def _right_model(node: Node, demand: Demand) -> bool:

@@ -33,9 +33,9 @@ def test_a_share_goes_to_the_fullest_device_that_has_it() -> None:
     assert [d.free for d in inventory.devices.values()] == [0, 1000]
 
 
-def test_a_gang_takes_the_fewest_nodes() -> None:
+def test_a_gang_takes_the_fewest_nodes_and_fills_the_last() -> None:
     inventory = an_inventory(a=1, b=4, c=4)
-    assert nodes_of(inventory, Demand(1000, ranks=5)) == ["b", "b", "b", "b", "c"]
+    assert nodes_of(inventory, Demand(1000, ranks=5)) == ["b", "b", "b", "b", "a"]
 
 
 def test_no_gang_is_partly_placed() -> None:
