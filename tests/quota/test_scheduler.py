@@ -278,7 +278,8 @@ def test_the_next_of_a_queue_is_told_the_real_reason_once_it_is_first() -> None:
 def test_a_step_that_asks_why_is_told_what_every_node_lacks() -> None:
     scheduler = a_scheduler({"flights": {"gpu": 8}}, a_node("a", gpus=2), a_node("b", gpus=1, cpus=1))
     the_grant(scheduler, a_step("one"))
-    the_waiting(scheduler, a_step("two", gpus=2))
+    the_grant(scheduler, a_step("other"))
+    scheduler.decide(a_step("two", gpus=2))
     waiting = scheduler.explain("two")
     assert isinstance(waiting, Waiting)
     assert "of 2 nodes" in waiting.sentence

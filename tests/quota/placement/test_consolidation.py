@@ -94,6 +94,6 @@ def test_a_proposal_can_be_carried_out_and_asking_changes_nothing(
     assert picture(inventory) == before
     if found is not None:
         carry_out(inventory, found, movable)
-        for device in inventory.devices.values():
-            assert 0 <= device.free == device.total - sum(device.holders.values())
+        for each in inventory.devices.values():
+            assert 0 <= each.free == each.total - sum(each.holders.values())
         assert sum(len(seat.devices) for seat in found.seats) == wanted
