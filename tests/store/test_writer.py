@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from headwater.core.records import DeadLetter, Offset, Timer
-from headwater.store.engine import create, open_engine, sqlite_url
+from headwater.store.engine import create, open_engine, sqlite_path, sqlite_url
 from headwater.store.reader import Reader
 from headwater.store.schema import DEAD_LETTERS, OWNERS
 from headwater.store.writer import CommitFailed, Fenced, Objected, Unwritable, Writer
@@ -109,6 +110,42 @@ def test_writers_in_processes_number_the_log_without_gaps_and_a_follower_misses_
     assert seen == list(range(1, 2 * COMMITS * len(owners) + 1))
     with Reader(engine).picture() as picture:
         assert [picture.head[f"{owner}_commits"] for owner in owners] == [COMMITS] * 3
+
+
+KILLED = """
+import os, signal, sys
+from headwater.store.engine import open_engine
+from headwater.store.writer import Writer
+from headwater.wire.types import CommandRefused, Said
+writer = Writer(open_engine(sys.argv[1]), "conductor")
+writer.take_epoch()
+body = CommandRefused(command="c", code="x", reason="r")
+word = Said(body=body, subject="s", project="eta", principal="me", time_us=1)
+for number in range(1_000_000):
+    writer.commit({}, [word] * (number % 3))
+    os.write(1, b"%d\\n" % (number % 3))
+"""
+
+
+def test_after_a_kill_all_that_was_acknowledged_is_there_and_the_next_writer_goes_on(
+    url: str, engine: sa.Engine
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED, url], stdout=subprocess.PIPE) as writing:
+        assert writing.stdout is not None
+        acknowledged = sum(int(writing.stdout.readline()) for _ in range(40))
+        writing.kill()
+        acknowledged += sum(int(line) for line in writing.stdout if line.endswith(b"\n"))
+    path = sqlite_path(url)
+    if path is not None:  # pages that the power cut left half written lie behind the last commit of the journal
+        with path.with_name("store.db-wal").open("ab") as journal:
+            journal.write(os.urandom(10_000))
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+    reader = Reader(engine)
+    kept = reader.position()
+    assert acknowledged <= kept <= acknowledged + 2
+    assert [entry.position for entry in a_writer(engine).commit({}, [said()])] == [kept + 1]
+    assert [entry.position for entry in reader.entries(0, limit=10_000)] == list(range(1, kept + 2))
 
 
 def test_a_writer_that_was_taken_over_writes_nothing(engine: sa.Engine) -> None:
