@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import psutil
 import ray
 
+from .actor_table import restarts_of
+
 
 class Mailbox(Protocol):
     last_event: str
@@ -43,6 +45,4 @@ def restarts() -> int:
     """How often Ray has started this process's actor again since the platform came up; 0 outside an actor."""
     if not ray.is_initialized() or not (actor := ray.get_runtime_context().get_actor_id()):
         return 0
-    from ray._private import state  # Ray says it nowhere else without its dashboard
-
-    return int(state.actors(actor).get("NumRestarts", 0))
+    return restarts_of(actor)

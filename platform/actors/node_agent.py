@@ -1,7 +1,8 @@
 """The actor that speaks for one node: what it has, and whether an attempt's process is gone from it.
 
 It is small, and it dies with its node. It reports to the GpuPool as long as it lives; the report is of
-the whole node, so one that was lost is made good by the next.
+the whole node, so one that was lost is made good by the next. As often it hears the node's workers: one
+that says nothing for a lease's lifetime is killed, so that its attempt counts as lost only once it is gone.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import logging
 import os
 import shutil
 import socket
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +25,11 @@ import ray
 from ray.exceptions import RayActorError, RayError
 
 from ..core.gpu_messages import LOGICAL, NodeReport
+from ..core.renewals import Renewals
 from ..errors import Unavailable
 from ..wire.ids import digest_of
 from ..wire.types import Device
+from .actor_table import process_of
 from .describe import Described
 from .names import NAMESPACE, find, forget, living
 
@@ -31,6 +37,9 @@ MIB: Final = 1 << 20
 ASK_S: Final = 5.0
 SMI_S: Final = 10.0
 CGROUP: Final = Path("/sys/fs/cgroup")
+RENEWALS: Final = 3  # in a lease's lifetime
+
+log = logging.getLogger("headwater.node_agent")
 
 
 class NodeAgent:
@@ -39,13 +48,16 @@ class NodeAgent:
     def __init__(self, node: str, *, gpus: int, cpus: int, report_every_s: float) -> None:
         self._node, self._gpus, self._cpus, self._every_s = node, gpus, cpus, report_every_s
         self._described = Described(f"node_agent:{node}", None)
-        self._beating: asyncio.Task[None] | None = None
+        self._beating: list[asyncio.Task[None]] = []
+        self._renewals = Renewals(RENEWALS * report_every_s)
+        self._processes: dict[str, psutil.Process] = {}  # of workers
 
     @ray.method
     async def look(self) -> NodeReport:
         """The whole node as it is now. From the first look on it is reported to the GpuPool by itself."""
-        if self._beating is None:
-            self._beating = asyncio.get_running_loop().create_task(self._beat())
+        if not self._beating:
+            loop = asyncio.get_running_loop()
+            self._beating = [loop.create_task(self._beat()), loop.create_task(self._hear_workers())]
         return await self._report()
 
     @ray.method
@@ -86,6 +98,33 @@ class NodeAgent:
                 find("gpu_pool").beat.remote(await self._report())
             except (RayError, Unavailable):
                 forget("gpu_pool")
+
+    async def _hear_workers(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_s)
+            with suppress(RayError):  # Ray is away: then nothing is known of anybody
+                await self._end_the_silent()
+
+    async def _end_the_silent(self) -> None:
+        names = await asyncio.to_thread(living, f"worker:{self._node}:")
+        self._renewals.present(names, time.monotonic())
+        self._processes = {name: self._processes[name] for name in names if name in self._processes}
+        await asyncio.gather(*map(self._hear_worker, names))
+        for name in self._renewals.expired(time.monotonic()):
+            if (process := self._processes.get(name)) is not None:
+                log.warning("%s said nothing for a lease's lifetime and is killed", name)
+                with suppress(psutil.NoSuchProcess):  # it knows its process from another that has the pid now
+                    process.kill()
+
+    async def _hear_worker(self, name: str) -> None:
+        try:
+            handle = ray.get_actor(name, namespace=NAMESPACE)
+            if name not in self._processes:
+                self._processes[name] = psutil.Process(await asyncio.to_thread(process_of, handle))
+            await asyncio.wait_for(handle.hello.remote(), self._every_s)
+        except (RayError, TimeoutError, ValueError, psutil.NoSuchProcess):  # silent, or gone
+            return
+        self._renewals.heard(name, time.monotonic())
 
     async def _report(self) -> NodeReport:
         devices = await real_devices() or logical_devices(self._node, self._gpus)

@@ -62,7 +62,7 @@ def worker(wiring: Wiring, name: str, placed: Any = None) -> Any:
 
 def node_agent(wiring: Wiring, name: str, node: RayNode) -> Any:
     """The living agent of that node, or a new one on it. `gpus` and `cpus` of the settings are this machine's."""
-    from .node_agent import NodeAgent
+    from .node_agent import RENEWALS, NodeAgent
 
     settings = wiring.settings
     remote: Any = ray.remote(NodeAgent)
@@ -80,7 +80,7 @@ def node_agent(wiring: Wiring, name: str, node: RayNode) -> Any:
         name,
         gpus=wiring.gpus if node.here else 0,
         cpus=settings.ray.cpus if node.here else 0,
-        report_every_s=settings.leases.lease_lifetime_s / 3,
+        report_every_s=settings.leases.lease_lifetime_s / RENEWALS,
     )
 
 
