@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,9 @@ def test_the_cluster_file_sets_only_what_exists() -> None:
         load(PACKAGED / "cluster.toml", environment={}).kafka.bootstrap
         == read_packaged("cluster")["kafka"]["bootstrap"]
     )
+
+
+def test_every_key_is_read_by_code(repo_root: Path) -> None:
+    code = "\n".join(path.read_text() for path in (repo_root / "platform").rglob("*.py") if path.name != "config.py")
+    keys = [key for key in load(environment={}).flat() if not key.startswith("quota.")]
+    assert [key for key in keys if not re.search(rf"\.{key.split('.')[-1]}\b", code)] == []
