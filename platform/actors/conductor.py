@@ -6,7 +6,6 @@ Methods are what other processes may say. Each is one event to the machine, answ
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
@@ -41,16 +40,16 @@ from .crew import Crew
 from .describe import Described
 from .hub import CONDUCTOR_TYPES, FOLLOWERS, Hub
 from .journal import Journal
+from .lines.directory import Directory
+from .lines.switchboard import Address, Switchboard
+from .lines.words import Pin
 from .loading import load_catalog, load_inbox, load_rows
 from .loop import Loop, wall_clock_us
-from .names import find, forget
 from .owner import arrived, gap_of, or_end, start_of, start_or_end
 from .wiring import Wiring
 
 RELAY: Final = "relay"
 WAKE_MAX_S: Final = 30.0  # the wall clock may be set meanwhile
-
-log = logging.getLogger("headwater.conductor")
 
 
 class ConductorActor:
@@ -59,7 +58,9 @@ class ConductorActor:
     def __init__(self, wiring: Wiring) -> None:
         settle_in()
         self._wiring = wiring
-        self._started: asyncio.Task[None] | None = None
+        self._lines = Directory(wiring.secret)
+        self._switchboard = Switchboard(self, wiring.secret)
+        self._starting: asyncio.Task[None] | None = None
 
     @ray.method
     async def start(self) -> None:
@@ -67,9 +68,9 @@ class ConductorActor:
         await self._begun()
 
     async def _begun(self) -> None:
-        if self._started is None:
-            self._started = asyncio.create_task(start_or_end(OWNER, self._start()))
-        await asyncio.shield(self._started)
+        if self._starting is None:
+            self._starting = asyncio.create_task(start_or_end(OWNER, self._start()))
+        await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
         wiring = self._wiring
@@ -84,7 +85,7 @@ class ConductorActor:
         await journal.take_epoch()
         position = await asyncio.to_thread(self._load)
         self.loop = Loop(self.machine, journal, carry_out=self._carry_out, published=self._published)
-        self.crew = Crew(wiring, self.loop.tell, ray_node_of=lambda node: self._ray_nodes.get(node, ""))
+        self.crew = Crew(wiring, self.loop.tell, self._lines, ray_node_of=lambda node: self._ray_nodes.get(node, ""))
         self.hub = Hub(self._reader, position)
         self._described = Described("conductor", self.loop, trouble=lambda: journal.trouble)
         self._wakes: set[asyncio.TimerHandle] = set()
@@ -253,9 +254,13 @@ class ConductorActor:
         delay_s = min(max(0.0, (at_us - wall_clock_us()) / 1_000_000), WAKE_MAX_S)
         asyncio.get_running_loop().call_later(delay_s, self.loop.tell, m.Due())
 
-    # What others say.
+    # What others say: by line, but for what is asked seldom.
 
     @ray.method
+    async def line(self) -> Address:
+        await self._begun()
+        return await self._switchboard.address()
+
     async def issue(self, run_id: str, fence: int, commands: list[calls.Command]) -> str:
         """Empty once the commands are durable; otherwise why the host must close that run."""
         reusable, cached = await self._done_before(run_id, commands)
@@ -285,40 +290,34 @@ class ConductorActor:
         rows = [happening_of_row(row, self.state.mail.default_project) for row in found.rows]
         return (*rows, *filter(None, published)), found.position
 
-    @ray.method
     async def park(self, run_id: str, fence: int, waits: list[int]) -> str:
         """Empty where the host may let go of a run that waits for these commands."""
         answer: str = await self.loop.ask(m.Parked(run_id, fence, tuple(waits)))
         return answer
 
-    @ray.method
     async def ended(self, end: calls.RunEnd) -> str:
         answer: str = await self.loop.ask(m.RunFunctionEnded(end))
         return answer
 
-    @ray.method
-    async def pin(self, run_id: str, kind: str, name: str) -> Any:
-        """A PinnedTable or PinnedModel, the same for the whole run; a Failure where there is none."""
-        return await self.loop.ask(m.Pinned(run_id, kind, name))
+    async def pin(self, run_id: str, kind: str, name: str) -> Pin:
+        """The same table or model for the whole run; a failure where there is none."""
+        return Pin.of(await self.loop.ask(m.Pinned(run_id, kind, name)))
 
-    @ray.method
     async def claim(self, fence: int, worker: str, secret: str) -> str:
         """Empty where user code of a `once` attempt may start."""
         answer: str = await self.loop.ask(m.Claimed(fence, worker, secret))
         return answer
 
-    @ray.method
     async def checkpoint(self, fence: int, worker: str, state: calls.Payload) -> str:
         """Empty once the state is durable, for the next attempt at the step."""
         answer: str = await self.loop.ask(m.Checkpointed(fence, worker, state))
         return answer
 
-    @ray.method
-    async def progress(self, items: list[calls.Progress]) -> None:
+    def progress(self, items: list[calls.Progress]) -> None:
         """Lossy: shown live, never in the log. The first word of an attempt says that it runs."""
         for item in items:
             self.loop.tell(m.Progressed(item.fence, item.worker, item.time_us))
-        self._push("web", "progress", items)
+        self._lines.line("web").tell("progress", items)
 
     @ray.method
     async def forget(self, run_ids: list[str]) -> int:
@@ -326,14 +325,14 @@ class ConductorActor:
         before_us = wall_clock_us() - inbox_kept_us(self._wiring.settings.store.inbox_retention_s)
         return await self._journal.forget(lambda rows: forgotten(rows, OWNER, run_ids, before_us))
 
-    @ray.method
     async def propose(self, grants: list[calls.Grant]) -> list[calls.Verdict]:
         verdicts: list[calls.Verdict] = await self.loop.ask(m.Proposed(tuple(grants)))
         return verdicts
 
-    @ray.method
-    async def hold(self, holds: list[calls.Hold]) -> None:
+    async def hold(self, holds: list[calls.Hold]) -> bool:
+        """True once they are durable."""
         await self.loop.ask(m.HeldBack(tuple(holds)))
+        return True
 
     @ray.method
     async def order(self, order: calls.Order) -> dict[str, Any]:
@@ -363,8 +362,7 @@ class ConductorActor:
             return ()
         return tuple(await asyncio.to_thread(letters_of, self._reader, [str(each) for each in ids]))
 
-    @ray.method
-    async def notice(self, position: int) -> None:
+    def notice(self, position: int) -> None:
         """Another owner has committed up to `position`."""
         self.hub.notice(position)
 
@@ -373,17 +371,10 @@ class ConductorActor:
         """From now on the follower of that name is pushed what it asked for; the position pushes begin after."""
 
         def push(after: int, upto: int, entries: list[Entry]) -> None:
-            self._push(name, "follow", after, upto, entries)
+            self._lines.line(name).tell("follow", after, upto, entries)
 
         self.hub.attach(name, FOLLOWERS[name], push)
         return self.hub.cursor
-
-    def _push(self, name: str, method: str, *words: Any) -> None:
-        try:
-            getattr(find(name), method).remote(*words)
-        except Exception as error:
-            forget(name)
-            log.info("%s does not follow now: %s", name, error)
 
     @ray.method
     async def describe(self) -> dict[str, Any]:

@@ -1,15 +1,17 @@
-"""What hosts and workers ask of the Conductor, and the way to it over Ray."""
+"""What hosts and workers ask of the Conductor, and the line to it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from ..errors import Unavailable
 from ..wire.calls import Command, Payload, PinnedModel, PinnedTable, Progress, RunEnd
 from ..wire.types import Failure
-from .names import find, forget
+from .lines.directory import Directory
+from .lines.line import Line
+from .lines.words import Pin
 
 T = TypeVar("T")
 
@@ -28,48 +30,41 @@ class ConductorDoor(Protocol):
     async def progress(self, items: list[Progress]) -> None: ...
 
 
-class RayDoor:
+class LineDoor:
     """The actor named `conductor`, looked up at first need and again after it was gone."""
 
-    def __init__(self, name: str = "conductor") -> None:
-        self._name = name
+    def __init__(self, secret: Callable[[], bytes]) -> None:
+        self._directory = Directory(secret)
 
     async def issue(self, run_id: str, fence: int, commands: list[Command]) -> str:
-        answer: str = await self._ask("issue", run_id, fence, commands)
+        answer: str = await self._conductor().call("issue", run_id, fence, commands)
         return answer
 
     async def park(self, run_id: str, fence: int, waits: list[int]) -> str:
-        answer: str = await self._ask("park", run_id, fence, waits)
+        answer: str = await self._conductor().call("park", run_id, fence, waits)
         return answer
 
     async def ended(self, end: RunEnd) -> str:
-        answer: str = await self._ask("ended", end)
+        answer: str = await self._conductor().call("ended", end)
         return answer
 
     async def checkpoint(self, fence: int, worker: str, state: Payload) -> str:
-        answer: str = await self._ask("checkpoint", fence, worker, state)
+        answer: str = await self._conductor().call("checkpoint", fence, worker, state)
         return answer
 
     async def pin(self, run_id: str, kind: str, name: str) -> PinnedTable | PinnedModel | Failure:
-        answer: PinnedTable | PinnedModel | Failure = await self._ask("pin", run_id, kind, name)
-        return answer
+        answer: Pin = await self._conductor().call("pin", run_id, kind, name)
+        return answer.what
 
     async def claim(self, fence: int, worker: str, secret: str) -> str:
-        answer: str = await self._ask("claim", fence, worker, secret)
+        answer: str = await self._conductor().call("claim", fence, worker, secret)
         return answer
 
     async def progress(self, items: list[Progress]) -> None:
-        await self._ask("progress", items)
+        self._conductor().tell("progress", items)
 
-    async def _ask(self, method: str, *arguments: object) -> Any:
-        from ray.exceptions import RayError
-
-        handle = await asyncio.to_thread(find, self._name)
-        try:
-            return await getattr(handle, method).remote(*arguments)
-        except RayError as error:
-            forget(self._name)
-            raise Unavailable(f"The {self._name} did not answer {method} ({error})") from None
+    def _conductor(self) -> Line:
+        return self._directory.line("conductor")
 
 
 async def until_answered(ask: Callable[[], Awaitable[T]], *, within_s: float) -> T:

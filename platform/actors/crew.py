@@ -13,18 +13,23 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..core.conductor import messages as m
+from ..errors import Unavailable
 from ..wire import calls
 from ..wire.types import Failure
+from .lines.directory import Directory
+from .lines.line import Line
 from .names import NAMESPACE, living
 from .post_mortem import cause_of, ended_for_memory
 from .wiring import Wiring
 
 START_S: Final = 60.0
 HELLO_S: Final = 10.0
+ASK_AGAIN_S: Final = 0.2
+DIE_WITHIN_S: Final = 3.0
 
 log = logging.getLogger("headwater.crew")
 
@@ -32,10 +37,17 @@ log = logging.getLogger("headwater.crew")
 class Crew:
     """Handles of living hosts and workers. What happens to them is told as events of the Conductor's machine."""
 
-    def __init__(self, wiring: Wiring, tell: Callable[[m.Event], None], *, ray_node_of: Callable[[str], str]) -> None:
-        self._wiring, self._tell, self._ray_node_of = wiring, tell, ray_node_of
-        self._hosts: dict[str, Any] = {}
-        self._workers: dict[str, Any] = {}
+    def __init__(
+        self,
+        wiring: Wiring,
+        tell: Callable[[m.Event], None],
+        lines: Directory,
+        *,
+        ray_node_of: Callable[[str], str],
+    ) -> None:
+        self._wiring, self._tell, self._lines, self._ray_node_of = wiring, tell, lines, ray_node_of
+        self._hosts: dict[str, Line] = {}
+        self._workers: dict[str, Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._at_work: dict[str, calls.AttemptOrder] = {}
         self._out_of_memory = ended_for_memory()
@@ -57,7 +69,7 @@ class Crew:
             except (RayError, TimeoutError):
                 _kill(handle)
                 continue
-            self._keep_worker(worker, handle)
+            self._keep_worker(worker, name, handle)
             found.append(m.WorkerJoined(worker, name.split(":")[1], None, described["code_version"]))
         return found
 
@@ -73,25 +85,35 @@ class Crew:
         from .roster import flow_host
 
         host = uuid.uuid4().hex[:12]
+        handle, line = flow_host(self._wiring, host), self._lines.line(f"host:{host}")
         try:
-            handle = flow_host(self._wiring, host)
             await asyncio.wait_for(handle.ready.remote(), START_S)
-        except (RayError, TimeoutError) as error:
+            lost = (await line.open()).lost
+        except (RayError, TimeoutError, Unavailable) as error:
             log.error("A FlowHost did not start: %s", error)
+            self._lines.drop(f"host:{host}")
+            _kill(handle)
             self._starting_hosts -= 1
             await asyncio.sleep(1.0)
             self.start_host()
             return
         self._starting_hosts -= 1
-        self._hosts[host] = handle
+        self._hosts[host] = line
         self._tell(m.HostJoined(host))
-        self._spawn(self._watch_host(host, handle))
+        self._spawn(self._watch_host(host, handle, lost))
 
-    async def _watch_host(self, host: str, handle: Any) -> None:
+    async def _watch_host(self, host: str, handle: Any, lost: asyncio.Future[None]) -> None:
+        """A host that is alive while its line is lost is ended: words to it may be lost as well."""
+        watch = asyncio.ensure_future(handle.watch.remote())
+        await asyncio.wait((watch, lost), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((watch,), timeout=DIE_WITHIN_S)
         try:
-            await handle.watch.remote()
+            if not watch.done():
+                _kill(handle)
+            await watch
         except RayError as error:
             self._hosts.pop(host, None)
+            self._lines.drop(f"host:{host}")
             self._tell(m.HostLost(host, _cause(error)))
 
     def end_host(self, host: str) -> None:
@@ -109,9 +131,9 @@ class Crew:
         self._to_host(host, "close", run_id, fence, reason)
 
     def _to_host(self, host: str, method: str, *words: Any) -> None:
-        handle = self._hosts.get(host)
-        if handle is not None:  # a host that is gone is told of by its watch
-            getattr(handle, method).remote(*words)
+        line = self._hosts.get(host)
+        if line is not None:  # a host that is gone is told of by its watch
+            line.tell(method, *words)
 
     # Workers.
 
@@ -125,8 +147,9 @@ class Crew:
     async def _start_worker(self, node: str, fence: int | None) -> None:
         from .roster import worker
 
+        name = f"{node}:{uuid.uuid4().hex[:12]}"
         try:
-            handle = worker(self._wiring, f"{node}:{uuid.uuid4().hex[:12]}", self._place(node))
+            handle = worker(self._wiring, name, self._place(node))
             incarnation: str = await asyncio.wait_for(handle.hello.remote(), START_S)
         except (RayError, TimeoutError) as error:
             log.error("A worker did not start on %s: %s", node, error)
@@ -136,22 +159,23 @@ class Crew:
         finally:
             if fence is None:
                 self._starting_blank.discard(node)
-        self._keep_worker(incarnation, handle)
+        self._keep_worker(incarnation, f"worker:{name}", handle)
         self._tell(m.WorkerJoined(incarnation, node, fence))
 
     def _place(self, node: str) -> Any:
         ray_node = self._ray_node_of(node)
         return NodeAffinitySchedulingStrategy(ray_node, soft=False) if ray_node else None
 
-    def _keep_worker(self, worker: str, handle: Any) -> None:
-        self._workers[worker] = handle
-        self._spawn(self._watch_worker(worker, handle))
+    def _keep_worker(self, worker: str, name: str, handle: Any) -> None:
+        self._workers[worker] = self._lines.line(name)
+        self._spawn(self._watch_worker(worker, name, handle))
 
-    async def _watch_worker(self, worker: str, handle: Any) -> None:
+    async def _watch_worker(self, worker: str, name: str, handle: Any) -> None:
         try:
             await handle.watch.remote()
         except RayError as error:
             self._workers.pop(worker, None)
+            self._lines.drop(name)
             cause = await asyncio.to_thread(self._examine, self._at_work.pop(worker, None))
             self._tell(m.WorkerLost(worker, _cause(error), cause))
 
@@ -164,24 +188,27 @@ class Crew:
         return cause_of(log_file, order.name, no_memory=self._out_of_memory > before)
 
     def dispatch(self, worker: str, order: calls.AttemptOrder) -> None:
-        handle = self._workers.get(worker)
-        if handle is not None:  # a worker that is gone is told of by its watch
+        if worker in self._workers:  # a worker that is gone is told of by its watch
             self._at_work[worker] = order
-            self._spawn(self._run(worker, handle, order))
+            self._spawn(self._run(worker, order))
 
-    async def _run(self, worker: str, handle: Any, order: calls.AttemptOrder) -> None:
-        try:
-            reports = await handle.run.remote([order])
-        except RayActorError:
+    async def _run(self, worker: str, order: calls.AttemptOrder) -> None:
+        """Asks again over a line that was lost: a worker runs a fence once, and gives its report again."""
+        while (line := self._workers.get(worker)) is not None:
+            try:
+                reports: list[calls.Report] = await line.call("run", [order])
+            except Unavailable:
+                await asyncio.sleep(ASK_AGAIN_S)
+                continue
+            if self._at_work.get(worker) is order:
+                del self._at_work[worker]
+            self._tell(m.Reported(tuple(reports)))
             return
-        if self._at_work.get(worker) is order:
-            del self._at_work[worker]
-        self._tell(m.Reported(tuple(reports)))
 
     def cancel(self, worker: str, fence: int, grace_s: float) -> None:
-        handle = self._workers.get(worker)
-        if handle is not None:
-            handle.cancel.remote(fence, grace_s)
+        line = self._workers.get(worker)
+        if line is not None:
+            line.tell("cancel", fence, grace_s)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

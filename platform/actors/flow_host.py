@@ -17,10 +17,11 @@ from typing import Any, Final
 from ..errors import Conflict
 from ..wire.calls import Answer, RunOrder
 from . import memory_peak
-from .conductor_door import ConductorDoor, RayDoor
+from .conductor_door import ConductorDoor, LineDoor
 from .courtesy import settle_in
 from .ground import ROOMY, Ground, Limits
 from .hosted_run import PATIENT, HostedRun, Patience
+from .lines.switchboard import Address, Switchboard
 from .loaded_code import Code
 from .output import ThreadOutput
 
@@ -42,8 +43,9 @@ class FlowHost:
         settle_in()
         self._name, self._patience = name, patience
         self._looking: asyncio.Task[None] | None = None
-        self._door = door or RayDoor()
         self._ground = Ground(Path(home), Code(Path(home)), limits)
+        self._switchboard = Switchboard(self, self._ground.secret)
+        self._door = door or LineDoor(self._ground.secret)
         self._output = ThreadOutput(limits.log_max_bytes)
         self._runs: dict[str, HostedRun] = {}
         self._early: OrderedDict[tuple[str, int], list[Answer]] = OrderedDict()
@@ -91,6 +93,10 @@ class FlowHost:
         run = self._runs.get(run_id)
         if run is not None and run.order.fence <= fence:
             run.close(reason)
+
+    async def line(self) -> Address:
+        """Where the Conductor speaks to this process."""
+        return await self._switchboard.address()
 
     async def watch(self) -> None:
         """Never returns: that the call fails says that this process has died."""

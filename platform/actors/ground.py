@@ -34,5 +34,9 @@ class Ground:
     def files(self) -> Files:
         return Files(self.home / "artifacts")
 
+    def secret(self) -> bytes:
+        """What proves on a line that its caller belongs to this platform."""
+        return (self.home / "secret").read_bytes()
+
     def log_of(self, run_id: str, name: str) -> Path:
         return self.home / "logs" / "runs" / run_id / f"{name}.log"

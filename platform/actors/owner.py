@@ -36,6 +36,8 @@ from .courtesy import BESIDE, settle_in
 from .describe import Described
 from .follower import Follower
 from .journal import Journal
+from .lines.directory import Directory
+from .lines.switchboard import Address, Switchboard
 from .loop import Loop, Machine
 from .names import find, forget
 from .wiring import Wiring
@@ -58,6 +60,8 @@ class OwnerActor:
     def __init__(self, wiring: Wiring) -> None:
         settle_in(self.niceness)
         self.wiring = wiring
+        self.lines = Directory(wiring.secret)
+        self._switchboard = Switchboard(self, wiring.secret)
         self._starting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -135,10 +139,7 @@ class OwnerActor:
             log.error("%s: %s", self.owner, error, exc_info=error)
 
     def _published(self, entries: list[Entry]) -> None:
-        try:
-            find("conductor").notice.remote(entries[-1].position)
-        except (RayError, Unavailable):
-            forget("conductor")
+        self.lines.line("conductor").tell("notice", entries[-1].position)
 
     def _carry_out(self, effects: Sequence[Any]) -> None:
         for effect in effects:
@@ -175,7 +176,12 @@ class OwnerActor:
         return answer
 
     @ray.method
-    async def follow(self, after: int, upto: int, entries: list[Entry]) -> None:
+    async def line(self) -> Address:
+        """Where others speak to this owner, once it has started."""
+        await self.begun()
+        return await self._switchboard.address()
+
+    def follow(self, after: int, upto: int, entries: list[Entry]) -> None:
         """A push of the Conductor's hub."""
         self.follower.offer(after, upto, entries)
 

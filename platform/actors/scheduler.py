@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import msgspec
 import ray
-from ray.exceptions import RayError
 
 from ..core.records import Offset
 from ..errors import Unavailable
@@ -23,7 +22,6 @@ from . import ray_nodes
 from .courtesy import FIRST
 from .hub import SCHEDULER_TYPES
 from .loop import wall_clock_us
-from .names import find, forget
 from .owner import OwnerActor
 from .quota_desk import OWNER, Answered, Followed, Propose, QuotaDesk, SayHeld, Seeded, Ticked, TickLater
 from .quota_picture import load_desk
@@ -81,11 +79,11 @@ class SchedulerActor(OwnerActor):
     async def _ask(self, number: int, parts: list[list[Grant]]) -> None:
         verdicts: list[Verdict] = []
         try:
-            conductor = find("conductor")
-            for answer in [conductor.propose.remote(part) for part in parts]:
-                verdicts += await answer
-        except (RayError, Unavailable):
-            forget("conductor")
+            conductor = self.lines.line("conductor")
+            for answer in await asyncio.gather(*[conductor.call("propose", part) for part in parts]):
+                verdicts += answer
+        except Unavailable:
+            pass  # what was not answered is decided again
         self._one_by_one = any(verdict.reason for verdict in verdicts)
         self.loop.tell(Answered(number, tuple(verdicts)))
 
@@ -115,9 +113,8 @@ class SchedulerActor(OwnerActor):
         while self._holds:
             holds = list(self._holds.values())
             try:
-                await find("conductor").hold.remote(holds)
-            except (RayError, Unavailable):
-                forget("conductor")
+                await self.lines.line("conductor").call("hold", holds)
+            except Unavailable:
                 await asyncio.sleep(AGAIN_S)
                 continue
             for hold in holds:

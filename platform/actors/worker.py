@@ -24,9 +24,10 @@ from ..wire.calls import AttemptOrder, Outcome, Progress, Report
 from ..wire.types import Failure
 from . import memory_peak
 from .attempt import Attempt, stop_message
-from .conductor_door import ConductorDoor, RayDoor, until_answered
+from .conductor_door import ConductorDoor, LineDoor, until_answered
 from .courtesy import settle_in
 from .ground import ROOMY, Ground, Limits
+from .lines.switchboard import Address, Switchboard
 from .loaded_code import Code
 from .output import ProcessOutput
 from .progress_feed import ProgressFeed
@@ -47,9 +48,10 @@ class Worker:
     def __init__(self, name: str, home: Path | str, door: ConductorDoor | None = None, limits: Limits = ROOMY) -> None:
         settle_in()
         self._name = name
-        self._door = door or RayDoor()
         self._incarnation = str(uuid.uuid4())
         self._ground = Ground(Path(home), Code(Path(home)), limits)
+        self._switchboard = Switchboard(self, self._ground.secret)
+        self._door = door or LineDoor(self._ground.secret)
         self._thread = UserThread()
         self._output = ProcessOutput(limits.log_max_bytes)
         self._jobs: OrderedDict[int, asyncio.Task[Report]] = OrderedDict()
@@ -81,6 +83,10 @@ class Worker:
             self._cancelled[fence] = None
             while len(self._cancelled) > REPORTS_MAX:
                 self._cancelled.popitem(last=False)
+
+    async def line(self) -> Address:
+        """Where the Conductor speaks to this process."""
+        return await self._switchboard.address()
 
     async def watch(self) -> None:
         """Never returns: that the call fails says that this process has died."""

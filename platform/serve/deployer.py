@@ -22,6 +22,7 @@ from ray.exceptions import RayError
 
 from ..actors.describe import Described
 from ..actors.follower import Follower
+from ..actors.lines.switchboard import Address, Switchboard
 from ..actors.names import find, forget
 from ..actors.owner import ATTACH_EVERY_S
 from ..actors.wiring import Wiring
@@ -53,6 +54,7 @@ class Deployer:
 
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
+        self._switchboard = Switchboard(self, wiring.secret)
         self._starting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._woken = asyncio.Event()
@@ -81,7 +83,11 @@ class Deployer:
             self._spawn(work)
 
     @ray.method
-    async def follow(self, after: int, upto: int, entries: list[Entry]) -> None:
+    async def line(self) -> Address:
+        """Where the Conductor speaks to this process."""
+        return await self._switchboard.address()
+
+    def follow(self, after: int, upto: int, entries: list[Entry]) -> None:
         """A push of the Conductor's hub."""
         if self._follower is not None:
             self._follower.offer(after, upto, entries)

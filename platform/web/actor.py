@@ -16,6 +16,7 @@ from ray.exceptions import RayError
 
 from ..actors.courtesy import BESIDE, settle_in
 from ..actors.describe import Described
+from ..actors.lines.switchboard import Address, Switchboard
 from ..actors.names import find, forget
 from ..actors.owner import start_or_end
 from ..actors.wiring import Wiring
@@ -44,22 +45,30 @@ class Web:
     def __init__(self, wiring: Wiring) -> None:
         settle_in(BESIDE)
         self._wiring = wiring
+        self._switchboard = Switchboard(self, wiring.secret)
         self._starting: asyncio.Task[str] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @ray.method
     async def start(self) -> str:
+        return await self._started_once()
+
+    async def _started_once(self) -> str:
         if self._starting is None:
             self._starting = asyncio.create_task(start_or_end("web", self._start()))
         return await asyncio.shield(self._starting)
 
     @ray.method
-    async def follow(self, after: int, upto: int, entries: list[Entry]) -> None:
+    async def line(self) -> Address:
+        """Where the Conductor speaks to this process, once it has started."""
+        await self._started_once()
+        return await self._switchboard.address()
+
+    def follow(self, after: int, upto: int, entries: list[Entry]) -> None:
         """A push of the Conductor's hub."""
         self._hub.follow(after, upto, entries)
 
-    @ray.method
-    async def progress(self, items: list[Progress]) -> None:
+    def progress(self, items: list[Progress]) -> None:
         self._hub.progress(items)
 
     @ray.method
