@@ -38,7 +38,7 @@ from ..wire.types import Entry, NodeJoined
 from .courtesy import settle_in
 from .crew import Crew
 from .describe import Described
-from .hub import CONDUCTOR_TYPES, FOLLOWERS, Hub
+from .hub import AT_ONCE, CONDUCTOR_TYPES, FOLLOWERS, Hub
 from .journal import Journal
 from .lines.directory import Directory
 from .lines.switchboard import Address, Switchboard
@@ -373,7 +373,7 @@ class ConductorActor:
         def push(after: int, upto: int, entries: list[Entry]) -> None:
             self._lines.line(name).tell("follow", after, upto, entries)
 
-        self.hub.attach(name, FOLLOWERS[name], push)
+        self.hub.attach(name, FOLLOWERS[name], push, at_once=name in AT_ONCE)
         return self.hub.cursor
 
     @ray.method

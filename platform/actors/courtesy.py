@@ -1,9 +1,9 @@
 """How processes that share few cores stay out of one another's way.
 
 What a waiting step waits for (Conductor, Scheduler, hosts, workers) runs at the priority it was started with;
-what only tells or keeps (API, views, registries) yields to it by a niceness of its own. And in every process a
-thread that computes hands the interpreter over within half a millisecond, not five: calls come in on threads of
-Ray's, and each of them needs it.
+what only tells or keeps (API, views, registries) yields to it by a niceness of its own, and wakes without taking a
+core from who is at work (the batch class of Linux's scheduler). And in every process a thread that computes hands
+the interpreter over within half a millisecond, not five: calls come in on threads of Ray's, and each of them needs it.
 """
 
 from __future__ import annotations
@@ -22,4 +22,15 @@ def settle_in(niceness: int = FIRST) -> None:
     """Called by an actor when it is made; a test that makes one in its own process is left alone."""
     if os.environ.get("RAY_JOB_ID"):
         sys.setswitchinterval(SWITCH_S)
-        os.nice(max(0, niceness - os.nice(0)))
+        for thread in os.listdir("/proc/self/task"):  # both belong to threads, and Ray has started some
+            _yield_to_others(int(thread), niceness)
+
+
+def _yield_to_others(thread: int, niceness: int) -> None:
+    try:
+        if niceness > os.getpriority(os.PRIO_PROCESS, thread):
+            os.setpriority(os.PRIO_PROCESS, thread, niceness)
+        if niceness > FIRST:
+            os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
+    except OSError:  # it has just ended, or may not be set here: courtesy only
+        return

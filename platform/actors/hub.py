@@ -6,8 +6,9 @@ database. Each follower is pushed the entries of the types it asked for, with th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..store.reader import Reader
 from ..wire.types import Entry
@@ -56,26 +57,38 @@ FOLLOWERS: Final[dict[str, frozenset[str] | None]] = {
     "web": None,
 }
 
-FIRST: Final = {name: rank for rank, name in enumerate(("conductor", "scheduler", "gpu_pool"))}
-"""Who is told before the others: those that a waiting step waits for."""
+AT_ONCE: Final = frozenset({"scheduler"})
+"""Those that a waiting step waits for. The others hear a moment later, and all that was said meanwhile together."""
+
+LINGER_S: Final = 0.004
+
+
+class Listener(NamedTuple):
+    """`types` None asks for everything; `sent` is the position up to which it was told."""
+
+    types: frozenset[str] | None
+    push: Push
+    sent: int
+    at_once: bool
 
 
 class Hub:
     """Pushes the log to its followers. `attach` may be called at any time; a newcomer catches up by itself."""
 
     def __init__(self, reader: Reader, cursor: int) -> None:
-        self._followers: dict[str, tuple[frozenset[str] | None, Push, int]] = {}
+        self._followers: dict[str, Listener] = {}
         self._log = Follower(reader, cursor, self._fan_out)
-        self._start = cursor
+        self._later: list[Entry] = []
+        self._upto = cursor
 
     @property
     def cursor(self) -> int:
         return self._log.cursor
 
-    def attach(self, name: str, types: frozenset[str] | None, push: Push) -> None:
-        """`types` None asks for everything. Nothing is pushed while there is nothing of interest."""
-        self._followers[name] = (types, push, self._log.cursor)
-        self._followers = dict(sorted(self._followers.items(), key=lambda item: FIRST.get(item[0], len(FIRST))))
+    def attach(self, name: str, types: frozenset[str] | None, push: Push, *, at_once: bool = True) -> None:
+        """Nothing is pushed while there is nothing of interest. Who comes again goes on where it was."""
+        known = self._followers.get(name)
+        self._followers[name] = Listener(types, push, self._log.cursor if known is None else known.sent, at_once)
 
     def detach(self, name: str) -> None:
         self._followers.pop(name, None)
@@ -93,8 +106,26 @@ class Hub:
         await self._log.run()
 
     def _fan_out(self, entries: list[Entry], upto: int) -> None:
-        for name, (types, push, sent) in list(self._followers.items()):
-            wanted = entries if types is None else [entry for entry in entries if entry.type in types]
+        self._tell([name for name, follower in self._followers.items() if follower.at_once], entries, upto)
+        if all(follower.at_once for follower in self._followers.values()):
+            return
+        if not self._later:
+            asyncio.get_running_loop().call_later(LINGER_S, self._tell_the_others)
+        self._later += entries
+        self._upto = upto
+
+    def _tell_the_others(self) -> None:
+        entries, self._later = self._later, []
+        self._tell([name for name, follower in self._followers.items() if not follower.at_once], entries, self._upto)
+
+    def _tell(self, names: list[str], entries: list[Entry], upto: int) -> None:
+        for name in names:
+            follower = self._followers[name]
+            wanted = [entry for entry in entries if entry.position > follower.sent and _asked_for(follower, entry)]
             if wanted:
-                self._followers[name] = (types, push, upto)
-                push(sent, upto, wanted)
+                self._followers[name] = follower._replace(sent=upto)
+                follower.push(follower.sent, upto, wanted)
+
+
+def _asked_for(follower: Listener, entry: Entry) -> bool:
+    return follower.types is None or entry.type in follower.types

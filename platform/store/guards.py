@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import sqlalchemy as sa
 
 from ..core.records import LeaseState, StepState
@@ -9,18 +11,22 @@ from ..core.turn import GrantGuard
 from .schema import DEVICES, LEASES, LOG_HEAD, NODES, QUOTA_TREES, STEPS
 from .writer import Guard
 
+_SUPPOSED: Final = sa.select(
+    sa.select(LOG_HEAD.c.scheduler_epoch).scalar_subquery(),
+    sa.select(sa.func.max(QUOTA_TREES.c.version)).scalar_subquery(),
+    sa.select(STEPS.c.state).where(STEPS.c.id == sa.bindparam("step")).scalar_subquery(),
+)
+
 
 def grant_guard(wanted: GrantGuard) -> Guard:
     """Objects with the reason where a row says otherwise than the grant supposes."""
 
     def ask(connection: sa.Connection) -> str:
-        epoch = connection.scalar(sa.select(LOG_HEAD.c.scheduler_epoch))
+        epoch, version, state = connection.execute(_SUPPOSED, {"step": wanted.step_id}).one()
         if epoch != wanted.scheduler_epoch:
             return f"scheduler_epoch: {wanted.scheduler_epoch} proposed, {epoch} leads"
-        version = connection.scalar(sa.select(sa.func.max(QUOTA_TREES.c.version)))
         if version != wanted.tree_version:
             return f"tree_version: decided on {wanted.tree_version}, the tree is {version}"
-        state = connection.scalar(sa.select(STEPS.c.state).where(STEPS.c.id == wanted.step_id))
         if state not in (StepState.WAITING, None):  # None: it begins to wait in this very transaction
             return "step_not_waiting"
         return _devices_free(connection, wanted) if wanted.devices else ""

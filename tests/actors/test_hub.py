@@ -89,3 +89,34 @@ async def test_a_notice_makes_the_hub_read(log: Log) -> None:
     await until(lambda: hub.cursor == 2)
     assert [entry.position for entry in taken.entries] == [1, 2]
     running.cancel()
+
+
+async def test_followers_that_only_tell_hear_a_moment_later_all_that_was_said(log: Log) -> None:
+    hub, first, later, told = Hub(log.reader, 0), Taken(0), Taken(0), asyncio.Event()
+
+    def push(after: int, upto: int, entries: list[Entry]) -> None:
+        pushed(later)(after, upto, entries)
+        told.set()
+
+    hub.attach("first", None, pushed(first))
+    hub.attach("later", None, push, at_once=False)
+    hub.committed(log.say(1))
+    hub.committed(log.say(2))
+    assert [len(first.entries), len(later.entries)] == [3, 0]
+    await told.wait()
+    assert later.entries == first.entries
+
+
+async def test_who_comes_while_word_is_held_back_is_told_what_came_after(log: Log) -> None:
+    hub, late, told = Hub(log.reader, 0), Taken(1), asyncio.Event()
+
+    def push(after: int, upto: int, entries: list[Entry]) -> None:
+        pushed(late)(after, upto, entries)
+        told.set()
+
+    hub.attach("later", None, lambda after, upto, entries: None, at_once=False)
+    hub.committed(log.say(1))
+    hub.attach("late", None, push, at_once=False)
+    hub.committed(log.say(1))
+    await told.wait()
+    assert [entry.position for entry in late.entries] == [2]

@@ -70,7 +70,7 @@ async def test_a_push_is_answered_as_it_comes(wiring: Wiring) -> None:
     async with living(Registry(wiring)) as registry:
         asks_for_a_model(wiring, "r1", serving={"replicas_min": 1, "replicas_max": 1})
         pushed = [entry for entry in entries(wiring) if isinstance(entry.body, ModelRequested)]
-        await registry.follow(pushed[0].position - 1, pushed[0].position, pushed)
+        registry.follow(pushed[0].position - 1, pushed[0].position, pushed)
         await registry.order(an_order("deployment.remove", name="other"))
         assert await registry.deployment_ready("eta", 1, "http://127.0.0.1:8001/v2/models/eta", 5) is True
         assert await registry.deployment_ready("eta", 1, "http://127.0.0.1:8001/v2/models/eta", 5) is True
@@ -93,7 +93,7 @@ async def test_a_stretch_that_was_not_pushed_is_read_from_the_log(wiring: Wiring
         for number in range(3):
             asks_for_a_model(wiring, f"r{number}")
         last = entries(wiring)[-1]
-        await registry.follow(last.position - 1, last.position, [last])
+        registry.follow(last.position - 1, last.position, [last])
         await registry.follower.catch_up()
         await registry._reread()
     assert [word.causation for word in entries(wiring, ModelRegistered)] == ["r0/1", "r1/1", "r2/1"]
