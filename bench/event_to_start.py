@@ -1,7 +1,9 @@
 """From just before a client's send to the flow's first line (a), and to its first step's first line (b).
 
-Warm, one event at a time. The floor is Kafka publish to receive plus one Ray actor call, on the same broker
-and the same Ray. Goals: (a) p50 at most 2x, (b) p50 at most 3x, the p99 of both at most 10x the floor's p50.
+Warm, one event at a time. The floor is Kafka publish to receive plus one Ray actor call, on the same broker and
+the same Ray, and in the same rhythm: event, round trip and call in turn, each after the same rest, because a broker
+and an actor that have slept for some milliseconds answer later than ones that are asked without a pause.
+Goals: (a) p50 at most 2x, (b) p50 at most 3x, the p99 of both at most 10x the floor's p50.
 """
 
 from __future__ import annotations
@@ -12,36 +14,54 @@ import sys
 import time
 import uuid
 from collections.abc import Generator
+from typing import NamedTuple
 
-from lab import actor_call_ms, kafka_ms, loop_s, p50, p99, platform, verdict
+from lab import Echo, KafkaPair, loop_s, p50, p99, platform, verdict
 
 from headwater.sdk import Client
 from headwater.wire.types import Entry, RunFailed, RunSucceeded
 
 SAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 500
 WARM = 20
+REST_S = 0.03
 
 
-async def events(bootstrap: str, hw: Client) -> tuple[list[float], list[float]]:
+class Taken(NamedTuple):
+    """Milliseconds, a sample for each event."""
+
+    flow: list[float]
+    step: list[float]
+    kafka: list[float]
+    call: list[float]
+
+
+async def events(bootstrap: str, hw: Client) -> Taken:
     from aiokafka import AIOKafkaProducer
 
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
     await producer.start()
-    told = hw.watch()
-    flow_ms, step_ms = [], []
+    told, echo, taken = hw.watch(), Echo(), Taken([], [], [], [])
     try:
-        for number in range(WARM + SAMPLES):
-            event = {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "/bench", "type": "bench.sent"}
-            event["data"] = {"sent_ns": time.time_ns()}  # type: ignore[assignment]
-            headers = [("content-type", b"application/cloudevents+json")]
-            await producer.send_and_wait("headwater.events", json.dumps(event).encode(), headers=headers)
-            result = await asyncio.to_thread(next_result, told)
-            if number >= WARM:
-                flow_ms.append(result["flow"] / 1e6)
-                step_ms.append(result["step"] / 1e6)
+        async with KafkaPair(bootstrap) as pair:
+            for number in range(WARM + SAMPLES):
+                event = {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "/bench", "type": "bench.sent"}
+                event["data"] = {"sent_ns": time.time_ns()}  # type: ignore[assignment]
+                headers = [("content-type", b"application/cloudevents+json")]
+                await producer.send_and_wait("headwater.events", json.dumps(event).encode(), headers=headers)
+                result = await asyncio.to_thread(next_result, told)
+                await asyncio.sleep(REST_S)
+                kafka = await pair.round_trip_ms()
+                await asyncio.sleep(REST_S)
+                call = await asyncio.to_thread(echo.call_ms)
+                await asyncio.sleep(REST_S)
+                if number >= WARM:
+                    samples = (result["flow"] / 1e6, result["step"] / 1e6, kafka, call)
+                    for kept, sample in zip(taken, samples, strict=True):
+                        kept.append(sample)
     finally:
         await producer.stop()
-    return flow_ms, step_ms
+        echo.close()
+    return taken
 
 
 def next_result(told: Generator[Entry, None, None]) -> dict[str, int]:
@@ -56,8 +76,7 @@ def next_result(told: Generator[Entry, None, None]) -> dict[str, int]:
 
 def main() -> None:
     with platform() as (supervisor, hw):
-        flow_ms, step_ms = asyncio.run(events(supervisor.bootstrap, hw))
-        kafka, call = kafka_ms(supervisor.bootstrap, SAMPLES), actor_call_ms(SAMPLES)
+        flow_ms, step_ms, kafka, call = asyncio.run(events(supervisor.bootstrap, hw))
     floor = p50(kafka) + p50(call)
     print(f"loop of 10 M additions {loop_s():.2f} s; {SAMPLES} samples")
     print(f"{'':24}{'p50 ms':>9}{'p99 ms':>9}{'x floor':>9}")

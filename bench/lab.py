@@ -58,19 +58,29 @@ def loop_s() -> float:
     return time.perf_counter() - began
 
 
-def actor_call_ms(count: int) -> list[float]:
-    """Round trips to a bare Ray actor, one after another, in milliseconds."""
-    import ray
+class Echo:
+    """A bare Ray actor, to be called."""
 
-    class Echo:
-        async def echo(self) -> None: ...
+    def __init__(self) -> None:
+        import ray
 
-    remote: Any = ray.remote(Echo)
-    echo = remote.options(num_cpus=0).remote()
-    ray.get(echo.echo.remote())
-    taken = [_timed(lambda: ray.get(echo.echo.remote())) for _ in range(count)]
-    ray.kill(echo)
-    return taken
+        class Echoing:
+            async def echo(self) -> None: ...
+
+        remote: Any = ray.remote(Echoing)
+        self._actor = remote.options(num_cpus=0).remote()
+        self.call_ms()
+
+    def call_ms(self) -> float:
+        """One round trip."""
+        import ray
+
+        return _timed(lambda: ray.get(self._actor.echo.remote()))
+
+    def close(self) -> None:
+        import ray
+
+        ray.kill(self._actor)
 
 
 def task_ms(count: int) -> list[float]:
@@ -89,37 +99,39 @@ def _timed(work: Callable[[], object]) -> float:
     return (time.perf_counter() - began) * 1e3
 
 
-def kafka_ms(bootstrap: str, count: int) -> list[float]:
-    """From just before a plain producer's send to a plain consumer's receive, in milliseconds."""
-    return asyncio.run(_kafka_ms(bootstrap, count))
+class KafkaPair:
+    """A plain producer and a plain consumer on a topic of their own."""
 
+    def __init__(self, bootstrap: str) -> None:
+        from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-async def _kafka_ms(bootstrap: str, count: int) -> list[float]:
-    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+        self._bootstrap, self._topic = bootstrap, f"bench-{uuid.uuid4().hex[:8]}"
+        self._producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+        self._consumer = AIOKafkaConsumer(self._topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
 
-    topic = f"bench-{uuid.uuid4().hex[:8]}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, 1, 1)])
-    await admin.close()
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
-    await producer.start()
-    await consumer.start()
-    taken = []
-    try:
-        for number in range(count + 20):
-            began = time.perf_counter()
-            sending = asyncio.create_task(producer.send_and_wait(topic, b"x"))
-            await consumer.getone()
-            if number >= 20:
-                taken.append((time.perf_counter() - began) * 1e3)
-            await sending
-    finally:
-        await consumer.stop()
-        await producer.stop()
-    return taken
+    async def __aenter__(self) -> KafkaPair:
+        from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        await admin.start()
+        await admin.create_topics([NewTopic(self._topic, 1, 1)])
+        await admin.close()
+        await self._producer.start()
+        await self._consumer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+        await self._producer.stop()
+
+    async def round_trip_ms(self) -> float:
+        """From just before the send to the receive."""
+        began = time.perf_counter()
+        sending = asyncio.create_task(self._producer.send_and_wait(self._topic, b"x"))
+        await self._consumer.getone()
+        taken = (time.perf_counter() - began) * 1e3
+        await sending
+        return taken
 
 
 def verdict(bench: str, *, value: float, unit: str, floor: float, goal: float, holds: bool, **more: object) -> None:

@@ -138,6 +138,7 @@ ray.kill(writer)
 def test_an_arrow_stream_becomes_one_commit_under_its_key(ray_head: RayHead, tmp_path: Path) -> None:
     story = Story(tmp_path)
     story.close()
+    (tmp_path / "secret").write_bytes(b"secret")
     answer = subprocess.run(
         [sys.executable, "-c", APPENDS, ray_head.address, str(tmp_path), story.url],
         env={**os.environ, **ray_head.environment},
