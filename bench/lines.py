@@ -62,9 +62,9 @@ class Asks:
 
 
 def main() -> None:
-    import ray
-
     with tempfile.TemporaryDirectory(prefix="hwbench") as folder, platform(Path(folder) / "home"):
+        import ray  # not before the platform has said how
+
         answers = ray.remote(Answers).options(num_cpus=0).remote()
         asks: Any = ray.remote(Asks).options(num_cpus=0).remote()
         lines, calls = ray.get(asks.ask.remote(answers, SAMPLES))

@@ -35,6 +35,7 @@ class Platform:
     def __init__(self, home: Path) -> None:
         self.home = home
         (home / "token").write_text(TOKEN)
+        (home / "secret").write_bytes(b"secret")
         create(self.url, store_epoch="e1")
         files = Files(home / "artifacts")
         digests = []
