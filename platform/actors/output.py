@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO
 
@@ -24,7 +25,7 @@ from .log_file import LogFile
 FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 LOOK_EVERY_S: Final = 0.5
 
-_flow_log: ContextVar[LogFile | None] = ContextVar("flow_log", default=None)
+_flow_log: ContextVar[Callable[[], LogFile] | None] = ContextVar("flow_log", default=None)
 
 
 class Led(io.TextIOBase):
@@ -98,12 +99,14 @@ class ThreadOutput:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        _lead(_flow_log.get)
+        _lead(lambda: None if (opened := _flow_log.get()) is None else opened())
 
     @contextlib.contextmanager
     def to(self, path: Path) -> Iterator[None]:
-        with contextlib.closing(LogFile(path, self._max_bytes)) as log:
-            token = _flow_log.set(log)
+        """The file is made at the first word: most flows print nothing."""
+        with contextlib.ExitStack() as logs:
+            opened = cache(lambda: logs.enter_context(contextlib.closing(LogFile(path, self._max_bytes))))
+            token = _flow_log.set(opened)
             try:
                 yield
             finally:
