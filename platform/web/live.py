@@ -13,6 +13,7 @@ from ..store.queries import Queries, Scope
 from ..wire.calls import Progress
 from ..wire.types import TERMINAL, Entry
 from .fanout import Follower, Gap, Subscription
+from .frames import EntryFrames
 
 RUNS_MAX = 10_000
 UNKNOWN = "?"  # no flow has this name
@@ -45,6 +46,7 @@ class Hub:
         head = queries.head()
         self.store_epoch = head.store_epoch
         self.cuts = 0
+        self.frames = EntryFrames(head.store_epoch)
         self._queries, self._buffer_max = queries, buffer_max
         self._follower = Follower(head.position)
         self._seats: set[Seat] = set()

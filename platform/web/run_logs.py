@@ -14,8 +14,8 @@ from ..actors.log_file import CHUNK_BYTES, SUFFIX, Part, left_out, read_at, read
 from ..store.queries import Queries, Scope
 from ..wire import api
 from ..wire.types import TERMINAL
+from .frames import HEARTBEAT, end_frame, frame
 from .live import Hub
-from .sse import HEARTBEAT, end_frame, frame
 
 FLOW: Final = "flow"
 LOOK_EVERY_S: Final = 0.2

@@ -14,17 +14,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
 
 import msgspec
 
 from ..store.queries import Queries, Scope
-from ..wire.calls import Progress
 from ..wire.cursor import Cursor
-from ..wire.types import TERMINAL, Entry, encode_entry
+from ..wire.types import TERMINAL, Entry
+from .frames import HEARTBEAT, end_frame, frame, identified, progress_frames
 from .live import Hub, Seat
-
-HEARTBEAT: Final = b": heartbeat\n\n"
 
 
 class Streams:
@@ -45,9 +42,9 @@ class Streams:
             return
         with self._hub.seat(scope, after=after if since is None else since.position) as seat:
             joined = Cursor(self._hub.store_epoch, seat.subscription.delivered)
-            yield b"retry: 500\n" + _identified(joined, "joined", b"{}")
+            yield b"retry: 500\n" + identified(joined, "joined", b"{}")
             async for entries in self._backfilled(seat):
-                yield self._frames(entries)
+                yield self._hub.frames.of(entries)
                 if ended := _ended(scope, entries):
                     yield end_frame(ended)
                     return
@@ -71,7 +68,7 @@ class Streams:
             seat.bell.clear()
             entries, progress = subscription.take(), subscription.take_progress()
             if entries or progress:
-                yield progress_frames(progress) + self._frames(entries)
+                yield progress_frames(progress) + self._hub.frames.of(entries)
             if ended := _ended(subscription.scope, entries):
                 yield end_frame(ended)
                 return
@@ -93,31 +90,7 @@ class Streams:
         seen = last is not None and last.position <= seat.subscription.delivered
         return last.type if last is not None and seen and last.type in TERMINAL else ""
 
-    def _frames(self, entries: Sequence[Entry]) -> bytes:
-        return b"".join(map(self._entry_frame, entries))
-
-    def _entry_frame(self, entry: Entry) -> bytes:
-        cursor = Cursor(self._hub.store_epoch, entry.position)
-        return _identified(cursor, entry.type, encode_entry(entry))
-
 
 def _ended(scope: Scope, entries: Sequence[Entry]) -> str:
     last = entries[-1].type if entries else ""
     return last if scope.run_id is not None and last in TERMINAL else ""
-
-
-def end_frame(type_name: str) -> bytes:
-    state = type_name.removeprefix("run.").upper()
-    return frame("end", msgspec.json.encode({"state": state}))
-
-
-def progress_frames(items: Sequence[Progress]) -> bytes:
-    return b"".join(frame("progress", msgspec.json.encode(item)) for item in items)
-
-
-def _identified(cursor: Cursor, event: str, data: bytes) -> bytes:
-    return f"id: {cursor}\n".encode() + frame(event, data)
-
-
-def frame(event: str, data: bytes) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
