@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
@@ -23,12 +24,17 @@ class RowCodec(Generic[S]):
     def __init__(self, table: sa.Table, struct: type[S]) -> None:
         self.table, self.struct = table, struct
         hints = typing.get_type_hints(struct)
-        self._encoders = [_encoder(column) for column in table.columns]
+        found = enumerate(_encoder(column, hints[column.name]) for column in table.columns)
+        self._encoders = [(index, encode) for index, encode in found if encode is not None]
+        self._take: Callable[[S], tuple[Any, ...]] = operator.attrgetter(*table.columns.keys())
         self._decoders = [_decoder(column, hints[column.name]) for column in table.columns]
         self._fields = [column.name for column in table.columns]
 
     def values(self, row: S) -> tuple[Any, ...]:
-        return tuple(encode(getattr(row, field)) for field, encode in zip(self._fields, self._encoders, strict=True))
+        values = list(self._take(row))
+        for index, encode in self._encoders:
+            values[index] = encode(values[index])
+        return tuple(values)
 
     def struct_of(self, row: Sequence[Any]) -> S:
         """The struct of a full row, its columns in the order of the table."""
@@ -41,14 +47,15 @@ def codecs() -> Mapping[str, RowCodec[Any]]:
     return {name: RowCodec(table, table.info["struct"]) for name, table in METADATA.tables.items() if table.info}
 
 
-def _encoder(column: sa.Column[Any]) -> Callable[[Any], Any]:
+def _encoder(column: sa.Column[Any], hint: Any) -> Callable[[Any], Any] | None:
+    """None where the value goes as it is."""
     if isinstance(column.type, JsonText):
         return lambda value: None if value is None and column.nullable else _JSON.encode(value).decode()
     if isinstance(column.type, Packed):
         return lambda value: None if value is None else _PACK.encode(value)
-    if isinstance(column.type, sa.Text):
+    if isinstance(column.type, sa.Text) and hint not in (str, str | None):  # an enum's member
         return lambda value: None if value is None else str(value)
-    return lambda value: value
+    return None
 
 
 def _decoder(column: sa.Column[Any], hint: Any) -> Callable[[Any], Any]:
