@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from .errors import InvalidInput, did_you_mean
 
@@ -26,6 +26,15 @@ FREE_FORM = "quota"  # its keys are names that users give; the quota engine chec
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def _not_ours(topic: str) -> str:
+    if topic.startswith("headwater."):
+        raise ValueError("topics of Headwater are read as they are")
+    return topic
+
+
+ForeignTopic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}:(json|bytes)$"), AfterValidator(_not_ours)]
 
 
 class Section(BaseModel):
@@ -99,6 +108,7 @@ class Events(Section):
     max_bytes: Count
     publish_within_s: Seconds
     command_within_s: Seconds
+    foreign_topics: tuple[ForeignTopic, ...]
 
 
 class Owners(Section):

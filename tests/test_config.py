@@ -104,3 +104,11 @@ def test_every_key_is_read_by_code(repo_root: Path) -> None:
     code = "\n".join(path.read_text() for path in (repo_root / "platform").rglob("*.py") if path.name != "config.py")
     keys = [key for key in load(environment={}).flat() if not key.startswith("quota.")]
     assert [key for key in keys if not re.search(rf"\.{key.split('.')[-1]}\b", code)] == []
+
+
+def test_topics_of_others_are_named_with_their_format_and_ours_are_none() -> None:
+    name = "HEADWATER_EVENTS__FOREIGN_TOPICS"
+    assert load(environment={name: '["shop.orders:json"]'}).events.foreign_topics == ("shop.orders:json",)
+    for wrong in ("shop.orders", "shop.orders:avro", "headwater.events:json"):
+        with pytest.raises(InvalidInput, match=r"foreign_topics"):
+            load(environment={name: f'["{wrong}"]'})

@@ -15,6 +15,7 @@ import ray
 from ..config import Runs
 from ..core.conductor import messages as m
 from ..core.conductor.following import happening_of
+from ..core.conductor.letters import identity_of
 from ..core.conductor.machine import Conductor
 from ..core.conductor.ordering import call_key
 from ..core.conductor.reusing import cache_key
@@ -34,6 +35,7 @@ from ..store.inbox import accepted_since, cached_steps, commands_of, known_inbox
 from ..store.reader import Reader
 from ..store.writer import Writer
 from ..wire import calls, topics
+from ..wire.foreign import formats_of
 from ..wire.types import Entry, NodeJoined
 from .courtesy import settle_in
 from .crew import Crew
@@ -142,10 +144,11 @@ class ConductorActor:
         await self._journal.commit({"offsets": {(OWNER, RELAY, 0): row}}, [], [])
 
     def _start_ingest(self, bus: KafkaBus) -> None:
-        names = (topics.EVENTS.name, topics.RUN_COMMANDS.name)
+        formats = formats_of(self._wiring.settings.events.foreign_topics)
+        names = (topics.EVENTS.name, topics.RUN_COMMANDS.name, *formats)
         start = start_of(OWNER, names, self.state.mail.offsets.values())
         source = bus.source(start)
-        self.ingest = Ingest(source, self)
+        self.ingest = Ingest(source, self, formats=formats)
         self._tasks.append(asyncio.create_task(or_end(OWNER, self.ingest.run())))
 
     # Ingest asks this owner.
@@ -343,7 +346,7 @@ class ConductorActor:
         about = str(order.data.get("run_id", "")) if isinstance(order.data, dict) else ""
         ended = await asyncio.to_thread(run_of, self._reader, about) if about else None
         letters = await self._letters_in(order)
-        taken = await known_inbox(self._reader, OWNER, [(letter.event_source, letter.event_id) for letter in letters])
+        taken = await known_inbox(self._reader, OWNER, list(map(identity_of, letters)))
         event = Ordered(
             order=order,
             known=known.get((order.source, order.id)),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from ..errors import HeadwaterError
 from ..wire.envelope import Event, Rejected, parse
+from ..wire.foreign import headers_of
 from .bus import Gap, Partition, Record, Source
 
 BATCH_MAX: Final = 500
@@ -45,10 +46,10 @@ class Owner(Protocol):
 
 
 class Ingest:
-    """Reads a source for an owner until it is cancelled."""
+    """Reads a source for an owner until it is cancelled. `formats` names topics whose records are no CloudEvents."""
 
-    def __init__(self, source: Source, owner: Owner) -> None:
-        self._source, self._owner = source, owner
+    def __init__(self, source: Source, owner: Owner, *, formats: Mapping[str, str] | None = None) -> None:
+        self._source, self._owner, self._formats = source, owner, dict(formats or {})
         self._to_seek: dict[Partition, int | None] = {}
 
     def seek(self, topic: str, partition: int, offset: int | None) -> None:
@@ -79,7 +80,16 @@ class Ingest:
             await self._owner.gap(gap, ids.get(gap.topic, ""))
         records = [delivery for delivery in batch if isinstance(delivery, Record)]
         if records:
-            await self._take([_parsed(record, ids.get(record.topic, "")) for record in records])
+            await self._take([self._parsed(record, ids.get(record.topic, "")) for record in records])
+
+    def _parsed(self, record: Record, topic_id: str) -> Parsed:
+        """A record of somebody else's topic has the headers that make it an event, for its dead letter too."""
+        form, key = self._formats.get(record.topic), record.key
+        if form is not None:
+            place = f"{topic_id}/{record.partition}/{record.offset}"
+            headers = headers_of(record.topic, place, record.key, form=form)
+            record, key = msgspec.structs.replace(record, headers=headers), None
+        return Parsed(record, parse(record.value, record.headers, key=key), topic_id)
 
     async def _take(self, records: list[Parsed]) -> None:
         try:
@@ -88,10 +98,6 @@ class Ingest:
             for parsed in reversed(records):  # the first of each partition is where to read again
                 self.seek(parsed.record.topic, parsed.record.partition, parsed.record.offset)
             raise
-
-
-def _parsed(record: Record, topic_id: str) -> Parsed:
-    return Parsed(record, parse(record.value, record.headers, key=record.key), topic_id)
 
 
 async def gather_in_order(asked: Iterable[Awaitable[Any]]) -> list[Any]:

@@ -91,6 +91,34 @@ async def test_records_are_parsed_and_taken_in_order() -> None:
     assert all(parsed.topic_id for parsed in scene.owner.taken)
 
 
+async def test_a_record_of_somebody_elses_topic_becomes_an_event_by_where_it_lies() -> None:
+    scene = Scene(await a_bus())
+    scene.ingest = Ingest(scene.bus.source(Start(topics=("in",))), scene.owner, formats={"in": "json"})
+    for key, value in ((b"k1", b'{"n": 1}'), (b"\xff", b'{"n": 2}'), (None, b"{")):
+        await scene.bus.producer().send("in", key, value)
+    async with running(scene):
+        await until(lambda: len(scene.owner.taken) == 3)
+    first, second, bad = scene.owner.taken
+    assert isinstance(first.said, Event)
+    assert isinstance(second.said, Event)
+    assert (first.said.type, first.said.source, first.said.subject) == ("in", "kafka/in", "k1")
+    assert (first.said.data, second.said.subject) == ({"n": 1}, None)
+    assert (first.said.id, second.said.id) == (f"{first.topic_id}/0/0", f"{first.topic_id}/0/1")
+    assert isinstance(bad.said, Rejected)
+    assert ("ce_type", b"in") in bad.record.headers
+
+
+async def test_raw_bytes_of_somebody_elses_topic_stay_bytes() -> None:
+    scene = Scene(await a_bus())
+    scene.ingest = Ingest(scene.bus.source(Start(topics=("in",))), scene.owner, formats={"in": "bytes"})
+    await scene.bus.producer().send("in", None, b"\x00\x01")
+    async with running(scene):
+        await until(lambda: len(scene.owner.taken) == 1)
+    (one,) = scene.owner.taken
+    assert isinstance(one.said, Event)
+    assert one.said.data == b"\x00\x01"
+
+
 async def test_reading_begins_where_the_rows_say() -> None:
     scene = Scene(await a_bus(), position=1)
     await scene.send("e1", "e2")

@@ -43,6 +43,12 @@ def discard(state: State, turn: Turn, asked: Ordered) -> CommandDone | CommandRe
     return _each(asked, drop)
 
 
+def identity_of(letter: DeadLetter) -> tuple[str, str]:
+    """Source and id of the event in it, for whoever looks whether that was taken in since."""
+    parsed = _parsed(letter)
+    return (letter.event_source, letter.event_id) if isinstance(parsed, str) else (parsed.source, parsed.id)
+
+
 def _each(asked: Ordered, work: Any) -> CommandDone | CommandRefused:
     order = asked.order
     ids = order.data.get("ids") if isinstance(order.data, dict) else None
