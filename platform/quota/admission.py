@@ -21,6 +21,7 @@ from .queues import Shape, shape_of
 from .usage import Usage
 
 RANKS_MAX = 100_000
+OPTIONS_MAX = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,20 @@ def amounts_of(demand: Demand, flavour: str | None, ranks: int | None = None) ->
 class Admission:
     def __init__(self, usage: Usage, inventory: Inventory, places: Places) -> None:
         self._usage, self._inventory, self._places = usage, inventory, places
+        self._options: dict[Shape, tuple[Option, ...]] = {}
+        self._revision = -1  # of the nodes that the options were found with
 
     def options(self, shape: Shape) -> tuple[Option, ...]:
+        """The flavours that a gang may be charged to, in the order in which they are tried."""
+        if self._revision != self._inventory.revision or len(self._options) >= OPTIONS_MAX:
+            self._options.clear()
+            self._revision = self._inventory.revision
+        found = self._options.get(shape)
+        if found is None:
+            found = self._options[shape] = self._options_of(shape)
+        return found
+
+    def _options_of(self, shape: Shape) -> tuple[Option, ...]:
         demand, ranks = shape.demand, shape.ranks_min
         return tuple(
             Option(flavour, models, amounts_of(demand, flavour, ranks), amounts_of(demand, flavour, 1))

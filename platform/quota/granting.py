@@ -180,23 +180,25 @@ class Granting:
 
     def _keep_for_the_first(self, now_us: int) -> None:
         """One dated place for each GPU flavour: for the gang that would go first, of those that wait longest."""
+        if not len(self.large):
+            return
         dated = {each.placed.option.flavour for each in self._reservations.kept.values() if not each.victims}
-        for key in self._in_order(self.large.first(LARGE_LOOKED_AT)):
-            step = self._queues.first_free(key)
+        keys = [key for key in self.large.first(LARGE_LOOKED_AT) if not self._flavours(key) & dated]
+        for key in self._in_order(keys):
+            if self._flavours(key) & dated:
+                continue
             self.large.remove(key)
-            if step is None:
-                continue
-            flavours = {option.flavour for option in self._admission.options(key[1])}
-            if flavours & dated:
-                self.large.put(key, turn_of(step))
-                continue
-            date = self._backfill.date(step)
-            if date is None:
+            step = self._queues.first_free(key)
+            date = None if step is None else self._backfill.date(step)
+            if step is not None and date is not None:
+                dated.add(date.placed.option.flavour)
+                self._queues.reserve(step, reserved=True)
+                self._reservations.keep(step, date.placed, date.at_us, date.basis, ())
+            elif step is not None:
                 self._look_again(key, now_us + AGAIN_US)
-                continue
-            dated.add(date.placed.option.flavour)
-            self._queues.reserve(step, reserved=True)
-            self._reservations.keep(step, date.placed, date.at_us, date.basis, ())
+
+    def _flavours(self, key: LineKey) -> set[str | None]:
+        return {option.flavour for option in self._admission.options(key[1])}
 
     def _in_order(self, keys: list[LineKey]) -> list[LineKey]:
         """By the share that would result, then by turn."""
