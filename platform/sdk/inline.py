@@ -7,6 +7,8 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -72,7 +74,14 @@ class Inline:
             due_s = time.monotonic() + command.call.duration_us / 1_000_000
             heapq.heappush(self._sleeping, (due_s, command.ordinal))
         else:
-            self._end(command.ordinal, self._carried_out(command, wish))
+            self._end(command.ordinal, self._apart(lambda: self._carried_out(command, wish)))
+
+    def _apart(self, work: Callable[[], Outcome]) -> Outcome:
+        """What `work` gives; under the loop of an async flow in a thread of its own, which may have its own loop."""
+        if self.execution.loop is None:
+            return work()
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(copy_context().run, work).result()
 
     def idle(self) -> bool:
         """Nothing else is left to do: the next sleep may pass."""
