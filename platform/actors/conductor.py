@@ -191,7 +191,9 @@ class ConductorActor:
             case m.CloseRun(host, run_id, fence, reason):
                 self.crew.close_run(host, run_id, fence, reason)
             case m.StartWorker(node, fence):
-                self.crew.start_worker(node, fence)
+                attempt = self.state.attempts.get(fence) if fence is not None else None
+                env = self.state.steps[attempt.step_id].env if attempt is not None else ()
+                self.crew.start_worker(node, fence, env)
             case m.Dispatch(worker, fence):
                 self._dispatch(worker, fence)
             case m.CancelAttempt(worker, fence):

@@ -10,6 +10,8 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import ray
@@ -17,9 +19,10 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..core.conductor import messages as m
-from ..errors import Unavailable
+from ..errors import HeadwaterError, Unavailable
 from ..wire import calls
 from ..wire.types import Failure
+from .environments import folder_of
 from .lines.directory import Directory
 from .lines.line import Line
 from .names import NAMESPACE, living
@@ -30,6 +33,17 @@ START_S: Final = 60.0
 HELLO_S: Final = 10.0
 ASK_AGAIN_S: Final = 0.2
 DIE_WITHIN_S: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A worker that is to start: its name, where, and with which packages in which folder."""
+
+    name: str
+    placed: Any = None
+    env: tuple[str, ...] = ()
+    packages: Path | None = None
+
 
 log = logging.getLogger("headwater.crew")
 
@@ -70,7 +84,9 @@ class Crew:
                 _kill(handle)
                 continue
             self._keep_worker(worker, name, handle)
-            found.append(m.WorkerJoined(worker, name.split(":")[1], None, described["code_version"]))
+            found.append(
+                m.WorkerJoined(worker, name.split(":")[1], None, described["code_version"], tuple(described["env"]))
+            )
         return found
 
     # Hosts.
@@ -137,20 +153,27 @@ class Crew:
 
     # Workers.
 
-    def start_worker(self, node: str, fence: int | None) -> None:
+    def start_worker(self, node: str, fence: int | None, env: tuple[str, ...] = ()) -> None:
+        """A worker for that attempt, with the packages that its step asks for; without a fence a blank one."""
         if fence is None:
             if node in self._starting_blank:
                 return
             self._starting_blank.add(node)
-        self._spawn(self._start_worker(node, fence))
+        self._spawn(self._start_worker(node, fence, env))
 
-    async def _start_worker(self, node: str, fence: int | None) -> None:
+    async def _start_worker(self, node: str, fence: int | None, env: tuple[str, ...]) -> None:
         from .roster import worker
 
         name = f"{node}:{uuid.uuid4().hex[:12]}"
         try:
-            handle = worker(self._wiring, name, self._place(node))
+            packages = await asyncio.to_thread(folder_of, self._wiring.folder, env) if env else None
+            handle = worker(self._wiring, Begun(name, self._place(node), env, packages))
             incarnation: str = await asyncio.wait_for(handle.hello.remote(), START_S)
+        except HeadwaterError as error:
+            if fence is not None:
+                cause = Failure(kind="bad_environment", message=str(error))
+                self._tell(m.WorkerNotStarted(fence, str(error), cause))
+            return
         except (RayError, TimeoutError) as error:
             log.error("A worker did not start on %s: %s", node, error)
             if fence is not None:
@@ -160,7 +183,7 @@ class Crew:
             if fence is None:
                 self._starting_blank.discard(node)
         self._keep_worker(incarnation, f"worker:{name}", handle)
-        self._tell(m.WorkerJoined(incarnation, node, fence))
+        self._tell(m.WorkerJoined(incarnation, node, fence, env=env))
 
     def _place(self, node: str) -> Any:
         ray_node = self._ray_node_of(node)

@@ -5,12 +5,14 @@ Long-lived actors are restarted by Ray for ever; the processes that run user cod
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .conductor import ConductorActor
+from .crew import Begun
 from .flow_host import FlowHost
 from .ground import limits_of
 from .hosted_run import Patience
@@ -56,8 +58,13 @@ def flow_host(wiring: Wiring, host: str) -> Any:
     return _short_lived(FlowHost, f"host:{host}", host, wiring.home, None, limits_of(wiring.settings), patience)
 
 
-def worker(wiring: Wiring, name: str, placed: Any = None) -> Any:
-    return _short_lived(Worker, f"worker:{name}", name, wiring.home, None, limits_of(wiring.settings), placed=placed)
+def worker(wiring: Wiring, begun: Begun) -> Any:
+    options: dict[str, Any] = {"scheduling_strategy": begun.placed} if begun.placed is not None else {}
+    if begun.packages is not None:
+        path = os.pathsep.join(filter(None, (str(begun.packages), os.environ.get("PYTHONPATH"))))
+        options["runtime_env"] = {"env_vars": {"PYTHONPATH": path}}
+    arguments = (begun.name, wiring.home, None, limits_of(wiring.settings), begun.env)
+    return _short_lived(Worker, f"worker:{begun.name}", *arguments, **options)
 
 
 def node_agent(wiring: Wiring, name: str, node: RayNode) -> Any:
@@ -99,8 +106,7 @@ def long_lived(kind: type, name: str, *arguments: Any) -> Any:
     ).remote(*arguments)
 
 
-def _short_lived(kind: type, name: str, *arguments: Any, placed: Any = None) -> Any:
-    options: dict[str, Any] = {"scheduling_strategy": placed} if placed is not None else {}
+def _short_lived(kind: type, name: str, *arguments: Any, **options: Any) -> Any:
     remote: Any = ray.remote(kind)
     return remote.options(
         name=name,

@@ -45,9 +45,16 @@ LOOK_AT_MEMORY_S: Final = 0.25
 class Worker:
     """`home` is the platform's home folder on this node; without a door the Conductor is found by its name."""
 
-    def __init__(self, name: str, home: Path | str, door: ConductorDoor | None = None, limits: Limits = ROOMY) -> None:
+    def __init__(
+        self,
+        name: str,
+        home: Path | str,
+        door: ConductorDoor | None = None,
+        limits: Limits = ROOMY,
+        env: tuple[str, ...] = (),
+    ) -> None:
         settle_in()
-        self._name = name
+        self._name, self._env = name, env
         self._incarnation = str(uuid.uuid4())
         self._ground = Ground(Path(home), Code(Path(home)), limits)
         self._switchboard = Switchboard(self, self._ground.secret)
@@ -96,6 +103,7 @@ class Worker:
         event, event_us = self._last
         return {
             "code_version": self._ground.code.version,
+            "env": list(self._env),
             "name": f"worker:{self._name}",
             "pid": os.getpid(),
             "mailbox": sum(not job.done() for job in self._jobs.values()),

@@ -314,6 +314,30 @@ def test_the_first_worker_to_register_is_bound() -> None:
     assert scene.state.workers["w2"].fence is None
 
 
+def test_a_step_with_packages_of_its_own_gets_a_worker_that_was_started_with_them() -> None:
+    scene = Scene()
+    run_id = scene.a_running_run()
+    scene.tell(m.WorkerJoined("blank", "n1"))
+    scene.issue(run_id, a_step(0, env=("tool==1",)), a_step(1, env=("tool==1",)), a_step(2, env=("tool==2",)))
+    turn = scene.grant(f"{run_id}/0")
+    fence = turn.answer[0].fence
+    assert m.StartWorker("n1", fence) in turn.effects
+    scene.tell(m.WorkerJoined("w1", "n1", fence, env=("tool==1",)))
+    scene.report(fence)
+    assert any(isinstance(effect, m.Dispatch) for effect in scene.grant(f"{run_id}/1").effects)
+    assert any(isinstance(effect, m.StartWorker) for effect in scene.grant(f"{run_id}/2").effects)
+
+
+def test_packages_that_cannot_be_installed_fail_the_step_with_the_installers_words() -> None:
+    scene = Scene()
+    run_id = scene.a_running_run()
+    scene.issue(run_id, a_step(0, env=("tool==1",)))
+    fence = scene.grant(f"{run_id}/0").answer[0].fence
+    scene.tell(m.WorkerNotStarted(fence, "no", Failure(kind="bad_environment", message="no such version")))
+    step = scene.state.steps[f"{run_id}/0"]
+    assert (step.state, step.failure and step.failure.message) == (StepState.FAILED, "no such version")
+
+
 def test_a_report_ends_the_attempt_and_tells_the_host() -> None:
     scene = Scene()
     run_id = scene.a_running_run()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from scenes.hearing import Ear
 from scenes.life import homes, up
+from scenes.wheel import a_wheel
 
 from headwater.cli.demo import Place
 from headwater.sdk import Client
@@ -91,3 +92,20 @@ def test_a_resumed_run_does_only_what_was_not_done(hw: Client, tmp_path: Path) -
     resumed = run.resume()
     assert resumed.result(200) == 5
     assert (tmp_path / "lines").read_text() == "x\n"
+
+
+def test_two_steps_of_a_flow_use_two_versions_of_one_package(hw: Client, tmp_path: Path) -> None:
+    packages = [a_wheel(tmp_path, "1.0"), a_wheel(tmp_path, "2.0")]
+    assert hw.run("eta/two_versions", {"packages": packages}).result(300) == ["1.0", "2.0"]
+
+
+def test_a_cached_result_serves_the_next_run(hw: Client, tmp_path: Path) -> None:
+    file = str(tmp_path / "lines")
+    assert [hw.run("eta/cached", {"file": file}).result(200) for _ in range(2)] == [7, 7]
+    assert Path(file).read_text() == "x\n"
+
+
+def test_a_run_tells_where_its_code_comes_from(hw: Client) -> None:
+    provenance = hw.run("eta/naps", {"times": 1, "seconds": 0.1}).detail().provenance
+    assert len(provenance["source"]["commit"]) == 40
+    assert provenance["environment"]["packages"]["ray"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ...wire.types import Failure
-from ..records import Attempt
+from ..records import Attempt, Step
 from ..turn import Turn
 from . import messages as m
 from .attending import seen_gone
@@ -15,9 +15,11 @@ from .state import State, Worker
 replace = msgspec.structs.replace
 
 
-def worker_for(state: State, node: str, code_version: str) -> Worker | None:
-    idle = [worker for worker in state.workers.values() if worker.node == node and worker.fence is None]
-    warm = next((worker for worker in idle if worker.code_version == code_version), None)
+def worker_for(state: State, node: str, step: Step) -> Worker | None:
+    """An idle worker with the step's code and packages, or a blank one where it needs no packages of its own."""
+    there = [worker for worker in state.workers.values() if worker.node == node and worker.env == step.env]
+    idle = [worker for worker in there if worker.fence is None]
+    warm = next((worker for worker in idle if worker.code_version == step.code_version), None)
     return warm or next((worker for worker in idle if worker.code_version is None), None)
 
 
@@ -36,7 +38,7 @@ def send(state: State, turn: Turn, attempt: Attempt, worker: Worker | None, code
 def worker_joined(state: State, turn: Turn, event: m.WorkerJoined) -> None:
     """A new process, or one that lived through our restart. Its answer: whether it is wanted."""
     turn.answer = True
-    worker = Worker(event.worker, event.node, event.code_version)
+    worker = Worker(event.worker, event.node, event.code_version, env=event.env)
     held = next((a for a in state.attempts.values() if a.worker == event.worker and a.state.live), None)
     if held is not None:  # found again after a restart: the same fence is sent again
         state.workers.put(worker.id, replace(worker, fence=held.fence))
@@ -48,16 +50,16 @@ def worker_joined(state: State, turn: Turn, event: m.WorkerJoined) -> None:
     if attempt is None or not attempt.state.live or attempt.worker is not None:
         state.workers.put(worker.id, worker)
         return
-    version = state.steps[attempt.step_id].code_version
+    step = state.steps[attempt.step_id]
     state.attempts.put(attempt.fence, replace(attempt, worker=worker.id))
-    state.workers.put(worker.id, replace(worker, code_version=version, fence=attempt.fence))
+    state.workers.put(worker.id, replace(worker, code_version=step.code_version, env=step.env, fence=attempt.fence))
     turn.effects.append(m.Dispatch(worker.id, attempt.fence))
 
 
 def worker_lost(state: State, turn: Turn, event: m.WorkerLost) -> None:
     worker = state.workers.get(event.worker)
     state.workers.remove(event.worker)
-    if worker is not None and worker.code_version is None:
+    if worker is not None and worker.code_version is None and not worker.env:
         turn.effects.append(m.StartWorker(worker.node, None))
     seen_gone(state, event.worker)
     if worker is not None and worker.fence is not None:
@@ -66,4 +68,4 @@ def worker_lost(state: State, turn: Turn, event: m.WorkerLost) -> None:
 
 def worker_not_started(state: State, turn: Turn, event: m.WorkerNotStarted) -> None:
     state.starting_workers.remove(event.fence)
-    lose(state, turn, event.fence, Failure(kind="lost", message=event.why), gone=True)
+    lose(state, turn, event.fence, event.cause or Failure(kind="lost", message=event.why), gone=True)

@@ -33,7 +33,7 @@ def _grant(state: State, turn: Turn, grant: calls.Grant) -> calls.Verdict:
         if milli + sum(state.leases[key].milli for key in state.held_on.of(device)) > WHOLE_GPU_MILLI:
             return calls.Verdict(step_id=grant.step_id, reason=f"device_held: {device}")
     fence = state.next_fence()
-    worker = worker_for(state, grant.node, step.code_version)
+    worker = worker_for(state, grant.node, step)
     attempt = Attempt(
         fence=fence,
         step_id=step.id,

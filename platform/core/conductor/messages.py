@@ -75,6 +75,7 @@ class WorkerJoined(Struct, frozen=True):
     node: str
     fence: int | None = None
     code_version: str | None = None
+    env: tuple[str, ...] = ()
 
 
 class WorkerLost(Struct, frozen=True):
@@ -86,8 +87,11 @@ class WorkerLost(Struct, frozen=True):
 
 
 class WorkerNotStarted(Struct, frozen=True):
+    """`cause` is set where it is the step's own fault: packages that cannot be installed."""
+
     fence: int
     why: str
+    cause: Failure | None = None
 
 
 class Started(Struct, frozen=True):

@@ -50,12 +50,14 @@ class Host(msgspec.Struct, frozen=True):
 
 
 class Worker(msgspec.Struct, frozen=True):
-    """A worker that is there, by its incarnation. `fence` is the attempt it is busy with."""
+    """A worker that is there, by its incarnation. `fence` is the attempt it is busy with; `env` the packages beside the
+    platform's that it was started with."""
 
     id: str
     node: str
     code_version: str | None = None
     fence: int | None = None
+    env: tuple[str, ...] = ()
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

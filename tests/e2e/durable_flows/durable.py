@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import importlib
 import os
 import signal
 from typing import Any
@@ -68,7 +70,7 @@ def dies_once() -> str:
 @step
 def crashes() -> None:
     print("last words")
-    os.kill(os.getpid(), signal.SIGSEGV)
+    ctypes.string_at(0)
 
 
 @step(retries=1, backoff=0)
@@ -106,6 +108,28 @@ def breaks(folder: str) -> int:
     """Fails until the file `there` exists."""
     first = counted(f"{folder}/lines").result()
     return int(first + fragile(f"{folder}/there", 4).result())
+
+
+@step
+def version_of_tinytool() -> str:
+    return str(importlib.import_module("tinytool").VERSION)
+
+
+@flow(project="eta")
+def two_versions(packages: list[str]) -> list[str]:
+    return gather([version_of_tinytool.options(env=[package])() for package in packages])
+
+
+@step(cache=True)
+def counted_once(file: str) -> int:
+    with open(file, "a") as lines:
+        lines.write("x\n")
+    return 7
+
+
+@flow(project="eta")
+def cached(file: str) -> int:
+    return int(counted_once(file).result())
 
 
 @flow(project="eta")
