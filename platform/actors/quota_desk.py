@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from ..core.inbox import Arrived, Inbox, Ordered, TopicGap
@@ -21,6 +22,7 @@ from ..core.turn import Turn
 from ..errors import InvalidInput
 from ..quota import messages as q
 from ..quota.scheduler import Scheduler
+from ..quota.simulate import losses_of
 from ..quota.tree import Tree, parse_tree
 from ..wire import calls
 from ..wire import types as t
@@ -217,14 +219,18 @@ class QuotaDesk:
         return t.CommandDone(command=order.id, result=self._apply(turn, tree, order, dry_run=dry_run))
 
     def _apply(self, turn: Turn, tree: Tree, order: calls.Order, *, dry_run: bool) -> dict[str, Any]:
-        """The version that is in force afterwards; a tree like the one in force makes no new one."""
-        written, version = tree.to_mapping(), self.engine.tree_version
+        """The version in force afterwards, and who holds more than is still guaranteed; a tree like that in force
+        makes no new one.
+        """
+        written, version, before = tree.to_mapping(), self.engine.tree_version, self.engine.tree
         changed = written != self._tree["now"]
         if changed and not dry_run:
             version += 1
             self._tell(turn, [q.TreeChanged(tree, version)])
             self._store(turn, version, written, order.principal)
-        return {"version": version, "changed": changed, "dry_run": dry_run, "tree": written}
+        losses = losses_of(before, tree, list(self.engine.holdings().values()))
+        lost = msgspec.to_builtins(losses)
+        return {"version": version, "changed": changed, "dry_run": dry_run, "tree": written, "losses": lost}
 
     def _store(self, turn: Turn, version: int, tree: Any, principal: str) -> None:
         row = QuotaTree(version=version, tree=tree, principal=principal, applied_us=turn.now_us)

@@ -22,7 +22,6 @@ class Policy:
     evictions_per_hour: int = 120  # of one project's gangs, for others
     settle_s: int = 300  # what each eviction adds to the time in which a step is safe once it runs again
     reserve_after_s: int = 0  # how long a gang waits for a place before one is kept for it
-    half_life_s: int = 0  # of yesterday's use in the order between queues; 0: only the present counts
 
 
 def policy_of(written: object, where: str) -> Policy:
