@@ -15,15 +15,13 @@ import ray
 from ..config import Runs
 from ..core.conductor import messages as m
 from ..core.conductor.following import happening_of
-from ..core.conductor.letters import identity_of
 from ..core.conductor.machine import Conductor
-from ..core.conductor.ordering import call_key
 from ..core.conductor.reusing import cache_key
 from ..core.conductor.state import OWNER, Limits, State
 from ..core.conductor.waiting import happening_of_row
 from ..core.inbox import LOG as LOG_SOURCE
-from ..core.inbox import Ordered, SeekTo
-from ..core.records import CacheEntry, CommandRow, DeadLetter, Offset, RunState
+from ..core.inbox import SeekTo
+from ..core.records import CacheEntry, CommandRow, Offset, RunState
 from ..core.trigger import Happening
 from ..events.bus import Gap
 from ..events.ingest import Ingest, Parsed, gather_in_order
@@ -31,7 +29,12 @@ from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
 from ..events.relay import Relay
 from ..store.aged import forgotten, inbox_kept_us
-from ..store.inbox import accepted_since, cached_steps, commands_of, known_inbox, letters_of, run_of, run_of_key
+from ..store.inbox import (
+    accepted_since,
+    cached_steps,
+    commands_of,
+    known_inbox,
+)
 from ..store.reader import Reader
 from ..store.writer import Writer
 from ..wire import calls, topics
@@ -47,6 +50,7 @@ from .lines.switchboard import Address, Switchboard
 from .lines.words import Pin
 from .loading import load_catalog, load_inbox, load_rows
 from .loop import Loop, wall_clock_us
+from .order_rows import asked_of
 from .owner import arrived, gap_of, or_end, start_of, start_or_end
 from .wiring import Wiring
 
@@ -343,29 +347,8 @@ class ConductorActor:
     async def order(self, order: calls.Order) -> dict[str, Any]:
         """The direct door of commands: `{"done": …}` or `{"refused": …}`. Waits for the start."""
         await self._begun()
-        known = await known_inbox(self._reader, OWNER, [(order.source, order.id)])
-        run = await asyncio.to_thread(run_of_key, self._reader, call_key(order))
-        about = str(order.data.get("run_id", "")) if isinstance(order.data, dict) else ""
-        ended = await asyncio.to_thread(run_of, self._reader, about) if about else None
-        letters = await self._letters_in(order)
-        taken = await known_inbox(self._reader, OWNER, list(map(identity_of, letters)))
-        event = Ordered(
-            order=order,
-            known=known.get((order.source, order.id)),
-            known_run=run,
-            ended_as=ended.state if ended else "",
-            ended=ended,
-            letters=letters,
-            taken=frozenset(taken),
-        )
-        answer: dict[str, Any] = await self.loop.ask(event)
+        answer: dict[str, Any] = await self.loop.ask(await asked_of(self._reader, order))
         return answer
-
-    async def _letters_in(self, order: calls.Order) -> tuple[DeadLetter, ...]:
-        ids = order.data.get("ids") if isinstance(order.data, dict) and order.kind.startswith("letter.") else None
-        if not isinstance(ids, list | tuple):
-            return ()
-        return tuple(await asyncio.to_thread(letters_of, self._reader, [str(each) for each in ids]))
 
     def notice(self, position: int) -> None:
         """Another owner has committed up to `position`."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -17,6 +19,7 @@ from .output import print_json, print_table, say
 
 TYPES, GAPS = ("events", "types"), ("events", "gaps")
 PLAINEST: Final = {"integer": 1, "number": 1.0, "string": "text", "boolean": True, "array": [], "object": {}}
+SHOWN_MAX = 20
 
 events = typer.Typer(no_args_is_help=True, help="Look at events.")
 
@@ -86,6 +89,34 @@ def resume(
     where = "the earliest record" if offset is None else f"offset {offset}"
     for each in done.result["resumed"]:
         say(f"{topic}, partition {each['partition']}: goes on at {where}; it stood at {each['stood_at']}")
+
+
+@events.command("replay", epilog=example("headwater events replay eta/train --type trips.landed --since 2026-11-01"))
+def replay(
+    flow: Annotated[str, typer.Argument(metavar="FLOW", help="The flow that gets them, as project/flow.")],
+    event_type: Annotated[str, typer.Option("--type", help="Events of this type.")] = "",
+    since: Annotated[datetime | None, typer.Option(help="That came at this time (UTC) or later.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="That came before this time (UTC).")] = None,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="These events instead; may be repeated.")] = None,
+    replay_id: Annotated[str, typer.Option("--replay", help="The replay's id; the same id starts no run twice.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many there are, and do nothing.")] = False,
+) -> None:
+    """Give kept events to one flow again."""
+    if bool(event_type) == bool(ids):
+        raise InvalidInput("Choose events by --type or by --id", remedy="One of the two, please.")
+    chosen = {"type": event_type, "ids": tuple(ids or ()), "since": _us(since), "until": _us(until)}
+    name = replay_id or str(uuid.uuid4())
+    with client() as hw:
+        done = hw.replay_events(flow, name, dry_run=dry_run, **chosen)
+    started = sum(one.outcome == "run" for one in done.became)
+    said = f"{done.count:,} events" if dry_run else f"{started:,} runs of {done.count:,} events, by replay {name}"
+    say(said)
+    for one in [one for one in done.became if one.outcome != "run"][:SHOWN_MAX]:
+        say(f"no run: {one.reason}", style="yellow")
+
+
+def _us(time: datetime | None) -> int | None:
+    return None if time is None else int(time.replace(tzinfo=UTC).timestamp() * 1_000_000)
 
 
 def _taken(flows: list[str], schemas: Mapping[str, Any]) -> dict[str, Any]:

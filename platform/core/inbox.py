@@ -48,7 +48,9 @@ class Arrived(Struct, frozen=True, kw_only=True):
 class Ordered(Struct, frozen=True, kw_only=True):
     """A command. From the rows: `known`, its inbox row where it was taken before; `known_run`, the run of its
     idempotency key; `ended_as`, the state of the ended run that it is about, and `ended` that run; `letters`, the
-    dead letters that it names, and which of the events (source, id) in them were `taken` in."""
+    dead letters that it names, and which of the events (source, id) in them were `taken` in; `kept`, the page
+    of events that it replays, `kept_runs`, the runs that were started for them before, by key, and `kept_page`, how
+    many there are of all and where the next page begins."""
 
     order: Order
     known: InboxRow | None = None
@@ -57,6 +59,9 @@ class Ordered(Struct, frozen=True, kw_only=True):
     ended: Run | None = None
     letters: tuple[DeadLetter, ...] = ()
     taken: frozenset[tuple[str, str]] = frozenset()
+    kept: tuple[InboxRow, ...] = ()
+    kept_runs: dict[str, str] = {}
+    kept_page: JSON = None
 
 
 class Inbox:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -12,12 +12,14 @@ import sqlalchemy as sa
 from ..core.inbox import LOG as LOG_TOPIC
 from ..core.records import CacheEntry, CommandRow, DeadLetter, InboxRow, Run
 from ..wire.envelope import Event
+from ..wire.topics import RUN_COMMANDS
 from ..wire.types import Entry
 from .reader import Reader
 from .schema import COMMANDS, DEAD_LETTERS, INBOX, LOG, OWNERS, RUNS, STEP_CACHE
 
 Identity = tuple[str, str]
 IN_ONE_MAX = 400
+REPLAYED_AT_ONCE = 100
 
 
 async def known_inbox(reader: Reader, owner: str, said: Iterable[Any]) -> dict[Identity, InboxRow]:
@@ -58,6 +60,45 @@ def accepted_since(reader: Reader, run_id: str, types: Iterable[str]) -> Accepte
         published = picture.entries(LOG.c.position > first, LOG.c.type == "event.published")
         position = picture.position
     return Accepted(sorted(rows, key=lambda row: row.received_us), published, position)
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events a replay takes: by id, or by type and the time they came; after a place among them."""
+
+    ids: tuple[str, ...] = ()
+    type: str = ""
+    since: int | None = None
+    until: int | None = None
+    after: tuple[int, str, str] | None = None
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A page of kept events, how many there are of all, and the runs of those keys that there are."""
+
+    rows: list[InboxRow]
+    count: int
+    runs: dict[str, str]
+
+
+def kept_events(
+    reader: Reader, chosen: Chosen, key_of: Callable[[InboxRow], str], *, limit: int = REPLAYED_AT_ONCE
+) -> Kept:
+    """In the order in which they came."""
+    order = (INBOX.c.received_us, INBOX.c.source, INBOX.c.id)
+    where = [INBOX.c.owner == OWNERS[0], INBOX.c.topic.not_in(("", RUN_COMMANDS.name))]
+    where += [INBOX.c.id.in_(chosen.ids)] if chosen.ids else [INBOX.c.type == chosen.type]
+    where += [] if chosen.since is None else [INBOX.c.received_us >= chosen.since]
+    where += [] if chosen.until is None else [INBOX.c.received_us < chosen.until]
+    with reader.picture() as picture:
+        count = picture.scalar(sa.select(sa.func.count()).select_from(INBOX).where(*where))
+        if chosen.after is not None:
+            where.append(sa.tuple_(*order) > sa.tuple_(*map(sa.literal, chosen.after)))
+        page = sa.select(INBOX.c.source, INBOX.c.id).where(*where).order_by(*order).limit(limit).subquery()
+        mine = sa.tuple_(INBOX.c.source, INBOX.c.id).in_(sa.select(page.c.source, page.c.id))
+        rows: list[InboxRow] = picture.rows("inbox", INBOX.c.owner == OWNERS[0], mine)
+        runs: list[Run] = picture.rows("runs", RUNS.c.idempotency_key.in_([key_of(row) for row in rows]))
+    rows.sort(key=lambda row: (row.received_us, row.source, row.id))
+    return Kept(rows, int(count or 0), {run.idempotency_key: run.id for run in runs})
 
 
 def letters_of(reader: Reader, ids: Iterable[str]) -> list[DeadLetter]:

@@ -9,7 +9,15 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from ..wire import api
-from ..wire.trigger_api import Explanation, Resolved, ResolveLetters, SetTrigger, TriggerDetail
+from ..wire.trigger_api import (
+    Explanation,
+    Replayed,
+    ReplayEvents,
+    Resolved,
+    ResolveLetters,
+    SetTrigger,
+    TriggerDetail,
+)
 from ..wire.types import Demand
 
 REF: Final = "#/components/schemas/{name}"
@@ -116,6 +124,8 @@ DOCUMENTED: Final[tuple[Any, ...]] = (
     SetTrigger,
     ResolveLetters,
     Resolved,
+    ReplayEvents,
+    Replayed,
 )
 
 

@@ -97,6 +97,7 @@ OWNER_OF: dict[str, str] = {
     "run": "conductor",
     "trigger": "conductor",
     "letter": "conductor",
+    "event": "conductor",
     "quota": "scheduler",
     "gpu": "gpu_pool",
     "node": "gpu_pool",

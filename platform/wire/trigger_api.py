@@ -82,6 +82,31 @@ class Resolved(Answer, frozen=True):
     left: tuple[Unresolved, ...] = ()
 
 
+class ReplayEvents(Answer, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/events/replay`: kept events, by id or by type and time, once more to the flow
+    `project/flow`.
+
+    One `replay` id starts one run for an event. `after` is the `next` of the page before.
+    """
+
+    flow: str
+    replay: str
+    ids: tuple[str, ...] = ()
+    type: str = ""
+    since: int | None = None
+    until: int | None = None
+    after: tuple[int, str, str] | None = None
+    dry_run: bool = False
+
+
+class Replayed(Answer, frozen=True):
+    """A page of at most 100 events of a replay; `count` is how many there are in all."""
+
+    count: int
+    became: tuple[Became, ...] = ()
+    next: tuple[int, str, str] | None = None
+
+
 def outcome_of(told: JSON) -> Became:
     """One entry of an inbox row's outcome, as the API shows it; a part of a gathering is `waiting`."""
     known = {name: str(told.get(name, "")) for name in ("trigger", "run_id", "dead_letter", "reason")}

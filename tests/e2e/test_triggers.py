@@ -101,6 +101,22 @@ def test_a_dead_letter_is_replayed_after_the_fix(shop: Client, platform: Place, 
     assert shop.replay(rejected.dead_letter_id).left[0].reason.startswith("it was replayed")
 
 
+def test_kept_events_are_given_to_a_flow_again(shop: Client, platform: Place) -> None:
+    ear, event_id = Ear(shop), an_id()
+    shop.publish("shop.emptied", {"shop": "south"}, id=event_id)
+    first = ear.run_of(event_id)
+    counted = headwater("events", "replay", "eta/restock", "--id", event_id, "--dry-run", home=platform.home)
+    assert "1 events" in counted.out, counted.out + counted.err
+    for _ in range(2):
+        words = ("events", "replay", "eta/restock", "--id", event_id, "--replay", "again")
+        done = headwater(*words, home=platform.home)
+        assert "1 runs of 1 events" in done.out, done.out + done.err
+    second = ear.run_of(event_id)
+    assert second != first
+    assert shop.runs[second].result(60) == "south"
+    assert len([run for run in shop.runs(flow="restock") if run.id not in (first, second)]) == 0
+
+
 def test_the_clock_starts_runs_until_it_is_paused(shop: Client, platform: Place, tmp_path: Path) -> None:
     ear, file = Ear(shop), tmp_path / "flow.py"
     file.write_text(TICKING)

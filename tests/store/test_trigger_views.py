@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from scenes.store import T0, Story, a_flow
+from scenes.store import T0, Story, a_flow, a_run, run_id
 
 from headwater.core.records import DeadLetter, Gathering, InboxRow, Timer, TriggerState
+from headwater.store.inbox import Chosen, Kept, kept_events
 from headwater.store.queries import Queries
+from headwater.store.reader import Reader
 from headwater.wire.trigger_api import Became
 
 TRIGGER = "eta/train_delay/event:flights.landed"
@@ -118,3 +120,23 @@ def test_letters_are_listed_by_state_code_and_trigger(tmp_path: Path) -> None:
     assert [one.id for one in queries.dead_letters(state="open", trigger=TRIGGER).items] == ["l1"]
     assert [one.id for one in queries.dead_letters(code="id_conflict").items] == ["l3"]
     assert queries.counts()["dead_letters"] == {"": 2}
+
+
+def test_kept_events_come_in_pages_in_the_order_in_which_they_came(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    for number in range(5):
+        story.put("inbox", a_row(str(number), received_us=T0 + number // 2))
+    story.put("inbox", a_row("command", topic=""))
+    story.put("runs", a_run(idempotency_key="key of 1"))
+    reader = Reader(story.reader())
+
+    def page(**chosen: Any) -> Kept:
+        return kept_events(reader, Chosen(**chosen), lambda row: f"key of {row.id}", limit=3)
+
+    first = page(type="flights.landed")
+    assert ([row.id for row in first.rows], first.count, first.runs) == (["0", "1", "2"], 5, {"key of 1": run_id(1)})
+    last = first.rows[-1]
+    rest = page(type="flights.landed", after=(last.received_us, last.source, last.id))
+    assert ([row.id for row in rest.rows], rest.count) == (["3", "4"], 5)
+    assert [row.id for row in page(type="flights.landed", since=T0 + 1, until=T0 + 2).rows] == ["2", "3"]
+    assert [row.id for row in page(ids=("4", "command")).rows] == ["4"]

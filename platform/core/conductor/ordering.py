@@ -14,6 +14,7 @@ from ..trigger import misfit
 from ..turn import Turn
 from .attending import decide
 from .executing import cancel
+from .kept_events import replay_events
 from .letters import discard, replay
 from .pausing import pause, resume
 from .resuming import resume_run
@@ -29,6 +30,7 @@ KINDS: Final = (
     "run.fail",
     "trigger.pause",
     "trigger.resume",
+    "event.replay",
     "letter.replay",
     "letter.discard",
 )
@@ -52,6 +54,8 @@ def obey(state: State, turn: Turn, asked: Ordered) -> CommandDone | CommandRefus
             return pause(state, turn, order, data)
         case "trigger.resume":
             return resume(state, turn, order, data)
+        case "event.replay":
+            return replay_events(state, turn, asked)
         case "letter.replay":
             return replay(state, turn, asked)
         case "letter.discard":

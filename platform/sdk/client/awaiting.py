@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...wire import api
 from ...wire.calls import Progress
-from ...wire.trigger_api import Explanation, Resolved, TriggerDetail
+from ...wire.trigger_api import Explanation, Replayed, ReplayEvents, Resolved, TriggerDetail
 from ...wire.types import JSON, Entry
 from . import events, inventory, orders, runs, steps, triggers
 from .address import find
@@ -83,6 +84,9 @@ class AsyncClient:
 
     def discard(self, *letter_ids: str) -> Awaitable[Resolved]:
         return self._link.do(triggers.resolve(letter_ids, "discard"))
+
+    def replay_events(self, flow: str, replay: str, **chosen: Any) -> Awaitable[Replayed]:
+        return self._link.do(triggers.replay_events(ReplayEvents(flow=flow, replay=replay, **chosen)))
 
     def triggers(self) -> Awaitable[list[TriggerDetail]]:
         return self._link.do(triggers.triggers())

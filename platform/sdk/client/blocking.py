@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...wire import api
 from ...wire.calls import Progress
-from ...wire.trigger_api import Explanation, Resolved, TriggerDetail
+from ...wire.trigger_api import Explanation, Replayed, ReplayEvents, Resolved, TriggerDetail
 from ...wire.types import JSON, Entry
 from . import events, inventory, orders, runs, steps, triggers
 from .address import find
@@ -123,6 +124,13 @@ class Client:
     def discard(self, *letter_ids: str) -> Resolved:
         """Puts at most 100 dead letters away for good."""
         return self._link.do(triggers.resolve(letter_ids, "discard"))
+
+    def replay_events(self, flow: str, replay: str, **chosen: Any) -> Replayed:
+        """Kept events once more to `project/flow`: `ids`, or `type` with `since` and `until` (microseconds UTC).
+
+        One `replay` id starts one run for an event, however often it is asked; `dry_run` only counts.
+        """
+        return self._link.do(triggers.replay_events(ReplayEvents(flow=flow, replay=replay, **chosen)))
 
     def triggers(self) -> list[TriggerDetail]:
         return self._link.do(triggers.triggers())

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
+import msgspec
+
 from ...wire import api
-from ...wire.trigger_api import Explanation, Resolved, ResolveLetters, SetTrigger, TriggerDetail
+from ...wire.trigger_api import (
+    Became,
+    Explanation,
+    Replayed,
+    ReplayEvents,
+    Resolved,
+    ResolveLetters,
+    SetTrigger,
+    TriggerDetail,
+)
 from .call import Program, get, post
 
 
@@ -23,6 +34,17 @@ def explain(event_id: str, source: str | None) -> Program[list[Explanation]]:
     asked = urlencode({"id": event_id} | ({"source": source} if source else {}))
     page: api.Page[Explanation] = yield from get(f"/v1/events/explain?{asked}", api.Page[Explanation])
     return page.items
+
+
+def replay_events(asked: ReplayEvents) -> Program[Replayed]:
+    """All pages of a replay, or with `dry_run` the count alone."""
+    became: list[Became] = []
+    while True:
+        page: Replayed = yield from post("/v1/events/replay", asked, Replayed)
+        became += page.became
+        if page.next is None or asked.dry_run:
+            return Replayed(count=page.count, became=tuple(became))
+        asked = msgspec.structs.replace(asked, after=page.next)
 
 
 def resolve(ids: Iterable[str], verb: str) -> Program[Resolved]:

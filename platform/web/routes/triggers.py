@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from ...errors import NotFound
 from ...wire import api
-from ...wire.trigger_api import Explanation, SetTrigger, TriggerDetail
+from ...wire.trigger_api import Explanation, Replayed, ReplayEvents, SetTrigger, TriggerDetail
 from ..answers import JsonAnswer, refusal
 from ..openapi import answers, pages, takes
 from ..requests import pending, place, platform_of, struct_of
@@ -49,6 +50,18 @@ async def explain_event(
         remedy = "It may be on its way, be another's id, or be older than what is kept; GET /v1/dlq has the rest."
         raise NotFound(f"No event {event_id[:80]!r} was taken in", remedy=remedy)
     return JsonAnswer(api.Page(items=found))
+
+
+@router.post("/events/replay", responses=answers(Replayed), openapi_extra=takes(ReplayEvents))
+async def replay_events(request: Request) -> Response:
+    """Gives a page of kept events to one flow again; `dry_run` says how many there are."""
+    asked = await struct_of(request, ReplayEvents)
+    command, answer = await place(request, "event.replay", msgspec.to_builtins(asked))
+    if answer is None:
+        return JsonAnswer(pending(command), 202)
+    if isinstance(answer, Refused):
+        return refusal(answer)
+    return JsonAnswer(msgspec.convert(answer.result, Replayed))
 
 
 async def _set(request: Request, kind: str) -> Response:

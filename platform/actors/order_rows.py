@@ -1,0 +1,67 @@
+"""What the rows know about a command to the Conductor, looked up before it is decided."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from ..core.conductor.kept_events import replay_key
+from ..core.conductor.letters import identity_of
+from ..core.conductor.ordering import call_key
+from ..core.conductor.state import OWNER
+from ..core.inbox import Ordered
+from ..core.records import DeadLetter
+from ..errors import InvalidInput
+from ..store.inbox import REPLAYED_AT_ONCE, Chosen, Kept, kept_events, known_inbox, letters_of, run_of, run_of_key
+from ..store.reader import Reader
+from ..wire.calls import Order
+
+
+async def asked_of(reader: Reader, order: Order) -> Ordered:
+    """The command with its rows. Raises InvalidInput where it chooses events in no way that there is."""
+    known = await known_inbox(reader, OWNER, [(order.source, order.id)])
+    run = await asyncio.to_thread(run_of_key, reader, call_key(order))
+    about = str(order.data.get("run_id", "")) if isinstance(order.data, dict) else ""
+    ended = await asyncio.to_thread(run_of, reader, about) if about else None
+    letters = await _letters_in(reader, order)
+    taken = await known_inbox(reader, OWNER, list(map(identity_of, letters)))
+    kept = await _kept_for(reader, order)
+    return Ordered(
+        order=order,
+        known=known.get((order.source, order.id)),
+        known_run=run,
+        ended_as=ended.state if ended else "",
+        ended=ended,
+        letters=letters,
+        taken=frozenset(taken),
+        kept=tuple(kept.rows),
+        kept_runs=kept.runs,
+        kept_page=_page(kept),
+    )
+
+
+async def _letters_in(reader: Reader, order: Order) -> tuple[DeadLetter, ...]:
+    ids = order.data.get("ids") if isinstance(order.data, dict) and order.kind.startswith("letter.") else None
+    if not isinstance(ids, list | tuple):
+        return ()
+    return tuple(await asyncio.to_thread(letters_of, reader, [str(each) for each in ids]))
+
+
+async def _kept_for(reader: Reader, order: Order) -> Kept:
+    """The page of events that the command replays."""
+    data = order.data
+    if order.kind != "event.replay" or not isinstance(data, dict):
+        return Kept([], 0, {})
+    try:
+        chosen = msgspec.convert(data, Chosen)
+    except msgspec.ValidationError as error:
+        remedy = "Give ids, or type with since and until"
+        raise InvalidInput(f"This chooses no events: {error}", remedy=remedy) from None
+    return await asyncio.to_thread(kept_events, reader, chosen, lambda row: replay_key(data, row))
+
+
+def _page(kept: Kept) -> dict[str, Any]:
+    last = kept.rows[-1] if len(kept.rows) == REPLAYED_AT_ONCE else None
+    return {"count": kept.count, "next": [last.received_us, last.source, last.id] if last else None}
