@@ -6,8 +6,10 @@ knows (Python, packages) is added where the code is taken in.
 
 from __future__ import annotations
 
-import platform
+import os
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -79,7 +81,8 @@ def taken_from(folder: Path) -> Provenance:
 def environment() -> Environment:
     """The Python, the machine and every package of this process."""
     packages = {each.name: each.version for each in metadata.distributions() if each.name}
-    return Environment(platform.python_version(), platform.platform(), dict(sorted(packages.items())))
+    machine = f"{sysconfig.get_platform()} {os.uname().release}"
+    return Environment(sys.version.split()[0], machine, dict(sorted(packages.items())))
 
 
 def _without_secret(remote: str) -> str:
