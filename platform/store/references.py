@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from ..core.collection import named_in
 from ..core.records import RunState
+from .engine import reached
 from .schema import CODE_VERSIONS, COMMANDS, MODEL_VERSIONS, RUNS, STEP_CACHE, STEPS
 
 BATCH: Final = 1_000
@@ -21,7 +22,7 @@ _OVER: Final = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 def references(engine: sa.Engine, *, ended_since_us: int) -> set[str]:
     """The digests that rows name, those of runs that ended before that time left out."""
     found: set[str] = set()
-    with engine.connect() as connection, connection.begin():
+    with reached(engine) as connection, connection.begin():
         for statement in _statements(ended_since_us):
             for value in _values(connection, statement):
                 found |= named_in(value)

@@ -12,6 +12,7 @@ from ..core.records import AttemptState
 from ..errors import InvalidInput
 from ..wire import api
 from ..wire.calls import Outcome, Payload
+from .engine import reached
 from .schema import ATTEMPTS, COMMANDS, STEPS
 
 SHOWN: Final = (
@@ -69,7 +70,7 @@ class Results:
         if not rows:
             return None
         recorded = sa.select(COMMANDS.c.outcome).where(COMMANDS.c.run_id == run_id, COMMANDS.c.ordinal == ordinal)
-        with self._engine.connect() as connection:
+        with reached(self._engine) as connection:
             outcome = connection.execute(recorded).scalar()
         payload = None if outcome is None else _OUTCOME.decode(outcome).payload
         return _found(rows[0], payload or _PAYLOAD.decode(rows[0].result))
@@ -77,7 +78,7 @@ class Results:
     def _rows(self, where: Sequence[sa.ColumnElement[bool]], limit: int) -> Sequence[Any]:
         joined = ATTEMPTS.join(STEPS, ATTEMPTS.c.step_id == STEPS.c.id)
         statement = sa.select(*SHOWN).select_from(joined).where(*where).order_by(ATTEMPTS.c.fence.desc()).limit(limit)
-        with self._engine.connect() as connection:
+        with reached(self._engine) as connection:
             return connection.execute(statement).all()
 
 

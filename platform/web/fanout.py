@@ -65,10 +65,14 @@ class Subscription:
         if self.is_cut or not self.wants(entry, flow):
             return
         if len(self._live) >= self.buffer_max:
-            self.is_cut = True
-            self._live.clear()
+            self.cut()
         else:
             self._live.append(entry)
+
+    def cut(self) -> None:
+        """Nothing more is handed out: the subscriber is to come back with its cursor."""
+        self.is_cut = True
+        self._live.clear()
 
     def offer_progress(self, progress: Progress) -> None:
         """The newest word of each step replaces the one before: progress is lossy."""

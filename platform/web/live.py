@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..errors import Unavailable
 from ..store.queries import Queries, Scope
 from ..wire.calls import Progress
 from ..wire.types import TERMINAL, Entry
@@ -88,10 +89,8 @@ class Hub:
             for seat in self._seats:
                 scope = seat.subscription.scope
                 run = self._runs.get(item.run_id, NOBODY)
-                mine = item.run_id == scope.run_id or (
-                    scope.run_id is None and scope.project in (None, run.project) and scope.flow in (None, run.flow)
-                )
-                if mine:
+                fits = scope.project in (None, run.project) and scope.flow in (None, run.flow) and not scope.types
+                if item.run_id == scope.run_id or (scope.run_id is None and fits):
                     seat.subscription.offer_progress(item)
                     seat.bell.set()
 
@@ -105,11 +104,14 @@ class Hub:
 
     def _offer(self, entry: Entry) -> None:
         run = self._learn_run(entry)
+        if not run.flow and any(seat.subscription.scope.flow is not None for seat in self._seats):
+            run = self._asked(entry)
         for seat in self._seats:
             subscription = seat.subscription
-            if subscription.scope.flow is not None and not run.flow:
-                run = self._asked(entry)
-            if subscription.wants(entry, run.flow):
+            if run is NOBODY and subscription.scope.flow is not None:
+                subscription.cut()  # it comes back, and reads what it wants from the database
+                seat.bell.set()
+            elif subscription.wants(entry, run.flow):
                 subscription.offer(entry, run.flow)
                 seat.bell.set()
 
@@ -128,8 +130,12 @@ class Hub:
         return known
 
     def _asked(self, entry: Entry) -> RunName:
-        """The same from the database: of a run that began before this hub, or among too many."""
-        flow = self._queries.run_flow(entry.run_id) if entry.run_id is not None else None
+        """The same from the database, of a run that began before this hub, or among too many; NOBODY where it does not
+        answer."""
+        try:
+            flow = self._queries.run_flow(entry.run_id) if entry.run_id is not None else None
+        except Unavailable:
+            return NOBODY
         found = RunName(entry.project, flow or UNKNOWN)
         if entry.run_id in self._runs:
             self._runs[entry.run_id] = found
