@@ -35,6 +35,8 @@ class Inventory:
         self.workload = Workload(undo)
         self.board = Board(self.nodes)
         self.revision = 0  # of the nodes; only grows, through roll-backs too, so that caches can tell
+        self._models: list[str] = []  # as of this revision
+        self._models_at = -1
 
     def hold(self, holder: Holder, seats: tuple[Seat, ...]) -> None:
         self._undo.note(self._unhold, holder, seats)
@@ -103,7 +105,10 @@ class Inventory:
 
     def gpu_models(self) -> list[str]:
         """The models of the GPUs on known nodes."""
-        return sorted({node.spec.gpu_model for node in self.nodes.values() if node.spec.devices and not node.left})
+        if self._models_at != self.revision:
+            known = (node for node in self.nodes.values() if node.spec.devices and not node.left)
+            self._models, self._models_at = sorted({node.spec.gpu_model for node in known}), self.revision
+        return list(self._models)
 
     def _replace(self, node_id: str, node: Node | None) -> None:
         before = self.nodes.get(node_id)
