@@ -6,6 +6,7 @@ sockets from one process: the last one served within 2x. The server runs in a pr
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import selectors
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from lab import kafka_ms, loop_s, p50, p99, platform, verdict
+from lab import KafkaPair, loop_s, p50, p99, platform, verdict
 
 from headwater.sdk import Client
 from headwater.sdk.client.address import Address
@@ -23,6 +24,7 @@ from headwater.wire.types import encode_entry
 
 SUBSCRIBERS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
 ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 30
+WARMING = 20
 ONE_GOAL, MANY_GOAL = 3.0, 2.0
 END = re.compile(rb'event: run\.succeeded\n.*?"time_us":(\d+).*?\n\n', re.DOTALL)
 PLAIN = re.compile(rb"\n\n(!)\n")
@@ -109,6 +111,13 @@ def floor_ms(size: int, count: int) -> list[float]:
     return taken
 
 
+async def kafka_ms(bootstrap: str, count: int) -> list[float]:
+    async with KafkaPair(bootstrap) as pair:
+        for _ in range(WARMING):
+            await pair.round_trip_ms()
+        return [await pair.round_trip_ms() for _ in range(count)]
+
+
 def one_ms(hw: Client) -> list[float]:
     """From the Conductor's decision to the entry in the client's hands, for every entry of some runs."""
     taken = []
@@ -139,7 +148,7 @@ def main() -> None:
     with platform() as (supervisor, hw):
         address = Address(supervisor.url, supervisor.home.token())
         hw.run("one_after_another", {"count": 1}).result(timeout=120)
-        kafka = kafka_ms(supervisor.bootstrap, 10 * ROUNDS)
+        kafka = asyncio.run(kafka_ms(supervisor.bootstrap, 10 * ROUNDS))
         one = one_ms(hw)
         many, size = many_ms(hw, address, SUBSCRIBERS)
     floor = floor_ms(size, SUBSCRIBERS)
