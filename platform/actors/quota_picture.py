@@ -95,6 +95,8 @@ def _leased_of(attempt: Attempt, step: Step) -> q.AttemptLeased:
         run_id=attempt.run_id,
         name=step.name,
         max_runtime_s=words.seconds_of(step.max_runtime_s),
+        priority=step.priority,
+        once=step.effect == "once",
     )
 
 
@@ -108,4 +110,5 @@ def _waiting_of(step: Step) -> q.StepWaiting:
         since_us=step.waiting_us or step.created_us,
         priority=step.priority,
         max_runtime_s=words.seconds_of(step.max_runtime_s),
+        once=step.effect == "once",
     )

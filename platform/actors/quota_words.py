@@ -35,6 +35,7 @@ def waiting_of(entry: t.Entry, body: t.StepWaiting) -> q.StepWaiting:
         since_us=body.since_us,
         priority=body.priority,
         max_runtime_s=seconds_of(body.max_runtime_s),
+        once=body.once,
     )
 
 

@@ -114,6 +114,7 @@ class StepWaiting(Body, frozen=True, tag="step.waiting"):
     demand: Demand
     since_us: int
     max_runtime_s: float | None = None
+    once: bool = False
 
 
 class StepHeld(Body, frozen=True, tag="step.held"):

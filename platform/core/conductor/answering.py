@@ -114,6 +114,7 @@ def ask(state: State, turn: Turn, step: Step) -> None:
         demand=step.demand,
         since_us=since,
         max_runtime_s=step.max_runtime_s,
+        once=step.effect == "once",
     )
     state.say_of_run(turn, step.run_id, body)
 
