@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from scenes.conductor import Scene, a_step, command, delivered, value_of
+import msgspec
+from scenes.conductor import Scene, a_flow, a_step, command, delivered, value_of
 
 from headwater.core.conductor import messages as m
+from headwater.core.conductor.state import Deployed
 from headwater.core.records import RunState
 from headwater.wire import calls
 from headwater.wire.types import Entry, EventPublished
@@ -157,3 +159,15 @@ def test_runs_that_died_together_come_back_alone() -> None:
     scene.landed("c")
     third = next(run for run in scene.state.runs.values() if run.id not in (first.id, second.id))
     assert third.host is None
+
+
+def test_a_host_that_ends_makes_room_for_runs_of_other_code() -> None:
+    scene = Scene()
+    scene.state.limits = msgspec.structs.replace(scene.state.limits, hosts_max=1)
+    run_id = scene.a_running_run()
+    scene.issue(run_id, command(0, calls.WaitCall(event_type="approved")))
+    scene.state.flows.put(("eta", "train"), Deployed(a_flow(), "v2", "b"))
+    assert m.StartHost() not in scene.landed("other").effects
+    scene.tell(m.Parked(run_id, 1, (0,)))
+    scene.now_us += scene.state.limits.host_idle_us
+    assert m.StartHost() in scene.tell(m.Due()).effects

@@ -111,5 +111,7 @@ def let_go_of_hosts(state: State, turn: Turn) -> None:
         if due_us <= turn.now_us:
             state.hosts.remove(host.id)
             turn.effects.append(m.EndHost(host.id))
+            if state.homeless.groups():
+                turn.effects.append(m.StartHost())  # there is room again for what waits
         else:
             state.wake(turn, due_us)
