@@ -8,7 +8,9 @@ from scenes.conductor import a_flow
 from scenes.triggers import Life, a_triggered
 
 from headwater.core.conductor import messages as m
+from headwater.core.inbox import Arrived
 from headwater.wire import calls
+from headwater.wire.envelope import Event
 from headwater.wire.manifest import FlowSpec, TriggerSpec
 from headwater.wire.types import EventRejected, RunAccepted
 
@@ -55,6 +57,23 @@ def test_a_chain_of_finished_flows_counts_its_depth_too() -> None:
     life.ends(first.id)
     second = life.runs()[1]
     assert (second.flow, second.depth, second.root_id) == ("next", 1, first.id)
+
+
+def test_what_comes_back_from_outside_carries_its_chain() -> None:
+    life = Life(a_circle())
+    for event_id, depth in (("1", "3"), ("2", "deep"), ("3", "16"), ("4", "9" * 30)):
+        event = Event(
+            id=event_id, source="s", type="again", data={"n": 1}, extensions={"hwdepth": depth, "hwroot": "r"}
+        )
+        record = Arrived(
+            topic="headwater.events", topic_id="t", partition=0, offset=life.offset, previous=life.offset or None,
+            parsed=event, raw=b"", headers=[], principal="p",
+        )  # fmt: skip
+        life.offset += 1
+        life.tell(record)
+    assert sorted(run.depth for run in life.runs()) == [0, 0, 3]
+    assert {run.root_id for run in life.runs()} == {"r"}
+    assert [letter.code for letter in letters(life)] == ["loop_detected"]
 
 
 def test_a_run_says_which_chain_it_belongs_to() -> None:

@@ -18,6 +18,7 @@ from .state import State
 from .waiting import offer
 
 Outcome = dict[str, str]
+DEPTH_DIGITS = 9
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -44,7 +45,15 @@ def happening_of(event: CloudEvent) -> Happening:
         attributes=attributes,
         data=event.data,
         project=event.project,
+        depth=_depth(event),
+        root_id=str(event.extensions.get("hwroot", "")),
     )
+
+
+def _depth(event: CloudEvent) -> int:
+    """How deep in a chain of flows the event is, where somebody sends back what a flow published."""
+    text = str(event.extensions.get("hwdepth", ""))
+    return int(text) if text.isascii() and text.isdigit() and len(text) < DEPTH_DIGITS else 0
 
 
 def match(state: State, turn: Turn, cause: Cause) -> list[Outcome]:
