@@ -2,8 +2,9 @@
 
 Taken from Kueue's large generator (test/performance/scheduler): cohorts of queues of 20 CPUs each that may borrow
 100; per queue 35 workloads of 1 CPU with priority 50, 10 of 5 CPUs with 100, 5 of 20 CPUs with 200. Here 100
-cohorts of ten queues. A workload ends as soon as there is no other left to admit. Nothing is written: the value
-is for decisions in memory, and Kueue's published 42/s is for objects in etcd, so the two are not the same thing.
+cohorts of ten queues. A workload ends as soon as there is no other left to admit; nobody is ended for another.
+Nothing is written: the value is for decisions in memory, and Kueue's published 42/s is for objects in etcd, so the
+two are not the same thing.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def main() -> None:
     cohorts = {f"c{c}": {"projects": {f"q{c}-{q}": quota for q in range(10)}} for c in range(chosen.cohorts)}
     nodes = [NodeSpec(f"n{n}", 200_000, 1 << 40) for n in range(chosen.cohorts)]
     play = Play(Scheduler.load(parse_tree({"cohort": cohorts}), 1, nodes=nodes))
+    play.scheduler.ends_others(False)
     floor, began = loop_s(), time.perf_counter()
     total = admitted = 0
     for count, cpus, priority in CLASSES:

@@ -124,8 +124,9 @@ class Play:
 
 
 def filled(nodes: int, waiting: int, say: Callable[[str], None] = print) -> Play:
-    """A platform whose GPUs are all taken, with so many steps waiting behind them."""
+    """A platform whose GPUs are all taken, with so many steps waiting behind them. Nobody is ended for another."""
     play = Play(Scheduler.load(a_tree(nodes), 1, nodes=some_nodes(nodes)))
+    play.scheduler.ends_others(False)
     began = time.perf_counter()
     busy = names()[: len(names()) // 2]  # these fill the platform, beyond what they are guaranteed
     for step in some_steps("b", nodes * 8, busy + names()):

@@ -25,6 +25,7 @@ def main() -> None:
     chosen = parser.parse_args()
     floor = loop_s()
     play = filled(chosen.nodes, 0)
+    play.scheduler.ends_others(True)
     play.now_us += 3600 * 1_000_000
     took: list[float] = []
     found = 0

@@ -85,6 +85,9 @@ class Granting:
             if self._tried.get(step.step_id) == self._order.given_back:
                 continue
             self._tried[step.step_id] = self._order.given_back
+            elsewhere = self._admission.fits(key[1], self._admission.options(key[1]))
+            if not elsewhere and not self._reservations.may_be_free(reservation):
+                continue
             with self._reservations.lifted([reservation]):
                 placed = self._admission.judge(step.project, key[1], self._admission.options(key[1]))
             if placed is not None:

@@ -78,6 +78,16 @@ class Reservations:
             yield
         self._places.changed()
 
+    def may_be_free(self, reservation: Reservation) -> bool:
+        """Whether those who were on the kept place may be gone; a quick look, before it is tried."""
+        for seat in reservation.placed.seats:
+            node = self._inventory.nodes.get(seat.node)
+            if node is None or min(node.cpus_free, node.memory_free) < 0:
+                return False
+            if any(i not in node.devices or node.devices[i].free < 0 for i in seat.devices):
+                return False
+        return True
+
     def broken(self) -> list[str]:
         """The steps whose kept place is not in service any more."""
         return [step_id for step_id, each in self.kept.items() if not self._in_service(each)]
