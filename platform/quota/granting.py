@@ -86,8 +86,8 @@ class Granting:
                 continue
             self._tried[step.step_id] = self._order.given_back
             elsewhere = self._admission.fits(key[1], self._admission.options(key[1]))
-            if not elsewhere and not self._reservations.may_be_free(reservation):
-                continue
+            if reservation.victims and not elsewhere and not self._reservations.may_be_free(reservation):
+                continue  # there may be many of these; the few dated ones also go where they fit in part
             with self._reservations.lifted([reservation]):
                 placed = self._admission.judge(step.project, key[1], self._admission.options(key[1]))
             if placed is not None:
