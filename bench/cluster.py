@@ -128,8 +128,7 @@ def filled(nodes: int, waiting: int, say: Callable[[str], None] = print) -> Play
     play = Play(Scheduler.load(a_tree(nodes), 1, nodes=some_nodes(nodes)))
     play.scheduler.ends_others(False)
     began = time.perf_counter()
-    busy = names()[: len(names()) // 2]  # these fill the platform, beyond what they are guaranteed
-    for step in some_steps("b", nodes * 8, busy + names()):
+    for step in some_steps("b", nodes * 8, names()[::2]):  # every second fills the platform, beyond its guarantee
         play.feed(step)
         play.accept()
     for step in some_steps("w", waiting, names()):

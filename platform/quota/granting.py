@@ -186,6 +186,9 @@ class Granting:
         if not len(self.large):
             return
         dated = {each.placed.option.flavour for each in self._reservations.kept.values() if not each.victims}
+        for key in self.large.first(LARGE_LOOKED_AT):
+            if self._queues.first_free(key) is None:
+                self.large.remove(key)
         keys = [key for key in self.large.first(LARGE_LOOKED_AT) if not self._flavours(key) & dated]
         for key in self._in_order(keys):
             if self._flavours(key) & dated:
@@ -204,13 +207,13 @@ class Granting:
         return {option.flavour for option in self._admission.options(key[1])}
 
     def _in_order(self, keys: list[LineKey]) -> list[LineKey]:
-        """By the share that would result, then by turn."""
+        """By the share that would result, then by turn; without lines that have nobody to go."""
         ready: list[tuple[int, Turn, int]] = []
         for index, key in enumerate(keys):
             step, path = self._queues.first_free(key), self._usage.path(key[0])
-            amounts = self._admission.options(key[1])[0].amounts
-            share = self._usage.share(path[0], amounts) if path else 0
-            ready.append((share, self._queues.lines[key].turns[0] if step is None else turn_of(step), index))
+            if step is not None and path:
+                share = self._usage.share(path[0], self._admission.options(key[1])[0].amounts)
+                ready.append((share, turn_of(step), index))
         return [keys[index] for *_, index in sorted(ready)]
 
     def _carry_through(self, step: StepWaiting, plan: Plan, now_us: int) -> list[Effect]:

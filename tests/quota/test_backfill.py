@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headwater.quota.messages import NodeJoined, NodeLeft, Waiting
+from headwater.quota.messages import NodeJoined, NodeLeft, StepGone, Waiting
 
 from .scene import Platform, a_node, a_step
 
@@ -80,3 +80,13 @@ def test_a_kept_place_is_sought_anew_when_its_node_leaves() -> None:
     assert isinstance(said, Waiting)
     assert said.code == "no_place"
     assert platform.tell(NodeJoined(a_node("n1", gpus=8)), at=12) == ["wide"]
+
+
+def test_a_large_line_whose_last_step_goes_is_forgotten() -> None:
+    platform = Platform(ALL, a_node("n0", gpus=8))
+    platform.start(*(a_step(f"s{n}", "x", max_runtime_s=100) for n in range(8)))
+    platform.start(a_step("first", "y", gpus=4), a_step("second", "x", gpus=2, since=9), at=1)
+    assert platform.end("s0", at=2) == []
+    assert platform.tell(StepGone("second"), at=3) == []
+    platform.tell(StepGone("first"), at=4)
+    assert platform.start(a_step("small", "y"), at=5) == ["small"]
