@@ -20,7 +20,7 @@ from .rooms import fewest
 from .undo import Undo
 from .usage import Usage
 
-ENDS_MAX = 512
+ENDS_MAX = 128
 
 End = tuple[int, int]  # when, fence
 
@@ -50,9 +50,11 @@ class Backfill:
         return min((date for date in dates if date is not None), key=lambda date: date.at_us, default=None)
 
     def _date(self, step: StepWaiting, option: Option) -> Date | None:
-        """By halving: with more ends the gang fits if it did with fewer."""
+        """By doubling, then halving: with more ends the gang fits if it did with fewer."""
         ends = list(islice(self._ends.get(option.flavour or "cpu", ()), ENDS_MAX))
-        low, high, placed = 1, len(ends), self._placed_without(step, option, ends)
+        low, high = 1, min(1, len(ends))
+        while (placed := self._placed_without(step, option, ends[:high])) is None and high < len(ends):
+            low, high = high + 1, min(2 * high, len(ends))
         while placed is not None and low < high:
             middle = (low + high) // 2
             found = self._placed_without(step, option, ends[:middle])

@@ -127,7 +127,8 @@ class Holdings:
             left = tuple(Seat(seat.node, (i,), seat.milli, 0, 0) for i, seat in shares if holder in devices[i].holders)
             self._inventory.unhold(holder, left)
         else:
-            self.discharge(holding)
+            self._undo.note(_pay, self._usage, None, holding, 1)
+            _pay(self._usage, None, holding, -1)  # the order need not hear of what is taken back
             self._inventory.unhold(holder, holding.seats)
 
     def put(self, holder: Holder, holding: Holding) -> None:
@@ -199,9 +200,10 @@ def seats_of(leased: AttemptLeased) -> tuple[Seat, ...]:
     return tuple(Seat(node, ids, milli, demand.cpus_milli, demand.memory_bytes) for node, ids in places)
 
 
-def _pay(usage: Usage, order: Order, holding: Holding, sign: int) -> None:
+def _pay(usage: Usage, order: Order | None, holding: Holding, sign: int) -> None:
     project, once = holding.step.project, holding.step.once
     (usage.add if sign > 0 else usage.remove)(project, holding.amounts)
     if once:
         (usage.add_once if sign > 0 else usage.remove_once)(project, holding.amounts)
-    order.used_changed(project)
+    if order is not None:
+        order.used_changed(project)
