@@ -275,9 +275,10 @@ class Platform(RuleBasedStateMachine):
                 order._refresh(order.contests[shape])
 
     @invariant()
-    def use_is_what_is_granted_or_live(self) -> None:
+    def use_is_what_is_granted_live_or_kept(self) -> None:
         expected: dict[tuple[str, str], int] = {}
-        for holding in self.one._holdings.all.values():
+        kept = [reservation.holding() for reservation in self.one._reservations.kept.values()]
+        for holding in [*self.one._holdings.all.values(), *kept]:
             if not holding.released:
                 for flavour, amount in holding.amounts.items():
                     key = (holding.step.project, flavour)
