@@ -17,7 +17,7 @@ from lab import loop_s, p50, verdict
 
 from headwater.artifacts.files import Files
 from headwater.artifacts.payloads import content_of, payload_of
-from headwater.sdk.serialise import decode, encode
+from headwater.sdk.running.serialise import decode, encode
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 7
 FOLDER = sys.argv[2] if len(sys.argv) > 2 else None

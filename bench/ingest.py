@@ -23,9 +23,9 @@ from lab import loop_s, verdict
 
 from headwater.actors.journal import Journal
 from headwater.actors.loop import Loop
-from headwater.core.conductor.following import learn_flow
 from headwater.core.conductor.machine import Conductor
 from headwater.core.conductor.state import State
+from headwater.core.conductor.triggers.following import learn_flow
 from headwater.core.inbox import Arrived
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.rows import codecs

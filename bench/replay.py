@@ -17,9 +17,9 @@ from lab import loop_s, p50, verdict
 from headwater.artifacts.encoded import Encoded
 from headwater.core.records import CommandRow
 from headwater.sdk import flow, step
-from headwater.sdk.conduct import conclude, within
 from headwater.sdk.context import Current
-from headwater.sdk.replay import Execution, Wish
+from headwater.sdk.running.conduct import conclude, within
+from headwater.sdk.running.replay import Execution, Wish
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.reader import Reader
 from headwater.store.rows import codecs

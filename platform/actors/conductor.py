@@ -14,11 +14,11 @@ import ray
 
 from ..config import Runs
 from ..core.conductor import messages as m
-from ..core.conductor.following import happening_of
 from ..core.conductor.machine import Conductor
-from ..core.conductor.reusing import cache_key
+from ..core.conductor.runs.reusing import cache_key
+from ..core.conductor.runs.waiting import happening_of_row
 from ..core.conductor.state import OWNER, Limits, State
-from ..core.conductor.waiting import happening_of_row
+from ..core.conductor.triggers.following import happening_of
 from ..core.inbox import LOG as LOG_SOURCE
 from ..core.inbox import SeekTo
 from ..core.records import CacheEntry, CommandRow, Offset, RunState

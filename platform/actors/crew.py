@@ -26,8 +26,8 @@ from .environments import folder_of
 from .lines.directory import Directory
 from .lines.line import Line
 from .names import NAMESPACE, living
-from .post_mortem import cause_of, ended_for_memory
 from .wiring import Wiring
+from .work.post_mortem import cause_of, ended_for_memory
 
 START_S: Final = 60.0
 HELLO_S: Final = 10.0

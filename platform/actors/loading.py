@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import sqlalchemy as sa
 
-from ..core.conductor.following import learn_flow, learn_table
 from ..core.conductor.machine import Rows
 from ..core.conductor.state import OWNER, State
+from ..core.conductor.triggers.following import learn_flow, learn_table
 from ..core.inbox import IN_MEMORY_MAX, Inbox
 from ..core.inventory import CodeVersion, FlowRow, ModelVersion, TableHead
 from ..core.records import AttemptState, RunState, StepState

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from ..core.conductor.kept_events import replay_key
-from ..core.conductor.letters import identity_of
-from ..core.conductor.ordering import call_key
+from ..core.conductor.runs.ordering import call_key
 from ..core.conductor.state import OWNER
+from ..core.conductor.triggers.kept_events import replay_key
+from ..core.conductor.triggers.letters import identity_of
 from ..core.inbox import Ordered
 from ..core.records import DeadLetter
 from ..errors import InvalidInput

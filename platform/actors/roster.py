@@ -13,13 +13,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .conductor import ConductorActor
 from .crew import Begun
-from .flow_host import FlowHost
-from .ground import limits_of
-from .hosted_run import Patience
+from .devices.ray_nodes import RayNode
 from .names import NAMESPACE
-from .ray_nodes import RayNode
 from .wiring import Wiring
-from .worker import Worker
+from .work.flow_host import FlowHost
+from .work.ground import limits_of
+from .work.hosted_run import Patience
+from .work.worker import Worker
 
 CALLS_AT_ONCE: Final = 10_000
 
@@ -29,13 +29,13 @@ def conductor(wiring: Wiring) -> Any:
 
 
 def scheduler(wiring: Wiring) -> Any:
-    from .scheduler import SchedulerActor
+    from .sharing.scheduler import SchedulerActor
 
     return long_lived(SchedulerActor, "scheduler", wiring)
 
 
 def gpu_pool(wiring: Wiring) -> Any:
-    from .gpu_pool import GpuPoolActor
+    from .devices.gpu_pool import GpuPoolActor
 
     return long_lived(GpuPoolActor, "gpu_pool", wiring)
 
@@ -47,7 +47,7 @@ def registry(wiring: Wiring) -> Any:
 
 
 def table_writer(wiring: Wiring) -> Any:
-    from .table_writer import TableWriterActor
+    from .lake.table_writer import TableWriterActor
 
     return long_lived(TableWriterActor, "table_writer", wiring)
 
@@ -69,7 +69,7 @@ def worker(wiring: Wiring, begun: Begun) -> Any:
 
 def node_agent(wiring: Wiring, name: str, node: RayNode) -> Any:
     """The living agent of that node, or a new one on it. `gpus` and `cpus` of the settings are this machine's."""
-    from .node_agent import RENEWALS, NodeAgent
+    from .devices.node_agent import RENEWALS, NodeAgent
 
     settings = wiring.settings
     remote: Any = ray.remote(NodeAgent)

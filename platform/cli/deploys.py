@@ -36,8 +36,8 @@ def deploy(
 
 def _check(path: Path, *, as_json: bool) -> None:
     """Imports the code in a fresh process and says what it declares. Raises Problem with file and line."""
-    from ..sdk.bundle import bundle_of, code_version
-    from ..sdk.manifest import manifest_of
+    from ..sdk.deploying.bundle import bundle_of, code_version
+    from ..sdk.deploying.manifest import manifest_of
 
     found = manifest_of(path)
     if as_json:

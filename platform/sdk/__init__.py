@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from .future import Future as Future
     from .future import first as first
     from .future import gather as gather
-    from .interrupts import ResultTimeout as ResultTimeout
-    from .interrupts import WaitTimeout as WaitTimeout
     from .model import Model as Model
     from .register import Serving as Serving
     from .register import model as model
     from .register import register as register
+    from .running.interrupts import ResultTimeout as ResultTimeout
+    from .running.interrupts import WaitTimeout as WaitTimeout
     from .step import Step as Step
     from .step import step as step
     from .table import Table as Table

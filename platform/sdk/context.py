@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..wire.calls import PinnedModel
-    from .replay import Execution
+    from .running.replay import Execution
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ import msgspec
 from ..errors import InvalidInput
 from ..wire.calls import Call, NowCall, PublishCall, RandomCall, SleepCall, UuidCall, WaitCall
 from .context import execution
-from .digest import digest
 from .duration import Duration, seconds
 from .failure import StepFailed
-from .interrupts import WaitTimeout
-from .replay import Execution, Wish, current_execution
+from .running.digest import digest
+from .running.interrupts import WaitTimeout
+from .running.replay import Execution, Wish, current_execution
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

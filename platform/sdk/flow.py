@@ -15,10 +15,10 @@ from ..errors import InvalidInput
 from ..wire.calls import RunCall
 from ..wire.manifest import TriggerSpec
 from .context import execution
-from .digest import digest
 from .future import Future
 from .parameters import Parameters, check_signature
-from .replay import Wish
+from .running.digest import digest
+from .running.replay import Wish
 
 if TYPE_CHECKING:
     from .client.runs import Run
@@ -52,13 +52,13 @@ class Flow(Generic[P, R]):
         running = execution.get()
         if running is not None:
             return running.call(self._wish(args, kwargs))
-        from .inline import run_inline
+        from .running.inline import run_inline
 
         return run_inline(self, self.parameters.bound(args, kwargs))
 
     def inside(self, call: RunCall, run_id: str) -> Any:
         """What the flow returns where it is called inside one that runs in this process."""
-        from .inline import run_inline
+        from .running.inline import run_inline
 
         return run_inline(self, self.parameters.converted(call.parameters), run_id)
 
@@ -73,7 +73,7 @@ class Flow(Generic[P, R]):
         here = [value.result() if isinstance(value, Future) else value for value in args]
         named = {name: value.result() if isinstance(value, Future) else value for name, value in kwargs.items()}
         plain = self.parameters.as_json(self.parameters.bound(tuple(here), named))
-        from .code_digest import code_digest
+        from .deploying.code_digest import code_digest
 
         code = code_digest(self.function)
         call = RunCall(project=self.project, flow=self.name, parameters=plain, code_digest=code)

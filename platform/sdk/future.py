@@ -9,7 +9,7 @@ from ..errors import InvalidInput
 from .duration import Duration, seconds
 
 if TYPE_CHECKING:
-    from .replay import Execution
+    from .running.replay import Execution
 
 T = TypeVar("T")
 

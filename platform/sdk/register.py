@@ -10,9 +10,9 @@ import msgspec
 from ..errors import InvalidInput, NotFound
 from ..wire.calls import RegisterCall
 from .context import model_pins
-from .digest import digest
 from .future import Future
-from .replay import Wish, current_execution
+from .running.digest import digest
+from .running.replay import Wish, current_execution
 
 if TYPE_CHECKING:
     from .model import Model

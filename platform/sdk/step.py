@@ -14,11 +14,11 @@ from ..quota.units import amount
 from ..wire.calls import StepCall
 from ..wire.types import Demand
 from .context import execution
-from .digest import digest
 from .duration import Duration, seconds
 from .failure import full_name
-from .replay import Execution, Wish
-from .serialise import dumps, with_inputs
+from .running.digest import digest
+from .running.replay import Execution, Wish
+from .running.serialise import dumps, with_inputs
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -134,7 +134,7 @@ class Step(Generic[P, R]):
 
     @functools.cached_property
     def _code_digest(self) -> str:
-        from .code_digest import code_digest
+        from .deploying.code_digest import code_digest
 
         return code_digest(self.function, self.asks.env)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from ..actors.log_file import CHUNK_BYTES, SUFFIX, Part, left_out, read_at, read_whole
+from ..actors.work.log_file import CHUNK_BYTES, SUFFIX, Part, left_out, read_at, read_whole
 from ..store.queries import Queries, Scope
 from ..wire import api
 from ..wire.types import TERMINAL

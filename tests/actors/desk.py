@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from headwater.artifacts.files import Files
-from headwater.sdk.serialise import dumps
+from headwater.sdk.running.serialise import dumps
 from headwater.wire.calls import (
     AttemptOrder,
     Command,

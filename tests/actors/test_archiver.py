@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 from scenes.store import T0, a_run, a_step, run_id
 
-from headwater.actors.archiver import Archiver
-from headwater.actors.history import EVENTS_HISTORY, RUNS_HISTORY
-from headwater.actors.table_writer import TableWriterActor
+from headwater.actors.lake.archiver import Archiver
+from headwater.actors.lake.history import EVENTS_HISTORY, RUNS_HISTORY
+from headwater.actors.lake.table_writer import TableWriterActor
 from headwater.actors.wiring import Wiring
 from headwater.core.records import InboxRow
 from headwater.data import catalog as catalogs

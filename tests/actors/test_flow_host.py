@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from headwater.actors.flow_host import FlowHost
-from headwater.actors.hosted_run import Patience
-from headwater.sdk.serialise import dumps
+from headwater.actors.work.flow_host import FlowHost
+from headwater.actors.work.hosted_run import Patience
+from headwater.sdk.running.serialise import dumps
 from headwater.wire.calls import Answer, Command, Outcome, Payload, Recorded, RunEnd, StepCall
 
 _found = importlib.util.spec_from_file_location("host_desk", Path(__file__).with_name("desk.py"))

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from headwater.actors.emptied import released_in
-from headwater.actors.node_agent import logical_devices, node_name, usable_cpus, usable_memory_bytes
-from headwater.actors.quota_desk import Followed, Propose, Ticked
-from headwater.actors.quota_picture import load_desk
+from headwater.actors.devices.emptied import released_in
+from headwater.actors.devices.node_agent import logical_devices, node_name, usable_cpus, usable_memory_bytes
+from headwater.actors.sharing.quota_desk import Followed, Propose, Ticked
+from headwater.actors.sharing.quota_picture import load_desk
 from headwater.core import records as r
 from headwater.core.gpu_messages import Released
 from headwater.core.inventory import DeviceRow, Node, QuotaTree

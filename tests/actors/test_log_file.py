@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.actors.log_file import TAILS, LogFile, pieces, read_at, read_whole
+from headwater.actors.work.log_file import TAILS, LogFile, pieces, read_at, read_whole
 
 
 def whole(path: Path) -> str:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from headwater.actors.post_mortem import LAST_LINES, cause_of, last_words
+from headwater.actors.work.post_mortem import LAST_LINES, cause_of, last_words
 
 DYING = "import faulthandler, os; faulthandler.enable(); print('about to', flush=True); os.kill(os.getpid(), 11)"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenes.scheduler import Scene, a_node, a_tree, apply, leased, succeeded, waits
 
-from headwater.actors.quota_desk import Answered, Propose, Seeded, Ticked, TickLater
+from headwater.actors.sharing.quota_desk import Answered, Propose, Seeded, Ticked, TickLater
 from headwater.core.inbox import Ordered
 from headwater.wire import calls
 from headwater.wire import types as t
@@ -271,6 +271,6 @@ def test_a_rollback_leaves_engine_and_inbox_as_they_were(
 
 
 def _followed(scene: Scene, body: Any) -> Any:
-    from headwater.actors.quota_desk import Followed
+    from headwater.actors.sharing.quota_desk import Followed
 
     return Followed((scene.entry(body),))

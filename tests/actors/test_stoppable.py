@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from headwater.actors.stoppable import Gate, Stopped
+from headwater.actors.work.stoppable import Gate, Stopped
 
 
 def test_a_stop_before_the_gate_opens_keeps_the_work_from_beginning() -> None:

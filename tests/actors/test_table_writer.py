@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from headwater.actors.table_writer import TableWriterActor
+from headwater.actors.lake.table_writer import TableWriterActor
 from headwater.actors.wiring import Wiring
 from headwater.core.inventory import TableHead
 from headwater.data import catalog as catalogs

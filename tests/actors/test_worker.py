@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from headwater.actors.worker import Worker
+from headwater.actors.work.worker import Worker
 from headwater.wire.calls import Outcome, Report
 
 _found = importlib.util.spec_from_file_location("worker_desk", Path(__file__).with_name("desk.py"))

@@ -12,8 +12,8 @@ from headwater.local.ray_head import RayHead
 DRIVER = """
 import json, sys, time
 import ray
-from headwater.actors.worker import Worker
-from headwater.sdk.serialise import dumps
+from headwater.actors.work.worker import Worker
+from headwater.sdk.running.serialise import dumps
 from headwater.wire.calls import AttemptOrder, Payload
 
 address, home, bundle = sys.argv[1:]

@@ -16,10 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from scenes.conductor import a_flow, a_step
 
 from headwater.core.conductor import messages as m
-from headwater.core.conductor.following import learn_flow
 from headwater.core.conductor.machine import Conductor, Rows
+from headwater.core.conductor.runs.waiting import taken_by
 from headwater.core.conductor.state import State
-from headwater.core.conductor.waiting import taken_by
+from headwater.core.conductor.triggers.following import learn_flow
 from headwater.core.inbox import LOG, Arrived, Ordered
 from headwater.core.ledger import Groups, Ledger
 from headwater.core.records import AttemptState, LeaseState, Run, StepState

@@ -9,7 +9,7 @@ import pytest
 from scenes.conductor import Scene, a_step, command, delivered, value_of
 
 from headwater.core.conductor import messages as m
-from headwater.core.conductor.reusing import cache_key
+from headwater.core.conductor.runs.reusing import cache_key
 from headwater.core.inbox import Ordered
 from headwater.core.records import CacheEntry, CommandRow, Run, RunState, StepState
 from headwater.wire import calls

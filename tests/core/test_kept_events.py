@@ -6,7 +6,7 @@ from typing import Any
 
 from scenes.triggers import Life, a_triggered
 
-from headwater.core.conductor.kept_events import replay_key
+from headwater.core.conductor.triggers.kept_events import replay_key
 from headwater.core.inbox import Ordered
 from headwater.wire import calls
 from headwater.wire.manifest import TriggerSpec

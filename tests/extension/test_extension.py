@@ -23,7 +23,7 @@ from pathlib import Path
 from headwater.artifacts.files import Files
 from headwater.artifacts.payloads import content_of, payload_of
 from headwater.sdk import flow, step
-from headwater.sdk.serialise import decode, encode
+from headwater.sdk.running.serialise import decode, encode
 
 @step
 def half(n): return Fraction(n, 2)
@@ -67,7 +67,7 @@ def test_an_entry_point_that_is_no_codec_is_named(installed: Path, tmp_path: Pat
     broken = tmp_path / "site"
     shutil.copytree(installed, broken)
     (broken / "headwater_fractions.py").write_text("CODEC = 3")
-    done = run("from headwater.sdk.serialise import encode; encode(object, place='x')", tmp_path, broken)
+    done = run("from headwater.sdk.running.serialise import encode; encode(object, place='x')", tmp_path, broken)
     assert "'headwater_fractions:CODEC' is no artifact codec, but 3" in done.stderr
     assert "Uninstall or mend the package" in done.stderr
 

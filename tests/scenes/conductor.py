@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from headwater.core.conductor import messages as m
-from headwater.core.conductor.following import learn_flow
 from headwater.core.conductor.machine import Conductor
 from headwater.core.conductor.state import State
+from headwater.core.conductor.triggers.following import learn_flow
 from headwater.core.inbox import Arrived, Ordered
 from headwater.core.turn import Turn
 from headwater.wire import calls

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headwater.actors.quota_desk import Answered, Event, Followed, Propose, QuotaDesk, SayHeld
+from headwater.actors.sharing.quota_desk import Answered, Event, Followed, Propose, QuotaDesk, SayHeld
 from headwater.core.inbox import Ordered
 from headwater.core.turn import Turn
 from headwater.quota.scheduler import Scheduler

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from headwater.core.conductor import messages as m
-from headwater.core.conductor.following import learn_flow
 from headwater.core.conductor.machine import Conductor, Rows
 from headwater.core.conductor.state import State
+from headwater.core.conductor.triggers.following import learn_flow
 from headwater.core.inbox import LOG, Arrived, Ordered
 from headwater.core.records import Run
 from headwater.core.turn import Turn

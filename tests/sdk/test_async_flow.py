@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from headwater.artifacts.encoded import Encoded
 from headwater.errors import InvalidInput
 from headwater.sdk import StepFailed, flow, now, sleep, step
-from headwater.sdk.conduct import conclude, within
 from headwater.sdk.context import Current
-from headwater.sdk.replay import Execution, Wish
-from headwater.sdk.serialise import dumps, loads
+from headwater.sdk.running.conduct import conclude, within
+from headwater.sdk.running.replay import Execution, Wish
+from headwater.sdk.running.serialise import dumps, loads
 from headwater.wire.calls import Command, Outcome, Payload, Recorded, StepCall
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headwater.sdk import code_digest
+from headwater.sdk.deploying import code_digest
 
 MAIN = "from pkg_digested import helper\nimport json\ndef step():\n    from pkg_digested.deep import inner\n"
 

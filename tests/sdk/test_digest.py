@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from headwater.sdk.digest import digest
+from headwater.sdk.running.digest import digest
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def test_what_cannot_be_written_by_value_is_not_compared() -> None:
 
 
 def test_a_digest_is_the_same_in_another_process() -> None:
-    code = "from headwater.sdk.digest import digest; print(digest([{'a', 'b', 'c'}, 1.5, {'k': None}]))"
+    code = "from headwater.sdk.running.digest import digest; print(digest([{'a', 'b', 'c'}, 1.5, {'k': None}]))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == digest([{"a", "b", "c"}, 1.5, {"k": None}])
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from headwater.errors import InvalidInput
-from headwater.sdk.bundle import Bundle, bundle_of, code_version, pack, unpack
-from headwater.sdk.manifest import manifest_of
+from headwater.sdk.deploying.bundle import Bundle, bundle_of, code_version, pack, unpack
+from headwater.sdk.deploying.manifest import manifest_of
 from headwater.sdk.problem import Problem
 
 GOOD = """

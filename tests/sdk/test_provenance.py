@@ -3,8 +3,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from headwater.sdk.bundle import bundle_of, code_version, pack, unpack, unpacked
-from headwater.sdk.provenance import PLACE, Source, beside, source_of, taken_from
+from headwater.sdk.deploying.bundle import bundle_of, code_version, pack, unpack, unpacked
+from headwater.sdk.deploying.provenance import PLACE, Source, beside, source_of, taken_from
 
 
 def git(folder: Path, *words: str) -> None:

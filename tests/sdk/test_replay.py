@@ -6,10 +6,10 @@ import pytest
 
 from headwater.artifacts.encoded import Encoded
 from headwater.sdk import ResultTimeout, StepFailed, WaitTimeout, first, flow, now, step, wait_for
-from headwater.sdk.conduct import conclude, within
 from headwater.sdk.context import Current
-from headwater.sdk.replay import Execution, Wish
-from headwater.sdk.serialise import dumps
+from headwater.sdk.running.conduct import conclude, within
+from headwater.sdk.running.replay import Execution, Wish
+from headwater.sdk.running.serialise import dumps
 from headwater.wire.calls import Command, DeadlineCall, FirstCall, Outcome, Payload, Recorded, WaitCall
 from headwater.wire.types import Failure
 

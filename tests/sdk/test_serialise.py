@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from headwater.artifacts.files import Files
 from headwater.artifacts.payloads import content_of, payload_of
 from headwater.errors import InvalidInput
-from headwater.sdk.serialise import decode, encode
+from headwater.sdk.running.serialise import decode, encode
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 TREES = st.recursive(LEAVES, lambda kids: st.lists(kids) | st.dictionaries(st.text(), kids) | st.tuples(kids, kids))

@@ -18,7 +18,7 @@ from headwater.artifacts.payloads import payload_of
 from headwater.core.records import AttemptState, CommandRow, StepState
 from headwater.errors import InvalidInput, NotFound
 from headwater.sdk import AsyncClient
-from headwater.sdk.serialise import encode
+from headwater.sdk.running.serialise import encode
 from headwater.wire.calls import Command, Outcome, Payload, StepCall
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

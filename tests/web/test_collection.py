@@ -18,7 +18,7 @@ from headwater.artifacts.payloads import payload_of
 from headwater.core.inventory import CodeVersion
 from headwater.core.records import CacheEntry
 from headwater.sdk import AsyncClient
-from headwater.sdk.serialise import encode
+from headwater.sdk.running.serialise import encode
 from headwater.store.queries import Queries
 from headwater.wire.calls import Payload
 

@@ -15,7 +15,7 @@ from scenes.web import Scene, a_scene
 from headwater.core.inventory import QuotaTree
 from headwater.core.records import AttemptState, Lease, Offset
 from headwater.events.bus import Start
-from headwater.sdk.bundle import bundle_of, pack
+from headwater.sdk.deploying.bundle import bundle_of, pack
 from headwater.web.seams import Done, Refused
 from headwater.wire.envelope import Event, parse
 from headwater.wire.topics import EVENTS

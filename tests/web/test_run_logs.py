@@ -8,7 +8,7 @@ import pytest
 from scenes.store import a_run, a_step, accepted, an_attempt, run_id, succeeded
 from scenes.web import TOKEN, Scene, a_scene, listening
 
-from headwater.actors.log_file import LogFile
+from headwater.actors.work.log_file import LogFile
 from headwater.sdk import AsyncClient
 from headwater.sdk.client.logs import LogWatch
 from headwater.wire import api

@@ -31,24 +31,24 @@ from ..records import (
 )
 from ..turn import Turn
 from . import messages as m
-from .answering import settle_cancel, watched_by
-from .arriving import arrived, halted, ordered
-from .commanding import due, issued
-from .crewing import worker_joined, worker_lost, worker_not_started
-from .executing import function_ended, host_lost
-from .failing import lose, need_attention
-from .following import followed, followed_one_by_one
-from .gathering import GATHER
-from .gathering import due as gathering_due
-from .granting import proposed
-from .limiting import restart
-from .pinning import pinned
-from .placing import host_joined, let_go_of_hosts, parked
-from .reporting import checkpointed, claimed, progressed, reported
+from .runs.answering import settle_cancel, watched_by
+from .runs.commanding import due, issued
+from .runs.executing import function_ended, host_lost
+from .runs.failing import lose, need_attention
+from .runs.pinning import pinned
+from .runs.waiting import taken_by
 from .state import State
-from .stepping import back_from_backoff, cancel_steps, held_back
-from .timetable import CRON, set_clocks, struck
-from .waiting import taken_by
+from .steps.crewing import worker_joined, worker_lost, worker_not_started
+from .steps.granting import proposed
+from .steps.placing import host_joined, let_go_of_hosts, parked
+from .steps.reporting import checkpointed, claimed, progressed, reported
+from .steps.stepping import back_from_backoff, cancel_steps, held_back
+from .triggers.arriving import arrived, halted, ordered
+from .triggers.following import followed, followed_one_by_one
+from .triggers.gathering import GATHER
+from .triggers.gathering import due as gathering_due
+from .triggers.limiting import restart
+from .triggers.timetable import CRON, set_clocks, struck
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ def order(kind: str, data: JSON) -> Program[api.CommandView]:
 
 
 def deploy(path: str | Path) -> Program[api.Deployed]:
-    from .. import bundle, provenance
+    from ..deploying import bundle, provenance
 
     packed = bundle.pack(bundle.bundle_of(Path(path)), provenance.beside(Path(path)))
     return ask(Call("POST", "/v1/deploys", {"Content-Type": "application/gzip"}, packed), api.Deployed)

@@ -228,7 +228,7 @@ def content(path: str) -> Program[bytes]:
 
 
 def loaded(codec: str, raw: bytes) -> Any:
-    from ..serialise import decode
+    from ..running.serialise import decode
 
     return decode(codec, memoryview(bytearray(raw)))
 

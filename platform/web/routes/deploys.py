@@ -11,10 +11,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ...artifacts.files import Files
-from ...sdk.bundle import code_version, unpack, unpacked
-from ...sdk.manifest import manifest_of
+from ...sdk.deploying.bundle import code_version, unpack, unpacked
+from ...sdk.deploying.manifest import manifest_of
+from ...sdk.deploying.provenance import Provenance, taken_from
 from ...sdk.problem import Problem
-from ...sdk.provenance import Provenance, taken_from
 from ...wire import api
 from ...wire.manifest import Manifest
 from ..answers import JsonAnswer, failure, refusal

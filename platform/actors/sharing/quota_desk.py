@@ -1,0 +1,268 @@
+"""The Scheduler as a pure machine: the quota engine behind an inbox, told by the log, answered by the Conductor.
+
+    step.waiting ─► engine ─► Propose ─► the Conductor leases it ─► step.leased ─► engine
+                       ▲                    └ refuses ─► TickLater ─► decided again
+    quota.apply ─► parsed whole ─► a new version of the tree, its row, quota.changed
+
+It writes only trees and its inbox: a step that waits becomes a proposal without any transaction. What
+the engine decides goes back with the machine's book, because each decision notes the way back there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from ...core.inbox import Arrived, Inbox, Ordered, TopicGap
+from ...core.inventory import QuotaTree
+from ...core.ledger import Book, Ledger
+from ...core.turn import Turn
+from ...errors import InvalidInput
+from ...quota import messages as q
+from ...quota.scheduler import Scheduler
+from ...quota.simulate import losses_of
+from ...quota.tree import Tree, parse_tree
+from ...wire import calls
+from ...wire import types as t
+from . import quota_words as words
+
+OWNER: Final = "scheduler"
+UNANSWERED: Final = "the Conductor did not answer"
+FIRST_VERSION: Final = 1
+
+
+class Seeded(Struct, frozen=True):
+    """The first event of an empty store: the tree that the machine was made with becomes version 1."""
+
+
+class Followed(Struct, frozen=True):
+    entries: tuple[t.Entry, ...]
+
+
+class Answered(Struct, frozen=True):
+    """The Conductor's word on the proposals of `number`; none where it could not be reached."""
+
+    number: int
+    verdicts: tuple[calls.Verdict, ...]
+
+
+class Ticked(Struct, frozen=True):
+    pass
+
+
+class Propose(Struct, frozen=True):
+    """Effect: to the Conductor, answered by `Answered` under the same number."""
+
+    number: int
+    grants: tuple[calls.Grant, ...]
+
+
+class SayHeld(Struct, frozen=True):
+    """Effect: why steps wait, or why they never go."""
+
+    holds: tuple[calls.Hold, ...]
+
+
+class TickLater(Struct, frozen=True):
+    """Effect: something was put off; a `Ticked` is due at `at_us`, or in a while where that is sooner or none."""
+
+    at_us: int = 0
+
+
+Event = Seeded | Followed | Answered | Ticked | Ordered | Arrived | TopicGap
+
+
+class QuotaDesk:
+    """Owned by the one loop that calls `decide`. `engine` is as the rows have it; `stored` is the newest tree's row."""
+
+    def __init__(
+        self, engine: Scheduler, stored: QuotaTree | None, *, nodes: tuple[q.NodeSpec, ...] = (), tree: Any = None
+    ) -> None:
+        self.book = Book()
+        self.engine = engine
+        self.mail = Inbox(self.book, OWNER)
+        self.trees: Ledger[int, QuotaTree] = Ledger(self.book, "quota_trees")
+        self.nodes: Ledger[str, q.NodeSpec] = Ledger(self.book)
+        self.proposed: Ledger[str, int] = Ledger(self.book)  # step → the number of its newest proposal
+        self.asked: Ledger[int, tuple[str, ...]] = Ledger(self.book)  # number → the steps of a proposal not answered
+        self._tree: Ledger[str, Any] = Ledger(self.book)
+        self._tree.load("now", stored.tree if stored is not None else tree)
+        self.unseeded = stored is None
+        self._number = 0
+        for node in nodes:
+            self.nodes.load(node.id, node)
+        engine.mark()
+
+    def decide(self, event: Event, now_us: int) -> Turn:
+        turn = Turn(now_us)
+        match event:
+            case Followed(entries):
+                self._tell(turn, [message for entry in entries for message in self._messages_of(entry)])
+            case Answered(number, verdicts):
+                self._answered(turn, number, verdicts)
+            case Ticked():
+                self._tell(turn, [q.Ticked(now_us)])
+            case Seeded():
+                self._store(turn, FIRST_VERSION, self._tree["now"], "headwater")
+            case Ordered():
+                self.mail.ordered(turn, event, lambda order: self._obey(turn, order))
+            case Arrived():
+                self.mail.command_record(turn, event, lambda order: self._obey(turn, order))
+            case TopicGap():
+                self.mail.halt(turn, event)
+        return turn
+
+    def set_aside(self, event: Event, now_us: int, error: Exception) -> Turn:
+        """A record becomes a dead letter; whoever asked gets the error, and a follower that fails must be rebuilt."""
+        turn = Turn(now_us)
+        if isinstance(event, Arrived):
+            self.mail.set_aside(turn, event, f"The Scheduler could not decide this: {type(error).__name__}: {error}")
+        else:
+            turn.answer = error
+        return turn
+
+    def objected(self, event: Event, now_us: int, reason: str) -> Turn:
+        return self.set_aside(event, now_us, RuntimeError(reason))
+
+    def settle(self) -> None:
+        self.book.settle()
+        self.engine.mark()
+        self.mail.tidy()
+        for version in list(self.trees):
+            self.trees.forget(version)
+
+    def _tell(self, turn: Turn, events: list[q.Event]) -> None:
+        """The engine hears `events` in order; what it decides becomes one effect of each kind."""
+        grants: list[q.Grant] = []
+        holds: list[calls.Hold] = []
+        for event in events:
+            depth = self.engine.depth()
+            effects = self.engine.decide(event, turn.now_us)
+            self.book.note(lambda depth=depth: self.engine.back_to(depth))  # type: ignore[misc]
+            for effect in effects:
+                if isinstance(effect, q.Waiting | q.Impossible):
+                    holds.append(words.hold_of(effect))
+                elif isinstance(effect, q.Grant) and words.on_one_node(effect):
+                    grants.append(effect)
+                elif isinstance(effect, q.Grant):
+                    holds.append(self._too_wide(effect))
+        if grants:
+            self._propose(turn, grants)
+        if holds:
+            turn.effects.append(SayHeld(tuple(holds)))
+        wakes_us = self.engine.wakes_us()
+        if wakes_us is not None:
+            _tick_later(turn, wakes_us)
+
+    def _too_wide(self, grant: q.Grant) -> calls.Hold:
+        """The step ends: a lease names one node, and this gang was given several."""
+        depth = self.engine.depth()
+        self.engine.decide(q.StepGone(grant.step_id))
+        self.book.note(lambda: self.engine.back_to(depth))
+        reason = f"A gang must fit on one node; this one would be spread over {', '.join(dict.fromkeys(grant.nodes))}"
+        return calls.Hold(step_id=grant.step_id, code="impossible", reason=reason, final=True)
+
+    def _propose(self, turn: Turn, grants: list[q.Grant]) -> None:
+        self._number += 1
+        for grant in grants:
+            self.proposed.put(grant.step_id, self._number)
+        self.asked.put(self._number, tuple(grant.step_id for grant in grants))
+        turn.effects.append(Propose(self._number, tuple(words.proposal_of(grant) for grant in grants)))
+
+    def _answered(self, turn: Turn, number: int, verdicts: tuple[calls.Verdict, ...]) -> None:
+        """A grant that was taken is heard of from the log; one that was refused is decided again at the next tick."""
+        told = {verdict.step_id: verdict.reason for verdict in verdicts}
+        answers = {step_id: told.get(step_id, UNANSWERED) for step_id in self.asked.get(number) or ()}
+        self.asked.remove(number)
+        alike = len(answers) > 1 and len(set(answers.values())) == 1  # one guard spoke for the whole proposal
+        for step_id, reason in answers.items():
+            if reason and self.proposed.get(step_id) == number:
+                self.proposed.remove(step_id)
+                said = f"refused together: {reason}" if alike else reason
+                self._tell(turn, [q.GrantRefused(step_id, said)])
+                _tick_later(turn, 0)
+
+    def _messages_of(self, entry: t.Entry) -> list[q.Event]:
+        """What an entry of the log means to the engine."""
+        match entry.body:
+            case t.StepLeased(step_id=step_id):
+                self.proposed.remove(step_id)
+                return [words.leased_of(entry, entry.body)]
+            case t.StepEnded(step_id=step_id):
+                self.proposed.remove(step_id)
+                return [q.StepGone(step_id)]
+            case t.NodeJoined():
+                spec = words.node_of(entry.body)
+                self.nodes.put(spec.id, spec)
+                return [q.NodeJoined(spec)]
+            case t.NodeLeft(node=node):
+                self.nodes.remove(node)
+                return [q.NodeLeft(node)]
+            case t.NodeDrained(node=node, drained=drained):
+                spec_now = self.nodes.get(node)
+                return [q.NodeDrained(node)] if drained else [q.NodeJoined(spec_now)] if spec_now else []
+            case t.QuotaChanged(version=version, tree=tree) if version > self.engine.tree_version:
+                self._tree.put("now", tree)
+                return [q.TreeChanged(parse_tree(tree), version)]
+        return words.messages_of(entry)
+
+    def _obey(self, turn: Turn, order: calls.Order) -> t.CommandDone | t.CommandRefused:
+        if order.kind != "quota.apply":
+            reason = f"The Scheduler knows quota.apply, not {order.kind!r}"
+            return t.CommandRefused(command=order.id, code="unknown_command", reason=reason)
+        try:
+            tree, dry_run = tree_in(order.data)
+        except InvalidInput as error:
+            return t.CommandRefused(command=order.id, code="invalid_quota", reason=str(error))
+        return t.CommandDone(command=order.id, result=self._apply(turn, tree, order, dry_run=dry_run))
+
+    def _apply(self, turn: Turn, tree: Tree, order: calls.Order, *, dry_run: bool) -> dict[str, Any]:
+        """The version in force afterwards, and who holds more than is still guaranteed; a tree like that in force
+        makes no new one.
+        """
+        written, version, before = tree.to_mapping(), self.engine.tree_version, self.engine.tree
+        changed = written != self._tree["now"]
+        if changed and not dry_run:
+            version += 1
+            self._tell(turn, [q.TreeChanged(tree, version)])
+            self._store(turn, version, written, order.principal)
+        losses = losses_of(before, tree, list(self.engine.holdings().values()))
+        lost = msgspec.to_builtins(losses)
+        return {"version": version, "changed": changed, "dry_run": dry_run, "tree": written, "losses": lost}
+
+    def _store(self, turn: Turn, version: int, tree: Any, principal: str) -> None:
+        row = QuotaTree(version=version, tree=tree, principal=principal, applied_us=turn.now_us)
+        self.trees.put(version, row)
+        self._tree.put("now", tree)
+        turn.said.append(
+            t.Said(
+                body=t.QuotaChanged(version=version, tree=tree),
+                subject="quota",
+                project=self.mail.default_project,
+                principal=principal,
+                time_us=turn.now_us,
+            )
+        )
+
+
+def _tick_later(turn: Turn, at_us: int) -> None:
+    later = TickLater(at_us if at_us > turn.now_us else 0)
+    if later not in turn.effects:
+        turn.effects.append(later)
+
+
+def tree_in(data: Any) -> tuple[Tree, bool]:
+    """The tree of a `quota.apply`, and whether it is only tried. The tree lies under `tree`, or is the data itself.
+
+    Raises InvalidInput naming what does not fit.
+    """
+    if not isinstance(data, dict):
+        raise InvalidInput(f"quota.apply came with {data!r:.80}", remedy='Send {"tree": {"cohort": …}}')
+    rest = {key: value for key, value in data.items() if key != "dry_run"}
+    written = rest["tree"] if set(rest) == {"tree"} and isinstance(rest["tree"], dict) else rest
+    tree = parse_tree(written)
+    if not tree.projects:
+        raise InvalidInput("The tree names no project", remedy="Name at least one under [quota.cohort.NAME.projects]")
+    return tree, data.get("dry_run") is True

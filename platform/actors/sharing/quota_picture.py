@@ -1,0 +1,114 @@
+"""The Scheduler's picture of the store: the newest tree, nodes, what is leased or being emptied, what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from ...core.inventory import DeviceRow, Node, QuotaTree
+from ...core.records import Attempt, AttemptState, Lease, LeaseState, Step, StepState
+from ...quota import messages as q
+from ...quota.scheduler import Scheduler
+from ...quota.tree import parse_tree
+from ...store.reader import Picture
+from ...store.schema import ATTEMPTS, DEVICES, LEASES, NODES, QUOTA_TREES, STEPS
+from . import quota_words as words
+from .quota_desk import FIRST_VERSION, QuotaDesk
+
+_LIVE = (AttemptState.LEASED, AttemptState.RUNNING)
+_KEPT = (LeaseState.RELEASING, LeaseState.QUARANTINED)
+
+
+def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]) -> QuotaDesk:
+    """The desk as the rows have it; without a stored tree it holds the seed's, which `Seeded` makes version 1.
+
+    A node whose Ray node is not among `ray_nodes` is of an earlier life: it counts when the GpuPool says so again.
+    """
+    newest = sa.select(sa.func.max(QUOTA_TREES.c.version)).scalar_subquery()
+    rows: list[QuotaTree] = picture.rows("quota_trees", QUOTA_TREES.c.version == newest)
+    stored = rows[0] if rows else None
+    tree = parse_tree(stored.tree if stored is not None else seed)
+    devices: list[DeviceRow] = picture.rows("devices", DEVICES.c.state != "LEFT")
+    nodes = tuple(
+        _node_of(node, [device for device in devices if device.node == node.id])
+        for node in picture.rows("nodes", NODES.c.state != "LEFT")
+        if node.ray_node in ray_nodes
+    )
+    engine = Scheduler.load(
+        tree,
+        stored.version if stored is not None else FIRST_VERSION,
+        nodes=nodes,
+        history=[*_history(picture), *_quarantined(devices)],
+        waiting=[_waiting_of(step) for step in picture.rows("steps", STEPS.c.state == StepState.WAITING)],
+    )
+    engine.ends_others(False)  # the Conductor does not end an attempt for another yet
+    return QuotaDesk(engine, stored, nodes=nodes, tree=tree.to_mapping())
+
+
+def _node_of(node: Node, devices: Sequence[DeviceRow]) -> q.NodeSpec:
+    return q.NodeSpec(
+        id=node.id,
+        cpus_milli=node.cpus_milli,
+        memory_bytes=node.memory_bytes,
+        gpu_model=devices[0].model if devices else "",
+        devices=tuple(q.DeviceSpec(device.id) for device in devices),
+        labels=tuple(sorted((node.labels or {}).items())),
+        drained=node.state == "DRAINED",
+    )
+
+
+def _history(picture: Picture) -> Iterator[q.Event]:
+    """Attempts that live, and those that have ended on devices which are not free yet."""
+    holding = LEASES.select().with_only_columns(LEASES.c.fence).where(LEASES.c.state.in_(_KEPT))
+    leases: list[Lease] = picture.rows("leases", LEASES.c.fence.in_(holding))
+    attempts: list[Attempt] = picture.rows("attempts", ATTEMPTS.c.state.in_(_LIVE) | ATTEMPTS.c.fence.in_(holding))
+    of = STEPS.c.id.in_(
+        ATTEMPTS.select()
+        .with_only_columns(ATTEMPTS.c.step_id)
+        .where(ATTEMPTS.c.state.in_(_LIVE) | ATTEMPTS.c.fence.in_(holding))
+    )
+    steps: dict[str, Step] = {step.id: step for step in picture.rows("steps", of)}
+    for attempt in attempts:
+        yield _leased_of(attempt, steps[attempt.step_id])
+        if not attempt.state.live:
+            yield q.AttemptReleased(attempt.fence)
+            freed = [each.device for each in leases if each.fence == attempt.fence and each.state is LeaseState.FREE]
+            yield q.DeviceFreed(tuple(freed), attempt.fence)
+
+
+def _quarantined(devices: Sequence[DeviceRow]) -> list[q.Event]:
+    ids = tuple(device.id for device in devices if device.state == "QUARANTINED")
+    return [q.DeviceQuarantined(ids)] if ids else []
+
+
+def _leased_of(attempt: Attempt, step: Step) -> q.AttemptLeased:
+    return q.AttemptLeased(
+        step_id=attempt.step_id,
+        fence=attempt.fence,
+        node=attempt.node,
+        devices=words.by_rank(attempt.devices, attempt.demand.ranks),
+        demand=words.demand_of(attempt.demand),
+        now_us=attempt.leased_us,
+        project=step.project,
+        run_id=attempt.run_id,
+        name=step.name,
+        max_runtime_s=words.seconds_of(step.max_runtime_s),
+        priority=step.priority,
+        once=step.effect == "once",
+    )
+
+
+def _waiting_of(step: Step) -> q.StepWaiting:
+    return q.StepWaiting(
+        step_id=step.id,
+        run_id=step.run_id,
+        project=step.project,
+        name=step.name,
+        demand=words.demand_of(step.demand),
+        since_us=step.waiting_us or step.created_us,
+        priority=step.priority,
+        max_runtime_s=words.seconds_of(step.max_runtime_s),
+        once=step.effect == "once",
+    )

@@ -1,0 +1,57 @@
+"""The lake as a run sees it: names lead to pinned snapshots, appends go through the TableWriter.
+
+Data files are written here, in the process of the user's code; only the commit is the TableWriter's. The commit key
+of an append without one is `step/n`, the same in every attempt, so that a repeated attempt appends once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from ...data.lake import Batches
+from ...data.snapshot import Snapshot
+from ...errors import InvalidInput
+from ..names import find
+
+if TYPE_CHECKING:
+    from ...data.commit import Committed
+
+
+class RunLake:
+    def __init__(self, pinned: Callable[[str], Snapshot], project: str, principal: str, step_id: str) -> None:
+        self._pinned, self._project, self._principal, self._step_id = pinned, project, principal, step_id
+        self._numbers = count(1)
+
+    def resolve(self, name: str, snapshot_id: int | None) -> Snapshot:
+        pinned = self._pinned(name)
+        if snapshot_id is None or snapshot_id == pinned.snapshot_id:
+            return pinned
+        from ...data.catalog import open_snapshot, snapshot_of
+
+        return snapshot_of(name, open_snapshot(pinned), snapshot_id)
+
+    def append(self, name: str, batches: Batches, key: str) -> Committed:
+        """Blocks for the commit. Called from the thread of user code, never from the actor's loop."""
+        if not self._step_id:
+            what = f"Rows were appended to {name} in a flow function, which may run many times"
+            raise InvalidInput(what, remedy="Append in a step")
+        import ray
+
+        from ...data.commit import Committed
+        from ...data.write import write_files
+
+        key = key or f"{self._step_id}/{next(self._numbers)}"
+        writer = find("table_writer")
+        target = ray.get(writer.prepare.remote(name, batches.schema))
+        files = list(write_files(target, batches.batches))
+        said: dict[str, Any] = ray.get(writer.append.remote(name, files, key, self._project, self._principal))
+        return Committed(
+            table=said["table"],
+            snapshot_id=said["snapshot_id"],
+            parent_id=said["previous_snapshot_id"],
+            rows=said["rows_added"],
+            already=bool(said.get("already")),
+            metadata_location=said["metadata_location"],
+        )

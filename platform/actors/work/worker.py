@@ -1,0 +1,249 @@
+"""The actor that runs step code: warm, one code version, one attempt at a time, each fence at most once.
+
+    orders ──► job per fence ──► (claim, for `once`) ──► user thread ──► report
+                 ▲                                          │
+        a repeated dispatch joins it,               the loop stays free: timeouts,
+        or gets the kept report                     cancels, progress
+
+User code runs in a thread of its own. To stop it, an exception is raised there; where that is not heard within the
+grace, the attempt is reported as stopped and this process ends, because a thread cannot be killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import uuid
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Final
+
+from ...errors import Unavailable
+from ...wire.calls import AttemptOrder, Outcome, Progress, Report
+from ...wire.types import Failure
+from ..courtesy import settle_in
+from ..lines.switchboard import Address, Switchboard
+from . import memory_peak
+from .attempt import Attempt, stop_message
+from .conductor_door import ConductorDoor, LineDoor, until_answered
+from .ground import ROOMY, Ground, Limits
+from .loaded_code import Code
+from .output import ProcessOutput
+from .progress_feed import ProgressFeed
+from .stoppable import UserThread
+from .surroundings import Pins
+
+REPORTS_MAX: Final = 1_024
+CLAIM_WITHIN_S: Final = 10.0
+STOP_GRACE_S: Final = 10.0
+SAY_RUNNING_AFTER_S: Final = 0.3
+LEAVE_AFTER_S: Final = 0.5
+LOOK_AT_MEMORY_S: Final = 0.25
+
+
+class Worker:
+    """`home` is the platform's home folder on this node; without a door the Conductor is found by its name."""
+
+    def __init__(
+        self,
+        name: str,
+        home: Path | str,
+        door: ConductorDoor | None = None,
+        limits: Limits = ROOMY,
+        env: tuple[str, ...] = (),
+    ) -> None:
+        settle_in()
+        self._name, self._env = name, env
+        self._incarnation = str(uuid.uuid4())
+        self._ground = Ground(Path(home), Code(Path(home)), limits)
+        self._switchboard = Switchboard(self, self._ground.secret)
+        self._door = door or LineDoor(self._ground.secret)
+        self._thread = UserThread()
+        self._output = ProcessOutput(limits.log_max_bytes)
+        self._jobs: OrderedDict[int, asyncio.Task[Report]] = OrderedDict()
+        self._running: dict[int, _Job] = {}
+        self._cancelled: OrderedDict[int, None] = OrderedDict()
+        self._turn = asyncio.Lock()
+        self._telling: set[asyncio.Task[None]] = set()
+        self._last = ("", 0)
+
+    async def hello(self) -> str:
+        """The id of this incarnation: a new process has a new one."""
+        return self._incarnation
+
+    async def run(self, orders: list[AttemptOrder]) -> list[Report]:
+        """The reports, in the order of the orders, when all have ended."""
+        self._last = ("run", _now_us())
+        jobs = [self._job(order) for order in orders]
+        return [await asyncio.shield(job) for job in jobs]
+
+    async def cancel(self, fence: int, grace_s: float = STOP_GRACE_S) -> None:
+        """Asks the attempt to stop, and after the grace ends this process with it.
+
+        Ray may hand over a cancel before the dispatch that was sent first: an unknown fence is remembered.
+        """
+        self._last = ("cancel", _now_us())
+        if (job := self._running.get(fence)) is not None:
+            job.stop("cancelled", grace_s)
+        elif fence not in self._jobs or not self._jobs[fence].done():
+            self._cancelled[fence] = None
+            while len(self._cancelled) > REPORTS_MAX:
+                self._cancelled.popitem(last=False)
+
+    async def line(self) -> Address:
+        """Where the Conductor speaks to this process."""
+        return await self._switchboard.address()
+
+    async def watch(self) -> None:
+        """Never returns: that the call fails says that this process has died."""
+        await asyncio.Event().wait()
+
+    async def describe(self) -> dict[str, Any]:
+        event, event_us = self._last
+        return {
+            "code_version": self._ground.code.version,
+            "env": list(self._env),
+            "name": f"worker:{self._name}",
+            "pid": os.getpid(),
+            "mailbox": sum(not job.done() for job in self._jobs.values()),
+            "last_event": event,
+            "last_event_us": event_us,
+            "restarts": 0,
+            "memory_bytes": memory_peak.resident_bytes(),
+        }
+
+    def _job(self, order: AttemptOrder) -> asyncio.Task[Report]:
+        if (known := self._jobs.get(order.fence)) is not None:
+            return known
+        job = asyncio.get_running_loop().create_task(self._in_turn(order))
+        self._jobs[order.fence] = job
+        while len(self._jobs) > REPORTS_MAX and next(iter(self._jobs.values())).done():
+            self._jobs.popitem(last=False)
+        return job
+
+    async def _in_turn(self, order: AttemptOrder) -> Report:
+        async with self._turn:
+            refusal = await self._refusal(order)
+            if refusal is not None:
+                now_us = _now_us()
+                return self._report(order, now_us, Outcome(failure=refusal))
+            return await self._attempt(order)
+
+    async def _refusal(self, order: AttemptOrder) -> Failure | None:
+        """Why user code must not start."""
+        if order.fence in self._cancelled:
+            del self._cancelled[order.fence]
+            return Failure(kind="cancelled", message=stop_message(order, "cancelled"), step=order.name)
+        if order.effect != "once":
+            return None
+        try:
+            reason = await until_answered(lambda: self._claimed(order), within_s=CLAIM_WITHIN_S)
+        except Unavailable as error:
+            reason = str(error)
+        return Failure(kind="lost", message=f"The claim was refused: {reason}", step=order.name) if reason else None
+
+    async def _claimed(self, order: AttemptOrder) -> str:
+        try:
+            async with asyncio.timeout(CLAIM_WITHIN_S):
+                return await self._door.claim(order.fence, self._incarnation, order.secret)
+        except TimeoutError:
+            raise Unavailable(f"The Conductor did not answer within {CLAIM_WITHIN_S:g} s") from None
+
+    async def _attempt(self, order: AttemptOrder) -> Report:
+        loop = asyncio.get_running_loop()
+        feed = ProgressFeed(loop, order, self._incarnation, self._tell)
+        pins = Pins(order.run_id, self._door, loop, self._incarnation)
+        attempt = Attempt(order, self._ground, pins, feed)
+        job = self._running[order.fence] = _Job(attempt, loop)
+        started_us = _now_us()
+        timers = [loop.call_later(SAY_RUNNING_AFTER_S, feed.say_running)]
+        if order.timeout_s is not None:
+            timers.append(loop.call_later(order.timeout_s, job.stop, "timeout", STOP_GRACE_S))
+        self._thread.give(lambda: self._perform(job))
+        watching = loop.create_task(_watch_memory(job, order)) if order.memory_bytes else None
+        try:
+            outcome = await job.ended
+        finally:
+            if watching is not None:
+                watching.cancel()
+            del self._running[order.fence]
+            for timer in (*timers, *job.timers):
+                timer.cancel()
+        feed.flush()
+        return self._report(order, started_us, outcome, rows=feed.rows, seen_empty=not job.overdue)
+
+    def _perform(self, job: _Job) -> None:
+        """In the thread of user code."""
+        memory_peak.reset()
+        try:
+            with self._output.to(job.attempt.log):
+                outcome = job.attempt.perform()
+        except OSError as error:  # the log could not be opened: disk full, folder gone
+            outcome = Outcome(failure=Failure(kind="engine_error", message=str(error), step=job.attempt.order.name))
+        job.end_from_thread(outcome)
+
+    def _report(
+        self, order: AttemptOrder, started_us: int, outcome: Outcome, *, rows: int = 0, seen_empty: bool = True
+    ) -> Report:
+        return Report(
+            fence=order.fence,
+            worker=self._incarnation,
+            started_us=started_us,
+            ended_us=_now_us(),
+            outcome=outcome,
+            rows=rows,
+            peak_memory_bytes=memory_peak.peak_bytes(),
+            seen_empty=seen_empty,
+        )
+
+    def _tell(self, progress: Progress) -> None:
+        task = asyncio.get_running_loop().create_task(self._told(progress))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _told(self, progress: Progress) -> None:
+        try:
+            await self._door.progress([progress])
+        except Unavailable:
+            return  # lossy by contract: the next word says more
+
+
+class _Job:
+    """An attempt that runs, seen from the loop."""
+
+    def __init__(self, attempt: Attempt, loop: asyncio.AbstractEventLoop) -> None:
+        self.attempt, self._loop = attempt, loop
+        self.ended: asyncio.Future[Outcome] = loop.create_future()
+        self.timers: list[asyncio.TimerHandle] = []
+        self.overdue = False
+
+    def stop(self, kind: str, grace_s: float) -> None:
+        self.attempt.gate.stop(kind)
+        self.timers.append(self._loop.call_later(grace_s, self._give_up, kind))
+
+    def end_from_thread(self, outcome: Outcome) -> None:
+        self._loop.call_soon_threadsafe(self._end, outcome)
+
+    def _end(self, outcome: Outcome) -> None:
+        if not self.ended.done():
+            self.ended.set_result(outcome)
+
+    def _give_up(self, kind: str) -> None:
+        order = self.attempt.order
+        self.overdue = True
+        message = f"{stop_message(order, kind)} and did not stop when told: its process was ended"
+        self._end(Outcome(failure=Failure(kind=kind, message=message, step=order.name)))
+        self._loop.call_later(LEAVE_AFTER_S, os._exit, 1)
+
+
+async def _watch_memory(job: _Job, order: AttemptOrder) -> None:
+    """Stops an attempt that has taken more memory than it asked for, before the node runs out of it."""
+    before = memory_peak.resident_bytes()
+    while memory_peak.resident_bytes() - before <= order.memory_bytes:
+        await asyncio.sleep(LOOK_AT_MEMORY_S)
+    job.stop("out_of_memory", STOP_GRACE_S)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

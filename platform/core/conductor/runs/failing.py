@@ -1,0 +1,163 @@
+"""Attempts that end badly: lost, failed or withdrawn; whether another follows, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from ....wire import calls
+from ....wire.types import Failure, RunNeedsAttention, StepFailed
+from ...records import GOING, Attempt, AttemptState, Attention, LeaseState, Run, RunState, Step, StepState, Timer
+from ...retrying import is_retried
+from ...turn import Turn
+from .. import messages as m
+from ..state import State
+from ..steps.placing import leave_host
+from .answering import answer, ask, settle_cancel
+
+replace = msgspec.structs.replace
+
+
+@dataclass(frozen=True, slots=True)
+class BadEnd:
+    """How an attempt ended badly. `again` says that another may follow, as far as the step is concerned."""
+
+    failure: Failure
+    again: bool = False
+    duration_us: int = 0
+    empty: bool = True
+
+
+def fail(state: State, turn: Turn, attempt: Attempt, failure: Failure, report: calls.Report | None) -> None:
+    """The attempt has failed, or was cancelled; another follows where retries are left for such a failure."""
+    ended = AttemptState.CANCELLED if failure.kind == "cancelled" else AttemptState.FAILED
+    close(state, turn, replace(attempt, state=ended, failure=failure), report)
+    step = state.steps[attempt.step_id]
+    again = ended is AttemptState.FAILED and step.failures < step.retries and is_retried(step.retry_on, failure)
+    if ended is AttemptState.FAILED:
+        step = replace(step, failures=step.failures + 1)
+    duration_us = report.ended_us - report.started_us if report else 0
+    empty = report.seen_empty if report else True
+    after_a_bad_end(state, turn, attempt, step, BadEnd(failure, again, duration_us, empty))
+
+
+def lose(state: State, turn: Turn, fence: int, failure: Failure, *, gone: bool) -> None:
+    """The attempt's process is out of reach, and `gone` where it was seen to end.
+
+    A `retry` step gets a new fence, unless its own code has ended the process: that is a failure like any other.
+    A `once` step that began stands still until a person says what became of it.
+    """
+    attempt = state.attempts.get(fence)
+    if attempt is None or not attempt.state.live:
+        return
+    step = state.steps[attempt.step_id]
+    once_begun = step.effect == "once" and attempt.state is AttemptState.RUNNING
+    if once_begun and state.runs[step.run_id].state in GOING:
+        close(state, turn, replace(attempt, state=AttemptState.LOST, failure=failure), None)
+        stand_still(state, turn, attempt, failure, gone=gone)
+    elif failure.kind != "lost" and not once_begun:
+        fail(state, turn, attempt, failure, None)
+    else:
+        close(state, turn, replace(attempt, state=AttemptState.LOST, failure=failure), None)
+        step = replace(step, losses=step.losses + 1)
+        again = not once_begun and step.losses <= state.limits.losses_max
+        after_a_bad_end(state, turn, attempt, step, BadEnd(failure, again))
+
+
+def after_a_bad_end(state: State, turn: Turn, attempt: Attempt, step: Step, end: BadEnd) -> None:
+    again = end.again and state.runs[step.run_id].state in GOING
+    tell_of(state, turn, attempt, end, final=not again)
+    if again and end.failure.kind == "lost":
+        ask(state, turn, step)
+    elif again:
+        _back_off(state, turn, step)
+    else:
+        give_up(state, turn, step, end.failure)
+
+
+def tell_of(state: State, turn: Turn, attempt: Attempt, end: BadEnd, *, final: bool) -> None:
+    """The word about an attempt that ended badly; its devices are free to look at from here."""
+    body = StepFailed(
+        step_id=attempt.step_id,
+        name=state.steps[attempt.step_id].name,
+        attempt=attempt.number,
+        fence=attempt.fence,
+        final=final,
+        failure=end.failure,
+        duration_us=end.duration_us,
+        devices=attempt.devices,
+        seen_empty=end.empty,
+    )
+    state.say_of_run(turn, attempt.run_id, body)
+
+
+def give_up(state: State, turn: Turn, step: Step, failure: Failure) -> None:
+    """The step has ended badly, for good."""
+    ended = StepState.CANCELLED if failure.kind == "cancelled" else StepState.FAILED
+    state.steps.put(step.id, replace(step, state=ended, attention=None, failure=failure, ended_us=turn.now_us))
+    answer(state, turn, step.run_id, step.ordinal, calls.Outcome(failure=replace(failure, step=step.name)))
+    settle_cancel(state, turn, step.run_id)
+
+
+def stand_still(state: State, turn: Turn, attempt: Attempt, failure: Failure, *, gone: bool) -> None:
+    """Nobody can know whether the attempt did its work: the step and its run wait for a person."""
+    step = state.steps[attempt.step_id]
+    attention = Attention(fence=attempt.fence, worker=attempt.worker or "", gone=gone)
+    state.steps.put(
+        step.id,
+        replace(step, state=StepState.NEEDS_ATTENTION, attention=attention, failure=failure, losses=step.losses + 1),
+    )
+    state.doubtful.put(attempt.fence, step.id)
+    tell_of(state, turn, attempt, BadEnd(failure), final=False)
+    need_attention(state, turn, state.runs[step.run_id], replace(failure, step=step.name))
+
+
+def need_attention(state: State, turn: Turn, run: Run, failure: Failure) -> None:
+    """The run leaves its host until a person has spoken; what it has started goes on."""
+    if run.host is not None:
+        turn.effects.append(m.CloseRun(run.host, run.id, run.host_fence, "it needs attention"))
+    leave_host(state, turn, run)
+    here = state.runs[run.id]
+    if here.state is not RunState.NEEDS_ATTENTION:
+        still = replace(here, state=RunState.NEEDS_ATTENTION, failure=failure, parked=())
+        state.say(turn, still, RunNeedsAttention(flow=run.flow, failure=failure, depth=run.depth, root_id=run.root_id))
+
+
+def _back_off(state: State, turn: Turn, step: Step) -> None:
+    delay_s = step.backoff_s * 2 ** (step.failures - 1)
+    timer = Timer(
+        id=f"{step.id}/backoff",
+        kind="backoff",
+        due_us=turn.now_us + int(delay_s * 1_000_000),
+        run_id=step.run_id,
+        ordinal=step.ordinal,
+    )
+    state.steps.put(step.id, replace(step, state=StepState.BACKOFF))
+    state.set_timer(turn, timer)
+
+
+def close(state: State, turn: Turn, attempt: Attempt, report: calls.Report | None) -> None:
+    ended = replace(
+        attempt,
+        ended_us=report.ended_us if report else turn.now_us,
+        started_us=attempt.started_us or (report.started_us if report else None),
+        rows=report.rows if report else 0,
+        peak_memory_bytes=report.peak_memory_bytes if report else 0,
+    )
+    state.attempts.put(attempt.fence, ended)
+    state.live_of.discard(attempt.run_id, attempt.fence)
+    for device in attempt.devices:
+        lease = state.leases.get((attempt.fence, device))
+        if lease is None or lease.state is not LeaseState.HELD:
+            continue
+        state.held_on.discard(device, (attempt.fence, device))
+        state.leases.put((attempt.fence, device), replace(lease, state=LeaseState.RELEASING, released_us=turn.now_us))
+
+
+def resolve(state: State, fence: int) -> None:
+    """What became of the attempt is known, or of no interest any more."""
+    state.doubtful.remove(fence)
+    attempt = state.attempts.get(fence)
+    if attempt is not None:
+        state.attempts.put(fence, attempt)  # touched, so that it leaves memory with this commit

@@ -1,0 +1,38 @@
+"""Pins: what a run sees of a table or a model, decided at first use, the same ever after."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ....wire import calls
+from ....wire.types import Failure
+from ...records import Pin
+from ...turn import Turn
+from .. import messages as m
+from ..state import State
+
+
+def pinned(state: State, turn: Turn, event: m.Pinned) -> None:
+    """What the run sees of a table or model: decided at first use, the same ever after."""
+    key = (event.run_id, event.kind, event.name)
+    pin = state.pins.get(key)
+    if event.run_id not in state.runs:
+        turn.answer = Failure(kind="cancelled", message=f"Run {event.run_id} is over; it pins nothing more")
+        return
+    if pin is None:
+        found = state.tables.get(event.name) if event.kind == "table" else state.models.get(event.name)
+        if found is None:
+            known = sorted(state.tables if event.kind == "table" else state.models)
+            message = f"No {event.kind} is named {event.name!r}; known are {', '.join(known[:10]) or 'none'}"
+            turn.answer = Failure(kind="not_found", message=message)
+            return
+        pin = Pin(
+            run_id=event.run_id,
+            kind=event.kind,
+            name=event.name,
+            body=msgspec.to_builtins(found),
+            pinned_us=turn.now_us,
+        )
+        state.pins.put(key, pin)
+        state.pins_of.add(event.run_id, key)
+    turn.answer = msgspec.convert(pin.body, calls.PinnedTable if event.kind == "table" else calls.PinnedModel)

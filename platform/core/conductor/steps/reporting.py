@@ -1,0 +1,146 @@
+"""T3 and T4: what workers say of their attempts, from the claim to the report."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ....wire import calls
+from ....wire.types import Failure, StepStarted, StepSucceeded
+from ...records import GOING, Attempt, AttemptState, Step, StepState
+from ...turn import Turn
+from .. import messages as m
+from ..runs.answering import answer
+from ..runs.attending import go_on
+from ..runs.failing import close, fail, give_up
+from ..runs.reusing import remember
+from ..state import State
+
+replace = msgspec.structs.replace
+
+
+def claimed(state: State, turn: Turn, event: m.Claimed) -> None:
+    """T3 of a `once` attempt: the answer is empty, or why user code must not start."""
+    attempt = state.attempts.get(event.fence)
+    if attempt is None or attempt.secret != event.secret or attempt.worker != event.worker:
+        turn.answer = "claim_lost"
+    elif attempt.state is AttemptState.LEASED:
+        start(state, turn, attempt, turn.now_us)
+        turn.answer = ""
+    else:
+        turn.answer = "" if attempt.state is AttemptState.RUNNING else "claim_lost"
+
+
+def progressed(state: State, turn: Turn, event: m.Progressed) -> None:
+    attempt = state.attempts.get(event.fence)
+    if attempt is not None and attempt.worker == event.worker and attempt.state is AttemptState.LEASED:
+        start(state, turn, attempt, event.started_us)
+
+
+def checkpointed(state: State, turn: Turn, event: m.Checkpointed) -> None:
+    """The state that a later attempt at the step is given; the answer is why it is not kept, or nothing."""
+    attempt = state.attempts.get(event.fence)
+    if attempt is None or not attempt.state.live or attempt.worker != event.worker:
+        turn.answer = "given up: another attempt holds the step, or it has ended"
+        return
+    step = state.steps[attempt.step_id]
+    state.steps.put(step.id, replace(step, checkpoint=event.state))
+    turn.answer = ""
+
+
+def start(state: State, turn: Turn, attempt: Attempt, started_us: int) -> None:
+    state.attempts.put(attempt.fence, replace(attempt, state=AttemptState.RUNNING, started_us=started_us))
+    step = state.steps[attempt.step_id]
+    state.steps.put(step.id, replace(step, state=StepState.RUNNING))
+    body = StepStarted(
+        step_id=step.id, name=step.name, attempt=attempt.number, fence=attempt.fence, worker=attempt.worker or ""
+    )
+    state.say_of_run(turn, step.run_id, body)
+
+
+def reported(state: State, turn: Turn, event: m.Reported) -> None:
+    turn.answer = ""
+    for report in event.reports:
+        worker = state.workers.get(report.worker)
+        if worker is not None and worker.fence == report.fence:
+            state.workers.put(worker.id, replace(worker, fence=None))
+        attempt = state.attempts.get(report.fence)
+        if _is_late(state, report):
+            _late(state, turn, state.steps[state.doubtful[report.fence]], report)
+            continue
+        if attempt is None or not attempt.state.live or attempt.worker != report.worker:
+            turn.answer = "given up: another attempt holds the step, or it has ended"
+            continue
+        attempt = _begun(state, turn, attempt, report)
+        if report.outcome.failure is None:
+            _succeed(state, turn, attempt, report)
+        else:
+            fail(state, turn, attempt, report.outcome.failure, report)
+
+
+def _is_late(state: State, report: calls.Report) -> bool:
+    """Whether the attempt of a `once` step was given up for lost, and a person has not spoken yet."""
+    attempt = state.attempts.get(report.fence)
+    return report.fence in state.doubtful and attempt is not None and attempt.worker == report.worker
+
+
+def _late(state: State, turn: Turn, step: Step, report: calls.Report) -> None:
+    """It was not lost after all: what it says counts."""
+    attempt = state.attempts[report.fence]
+    state.doubtful.remove(report.fence)
+    if report.outcome.failure is not None:
+        state.attempts.put(attempt.fence, replace(attempt, state=AttemptState.FAILED, failure=report.outcome.failure))
+        give_up(state, turn, step, report.outcome.failure)
+    else:
+        state.steps.put(step.id, replace(step, attention=None))
+        _accept(state, turn, replace(attempt, failure=None), report)
+    go_on(state, turn, step.run_id)
+
+
+def _begun(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> Attempt:
+    """The attempt as RUNNING: one that ended before its first word tells of its start along with its end."""
+    never = report.outcome.failure is not None and report.outcome.failure.kind in ("cancelled", "lost")
+    if attempt.state is AttemptState.RUNNING or never or state.runs[attempt.run_id].state not in GOING:
+        return attempt
+    start(state, turn, attempt, report.started_us)
+    return state.attempts[attempt.fence]
+
+
+def _succeed(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> None:
+    if state.runs[attempt.run_id].state not in GOING:
+        failure = Failure(kind="cancelled", message="it ended after its run was given up")
+        fail(state, turn, attempt, failure, report)
+        return
+    _accept(state, turn, attempt, report)
+
+
+def _accept(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> None:
+    payload = report.outcome.payload or calls.Payload()
+    close(
+        state,
+        turn,
+        replace(
+            attempt,
+            state=AttemptState.SUCCEEDED,
+            result=replace(payload, inline=None),
+            artifact=payload.digest,
+        ),
+        report,
+    )
+    step = state.steps[attempt.step_id]
+    run = state.runs[step.run_id]
+    state.steps.put(step.id, replace(step, state=StepState.SUCCEEDED, checkpoint=None, ended_us=turn.now_us))
+    body = StepSucceeded(
+        step_id=step.id,
+        name=step.name,
+        attempt=attempt.number,
+        fence=attempt.fence,
+        duration_us=report.ended_us - report.started_us,
+        rows=report.rows,
+        size_bytes=payload.size_bytes,
+        digest=payload.digest,
+        devices=attempt.devices if attempt.state.live else (),
+        seen_empty=report.seen_empty,
+    )
+    state.say(turn, run, body)
+    remember(state, turn, step, payload)
+    answer(state, turn, step.run_id, step.ordinal, report.outcome)

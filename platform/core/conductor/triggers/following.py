@@ -1,0 +1,226 @@
+"""What the Conductor does about the log: answers from other owners, and triggers on our own events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ....wire import calls
+from ....wire.manifest import FlowSpec
+from ....wire.types import (
+    Entry,
+    EventPublished,
+    Failure,
+    FlowDeployed,
+    ModelRefused,
+    ModelRegistered,
+    NodeLeft,
+    RunCancelled,
+    RunFailed,
+    RunModelRegistered,
+    RunNeedsAttention,
+    RunSucceeded,
+    TableCommitted,
+    TableReset,
+    encode_entry,
+)
+from ...inbox import LOG, letter_id
+from ...records import DeadLetter, Run
+from ...trigger import Happening, Trigger, listeners_of, triggers_of
+from ...turn import Turn
+from .. import messages as m
+from ..runs.answering import answer
+from ..runs.failing import lose
+from ..state import Deployed, State
+from .limiting import freed
+from .timetable import set_clocks
+from .triggering import Cause, match
+
+replace = msgspec.structs.replace
+
+_STATES = {
+    RunSucceeded: "SUCCEEDED",
+    RunFailed: "FAILED",
+    RunCancelled: "CANCELLED",
+    RunNeedsAttention: "NEEDS_ATTENTION",
+}
+
+
+def followed(state: State, turn: Turn, event: m.Followed) -> None:
+    """Entries in the order of the log. The cursor is written with whatever they lead to."""
+    for entry in event.entries:
+        if entry.position > state.cursor:
+            _follow(state, turn, entry)
+    _advance(state, max(state.cursor, event.upto))
+
+
+def followed_one_by_one(state: State, turn: Turn, event: m.Followed) -> None:
+    """The same where that raised: an entry that cannot be followed is a dead letter, and the others count."""
+    for entry in event.entries:
+        if entry.position <= state.cursor:
+            continue
+        alone, mark = Turn(turn.now_us), state.book.mark()
+        try:
+            _follow(state, alone, entry)
+        except Exception as error:  # whatever it raises concerns this entry alone
+            state.book.rollback(mark)
+            alone = Turn(turn.now_us)
+            state.mail.lay_down(alone, _letter_of(state, alone, entry, error))
+        turn.said += alone.said
+        turn.effects += alone.effects
+    _advance(state, max(state.cursor, event.upto))
+
+
+def _advance(state: State, cursor: int) -> None:
+    before = state.cursor
+    state.book.note(lambda: setattr(state, "cursor", before))
+    state.cursor = cursor
+    state.mail.put_next(LOG, cursor + 1)
+
+
+def _letter_of(state: State, turn: Turn, entry: Entry, error: Exception) -> DeadLetter:
+    return DeadLetter(
+        id=letter_id(turn, LOG, str(entry.position)),
+        owner=state.mail.owner,
+        code="engine_error",
+        reason=f"The engine could not follow entry {entry.position}: {type(error).__name__}: {error}",
+        topic=LOG,
+        offset=entry.position,
+        event_type=entry.type,
+        project=entry.project,
+        principal=entry.principal,
+        raw=encode_entry(entry),
+        received_us=turn.now_us,
+    )
+
+
+def _follow(state: State, turn: Turn, entry: Entry) -> None:
+    body = entry.body
+    match_body(state, turn, entry)
+    if isinstance(body, FlowDeployed):
+        learn_flow(state, body.manifest, body.code_version)
+        set_clocks(state, turn)
+    elif isinstance(body, ModelRegistered):
+        learn_model(state, body)
+        _registered(state, turn, body)
+    elif isinstance(body, ModelRefused):
+        failure = Failure(kind="refused", message=body.reason)
+        answer(state, turn, body.run_id, body.ordinal, calls.Outcome(failure=failure))
+    elif isinstance(body, RunSucceeded | RunFailed | RunCancelled | RunNeedsAttention):
+        freed(state, turn, entry.run_id or "")
+    elif isinstance(body, NodeLeft):
+        for attempt in state.attempts.values():
+            if attempt.state.live and attempt.node == body.node:
+                lost = Failure(kind="lost", message=f"node {body.node} left: {body.reason}")
+                lose(state, turn, attempt.fence, lost, gone=False)
+
+
+def match_body(state: State, turn: Turn, entry: Entry) -> None:
+    """Tables are learned before their triggers fire, so that a run sees at least what started it."""
+    body = entry.body
+    if isinstance(body, TableCommitted):
+        learn_table(state, body.table, body.metadata_location, body.snapshot_id)
+    elif isinstance(body, TableReset):
+        learn_table(state, body.table, body.metadata_location, body.to_snapshot_id)
+    happening = happening_of(state, entry)
+    if happening is None:
+        return
+    if isinstance(body, EventPublished):
+        state.heard.append((entry.position, happening))
+    outcomes = match(state, turn, Cause(happening, entry.principal))
+    if outcomes or isinstance(body, EventPublished):
+        state.mail.take_own(turn, happening, entry.principal, entry.project, outcomes)
+
+
+def happening_of(state: State, entry: Entry) -> Happening | None:
+    """The entry as something that triggers can match; None where no trigger listens to its type."""
+    body = entry.body
+    if isinstance(body, TableCommitted):
+        happening = _happening(entry, "commit", body.table, msgspec.to_builtins(body))
+        return _after(happening, state.runs.get(body.commit_key.partition("/")[0]))
+    if isinstance(body, ModelRegistered):
+        happening = _happening(entry, "model", body.name, msgspec.to_builtins(body))
+        return _after(happening, state.runs.get(body.run_id))
+    if isinstance(body, EventPublished):
+        happening = _happening(entry, "event", body.event_type, body.data)
+        return replace(happening, id=body.event_id, depth=body.depth, root_id=body.root_id)
+    ended = _STATES.get(type(body))
+    if ended is not None and isinstance(body, RunSucceeded | RunFailed | RunCancelled | RunNeedsAttention):
+        data = {"run_id": entry.run_id, "flow": body.flow, "project": entry.project, "state": ended}
+        happening = _happening(entry, "finished", f"{entry.project}/{body.flow}", data)
+        return replace(happening, state=ended, depth=body.depth + 1, root_id=body.root_id)
+    return None
+
+
+def _happening(entry: Entry, kind: str, subject: str, data: Any) -> Happening:
+    source, event_id = "headwater", f"{entry.run_id or entry.subject}/{entry.position}"
+    attributes = {"id": event_id, "source": source, "type": entry.type, "subject": subject, "project": entry.project}
+    return Happening(kind=kind, subject=subject, source=source, id=event_id, attributes=attributes, data=data)
+
+
+def _after(happening: Happening, run: Run | None) -> Happening:
+    """What a run did that is still known, with the run's place in the chain of flows."""
+    return happening if run is None else replace(happening, depth=run.depth + 1, root_id=run.root_id)
+
+
+def _registered(state: State, turn: Turn, body: ModelRegistered) -> None:
+    run = state.runs.get(body.run_id)
+    command = state.commands.get((body.run_id, body.ordinal))
+    if run is None or command is None or command.outcome is not None:
+        return
+    state.say(turn, run, RunModelRegistered(name=body.name, version=body.version))
+    raw = msgspec.json.encode({"name": body.name, "version": body.version})
+    payload = calls.Payload(codec="json", inline=raw, size_bytes=len(raw))
+    answer(state, turn, body.run_id, body.ordinal, calls.Outcome(payload=payload))
+
+
+def learn_flow(state: State, manifest: Any, code_version: str) -> None:
+    """New runs of the flow take this version; its triggers replace those of the version before."""
+    spec = msgspec.convert(manifest["spec"], FlowSpec)
+    key = (spec.project, spec.name)
+    before = state.flows.get(key)
+    if before is not None:
+        for trigger in triggers_of(before.spec):
+            _unlisten(state, trigger)
+            state.trigger_of.remove(trigger.id)
+    state.flows.put(key, Deployed(spec, code_version, manifest["bundle"]))
+    state.bundles.put(code_version, manifest["bundle"])
+    state.functions.put((code_version, *key), spec.function)
+    for trigger in triggers_of(spec):
+        state.trigger_of.put(trigger.id, trigger)
+        for listener in listeners_of(trigger):
+            others = state.triggers.get(_subject(listener)) or ()
+            state.triggers.put(_subject(listener), (*others, listener))
+
+
+def _unlisten(state: State, trigger: Trigger) -> None:
+    for listener in listeners_of(trigger):
+        others = state.triggers.get(_subject(listener)) or ()
+        state.triggers.put(_subject(listener), tuple(other for other in others if other.id != trigger.id))
+
+
+def _subject(trigger: Trigger) -> tuple[str, str]:
+    """A finished flow without a project is one of the listener's own."""
+    spec = trigger.heard
+    if spec.kind == "finished" and "/" not in spec.subject:
+        return spec.kind, f"{trigger.project}/{spec.subject}"
+    return spec.kind, spec.subject
+
+
+def learn_table(state: State, name: str, metadata_location: str, snapshot_id: int | None) -> None:
+    state.tables.put(name, calls.PinnedTable(name=name, metadata_location=metadata_location, snapshot_id=snapshot_id))
+
+
+def learn_model(state: State, body: ModelRegistered) -> None:
+    state.models.put(
+        body.name,
+        calls.PinnedModel(
+            name=body.name,
+            version=body.version,
+            digest=body.digest,
+            runtime=body.runtime,
+            signature=body.signature,
+            metrics=body.metrics,
+        ),
+    )
