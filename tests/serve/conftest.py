@@ -57,6 +57,13 @@ class Front:
     def infer(self, name: str, body: object, *, token: str = TOKEN) -> httpx.Response:
         return self.http.post(f"/v2/models/{name}/infer", json=body, headers=bearing(token))
 
+    def answers(self, name: str, body: object) -> None:
+        """Waits for a prediction; raises TimeoutError with the last refusal."""
+        deadline = time.monotonic() + DEADLINE_S
+        while (answer := self.infer(name, body)).status_code != 200:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name} does not answer within {DEADLINE_S:g} s: {answer.text}")
+
     def _versions(self, name: str) -> list[str]:
         answer = self.get(f"/v2/models/{name}")
         return list(answer.json()["versions"]) if answer.status_code == 200 else []

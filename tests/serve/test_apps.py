@@ -80,7 +80,7 @@ def test_a_model_whose_replicas_are_not_up_is_unavailable(front: Front, double: 
         pass  # `root` has not heard of it yet
     assert answer.status_code == 503
     assert answer.json()["error"].startswith("Model 'broken' is not ready")
-    assert front.infer("trip", body()).status_code == 200
+    front.answers("trip", body())  # HAProxy may have nobody for it for a moment while it reloads
     front.reconcile(double)
 
 
