@@ -21,13 +21,19 @@ NEEDED: Final = ("conductor", "scheduler", "gpu_pool", "registry")
 ALIVE: Final = "alive"
 DESCRIBE_TIMEOUT_S: Final = 2.0
 APPEND_TIMEOUT_S: Final = 300.0
+AGAIN_AFTER_S: Final = (0.2, 0.5, 1.0, 2.0, 3.0)  # an owner that died is back after four or five seconds
+
+
+class Gone(Unavailable):
+    """The actor went away while it was asked; it may have heard."""
 
 
 class RayOwners:
     """An `Owners` on the named actors of this cluster."""
 
     async def order(self, owner: str, order: Order) -> Done | Refused:
-        answer = await ask(owner, "order", order)
+        """Asked again where the owner goes away meanwhile: the same order is obeyed once, and answered the same."""
+        answer = await _ordered(owner, order)
         refused = answer.get("refused")
         return msgspec.convert(refused, Refused) if refused is not None else Done(result=answer.get("done"))
 
@@ -66,7 +72,20 @@ async def ask(actor: str, method: str, *words: Any, within_s: float | None = Non
     except (RayActorError, GetTimeoutError) as error:
         forget(actor)
         remedy = "Try again in a moment; `headwater actors` shows how it is."
-        raise Unavailable(f"The actor {actor!r} does not answer now ({type(error).__name__})", remedy=remedy) from None
+        raise Gone(f"The actor {actor!r} does not answer now ({type(error).__name__})", remedy=remedy) from None
+
+
+async def _ordered(owner: str, order: Order) -> dict[str, Any]:
+    answer: dict[str, Any]
+    for pause_s in AGAIN_AFTER_S:
+        try:
+            answer = await ask(owner, "order", order)
+        except Gone:
+            await asyncio.sleep(pause_s)
+        else:
+            return answer
+    answer = await ask(owner, "order", order)
+    return answer
 
 
 async def _view(name: str) -> api.ActorView:

@@ -46,6 +46,14 @@ def test_a_killed_conductor_comes_back_and_runs_no_finished_step_again(hw: Clien
     assert hw.run("eta/double", {"n": 2}).result(60) == 4
 
 
+def test_a_command_that_meets_a_dying_conductor_is_obeyed_once(hw: Client) -> None:
+    before = {run.id for run in hw.runs(flow="double")}
+    os.kill(actor(hw, "conductor").pid, signal.SIGKILL)
+    run = hw.run("eta/double", {"n": 3})
+    assert run.result(60) == 6
+    assert {run.id for run in hw.runs(flow="double")} - before == {run.id}
+
+
 def test_a_watch_goes_on_over_a_killed_web_without_gap_or_repeat(hw: Client, gate: Gate, tmp_path: Path) -> None:
     run = hw.run("eta/wait_at", {"gate": gate.port, "notes": str(tmp_path / "notes")})
     entries, told = run.watch(), []
