@@ -355,6 +355,12 @@ class ConductorActor:
         self.hub.notice(position)
 
     @ray.method
+    async def catch_up(self) -> None:
+        """Returns when all that others have committed by now lies before whatever is decided next."""
+        await self._begun()
+        await self.hub.catch_up()
+
+    @ray.method
     async def attach(self, name: str) -> int:
         """From now on the follower of that name is pushed what it asked for; the position pushes begin after."""
 

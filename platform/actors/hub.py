@@ -102,6 +102,10 @@ class Hub:
         if position > self._log.cursor:
             self._log.offer(position, position + 1, [])
 
+    async def catch_up(self) -> None:
+        """Reads what others have committed by now and were not heard of."""
+        await self._log.catch_up()
+
     async def run(self) -> None:
         await self._log.run()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +25,10 @@ APPEND_TIMEOUT_S: Final = 300.0
 AGAIN_AFTER_S: Final = (0.2, 0.5, 1.0, 2.0, 3.0)  # an owner that died is back after four or five seconds
 
 
+CONDUCTOR: Final = "conductor"
+CATCH_UP_WITHIN_S: Final = 2.0
+
+
 class Gone(Unavailable):
     """The actor went away while it was asked; it may have heard."""
 
@@ -34,6 +39,8 @@ class RayOwners:
     async def order(self, owner: str, order: Order) -> Done | Refused:
         """Asked again where the owner goes away meanwhile: the same order is obeyed once, and answered the same."""
         answer = await _ordered(owner, order)
+        if owner != CONDUCTOR:
+            await _heard_by_the_conductor()
         refused = answer.get("refused")
         return msgspec.convert(refused, Refused) if refused is not None else Done(result=answer.get("done"))
 
@@ -73,6 +80,12 @@ async def ask(actor: str, method: str, *words: Any, within_s: float | None = Non
         forget(actor)
         remedy = "Try again in a moment; `headwater actors` shows how it is."
         raise Gone(f"The actor {actor!r} does not answer now ({type(error).__name__})", remedy=remedy) from None
+
+
+async def _heard_by_the_conductor() -> None:
+    """So that whoever deploys and then publishes finds the new triggers at work. Where it is away, it reads the log."""
+    with suppress(Unavailable, RayError, TimeoutError):
+        await ask(CONDUCTOR, "catch_up", within_s=CATCH_UP_WITHIN_S)
 
 
 async def _ordered(owner: str, order: Order) -> dict[str, Any]:

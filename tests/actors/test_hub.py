@@ -44,8 +44,8 @@ async def test_the_hub_pushes_contiguous_stretches_to_each(
             hub.committed(entries)
         if notices:
             hub.notice(entries[-1].position)
-            await hub._log.catch_up()
-    await hub._log.catch_up()
+            await hub.catch_up()
+    await hub.catch_up()
     whole = log.reader.entries(start)
     assert everything.entries == whole
     assert nodes.entries == [entry for entry in whole if entry.type == "node.left"]

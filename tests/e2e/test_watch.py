@@ -95,3 +95,11 @@ def test_a_cancel_reaches_a_running_step(hw: Client, gate: Gate, tmp_path: Path)
 def test_a_key_that_was_used_gives_the_same_run(hw: Client) -> None:
     first = hw.run("eta/double", {"n": 1}, key="one-and-the-same")
     assert hw.run("eta/double", {"n": 1}, key="one-and-the-same").id == first.id
+
+
+def test_a_flow_runs_as_soon_as_its_deploy_has_been_answered(hw: Client, tmp_path: Path) -> None:
+    for number in range(5):
+        code = f"@flow(project='eta')\ndef newest{number}() -> int:\n    return {number}\n"
+        (tmp_path / "flow.py").write_text(f"from headwater.sdk import flow\n\n\n{code}")
+        hw.deploy(tmp_path)
+        assert hw.run(f"eta/newest{number}").result(60) == number
