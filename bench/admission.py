@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 import time
 
-from cluster import Play, loop_s
+from cluster import Play
 from lab import verdict
+from speed import loop_s
 
 from headwater.quota.messages import AttemptReleased, Demand, NodeSpec, StepWaiting
 from headwater.quota.scheduler import Scheduler

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from lab import loop_s, p50, verdict
+from lab import p50, verdict
+from speed import loop_s
 
 from headwater.artifacts.files import Files
 from headwater.artifacts.payloads import content_of, payload_of

@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from lab import loop_s, p50, p99, platform, verdict
+from lab import p50, p99, platform, verdict
+from speed import loop_s
 
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 25
 

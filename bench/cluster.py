@@ -32,14 +32,6 @@ RUNTIMES = (3600, 14_400, None)
 SECOND_US = 1_000_000
 
 
-def loop_s() -> float:
-    """Seconds that ten million integer additions take: the speed of this machine, now."""
-    total, began = 0, time.perf_counter()
-    for number in range(10_000_000):
-        total += number
-    return time.perf_counter() - began
-
-
 def a_tree(nodes: int) -> Tree:
     each = {"gpu": {"nominal": 12, "borrow_limit": 24}}
     teams = {

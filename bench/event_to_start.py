@@ -16,7 +16,8 @@ import uuid
 from collections.abc import Generator
 from typing import NamedTuple
 
-from lab import Echo, KafkaPair, loop_s, p50, p99, platform, verdict
+from lab import Echo, KafkaPair, p50, p99, platform, verdict
+from speed import loop_s
 
 from headwater.sdk import Client
 from headwater.wire.types import Entry, RunFailed, RunSucceeded

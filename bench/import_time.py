@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 
-from lab import loop_s, p50, verdict
+from lab import p50, verdict
+from speed import loop_s
 
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 15
 GOAL_S = 0.3

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from lab import loop_s, verdict
+from lab import verdict
+from speed import loop_s
 
 from headwater.actors.journal import Journal
 from headwater.actors.loop import Loop

@@ -50,14 +50,6 @@ def p99(samples: Sequence[float]) -> float:
     return sorted(samples)[min(len(samples) - 1, int(len(samples) * 0.99))]
 
 
-def loop_s() -> float:
-    """A Python loop of 10 million integer additions: how fast this machine is today."""
-    began, total = time.perf_counter(), 0
-    for number in range(10_000_000):
-        total += number
-    return time.perf_counter() - began
-
-
 class Echo:
     """A bare Ray actor, to be called."""
 

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lab import loop_s, p50, p99, platform, verdict
+from lab import p50, p99, platform, verdict
+from speed import loop_s
 
 SAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 REST_S = 0.01

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from lab import loop_s, p50, p99, verdict
+from lab import p50, p99, verdict
+from speed import loop_s
 
 from headwater.core.records import Run, RunState
 from headwater.store.engine import create, open_engine, sqlite_url

@@ -17,6 +17,8 @@ import json
 import time
 from collections import deque
 
+from speed import loop_s
+
 from headwater.quota.messages import (
     AttemptLeased,
     AttemptReleased,
@@ -35,14 +37,6 @@ from headwater.quota.tree import Tree, parse_tree
 
 GOAL_PER_S, LOOP_S, ARRIVAL_MS = 2_000, 0.6, 0.2
 DEMANDS = (Demand(1000, None, 4000), Demand(2000, None, 8000), Demand(0, None, 2000), Demand(500, None, 1000))
-
-
-def loop_s() -> float:
-    """Seconds that ten million integer additions take: the speed of this machine, now."""
-    total, began = 0, time.perf_counter()
-    for number in range(10_000_000):
-        total += number
-    return time.perf_counter() - began
 
 
 def a_tree(cohorts: int, projects: int) -> Tree:

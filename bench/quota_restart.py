@@ -11,8 +11,9 @@ import argparse
 import resource
 import time
 
-from cluster import a_tree, loop_s, names, some_nodes, some_steps
+from cluster import a_tree, names, some_nodes, some_steps
 from lab import verdict
+from speed import loop_s
 
 from headwater.quota.messages import AttemptLeased, Demand, Event, Ticked
 from headwater.quota.scheduler import Scheduler

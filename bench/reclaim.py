@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import time
 
-from cluster import filled, loop_s, names, p99_ms
+from cluster import filled, names, p99_ms
 from lab import p50, verdict
+from speed import loop_s
 
 from headwater.quota.messages import Demand, Reclaim, StepWaiting
 

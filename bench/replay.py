@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lab import loop_s, p50, verdict
+from lab import p50, verdict
+from speed import loop_s
 
 from headwater.artifacts.encoded import Encoded
 from headwater.core.records import CommandRow

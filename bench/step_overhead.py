@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from lab import loop_s, p50, p99, platform, task_ms, verdict
+from lab import p50, p99, platform, task_ms, verdict
+from speed import loop_s
 
 STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 WARM = 20

@@ -12,7 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from lab import FLOWS, loop_s, p50, verdict
+from lab import FLOWS, p50, verdict
+from speed import loop_s
 
 from headwater.errors import HeadwaterError
 from headwater.local.home import State, read_state

@@ -16,7 +16,8 @@ import threading
 import time
 from collections.abc import Iterator
 
-from lab import KafkaPair, loop_s, p50, p99, platform, verdict
+from lab import KafkaPair, p50, p99, platform, verdict
+from speed import loop_s
 
 from headwater.sdk import Client
 from headwater.sdk.client.address import Address
