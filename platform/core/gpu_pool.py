@@ -71,12 +71,7 @@ class GpuPool:
         return turn
 
     def set_aside(self, event: Event, now_us: int, error: Exception) -> Turn:
-        turn = Turn(now_us)
-        if isinstance(event, Arrived):
-            self.mail.set_aside(turn, event, f"The GpuPool could not decide this: {type(error).__name__}: {error}")
-        else:
-            turn.answer = error
-        return turn
+        return self.mail.undecided(event, now_us, error, who="The GpuPool")
 
     def objected(self, event: Event, now_us: int, reason: str) -> Turn:
         return self.set_aside(event, now_us, RuntimeError(reason))

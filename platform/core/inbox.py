@@ -256,6 +256,15 @@ class Inbox:
         self.put_next(record.topic, record.offset + 1, partition=record.partition, topic_id=record.topic_id)
         self.bury(turn, record, code="engine_error", reason=reason)
 
+    def undecided(self, event: object, now_us: int, error: Exception, *, who: str) -> Turn:
+        """The turn of a decision that raised: a record lies with the dead letters, whoever asked gets the error."""
+        turn = Turn(now_us)
+        if isinstance(event, Arrived):
+            self.set_aside(turn, event, f"{who} could not decide this: {type(error).__name__}: {error}")
+        else:
+            turn.answer = error
+        return turn
+
     def halt(self, turn: Turn, gap: TopicGap) -> None:
         """The partition stands still, and the log says why."""
         body = halt(self.offsets, self.owner, gap)

@@ -88,12 +88,7 @@ class TableWriter:
         return turn
 
     def set_aside(self, event: Event, now_us: int, error: Exception) -> Turn:
-        turn = Turn(now_us)
-        if isinstance(event, Arrived):
-            self.mail.set_aside(turn, event, f"The engine could not decide this: {type(error).__name__}: {error}")
-        else:
-            turn.answer = error
-        return turn
+        return self.mail.undecided(event, now_us, error, who="The engine")
 
     def objected(self, event: Event, now_us: int, reason: str) -> Turn:
         """Never asked for: this machine sets no guards."""

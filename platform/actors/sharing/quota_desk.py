@@ -116,12 +116,7 @@ class QuotaDesk:
 
     def set_aside(self, event: Event, now_us: int, error: Exception) -> Turn:
         """A record becomes a dead letter; whoever asked gets the error, and a follower that fails must be rebuilt."""
-        turn = Turn(now_us)
-        if isinstance(event, Arrived):
-            self.mail.set_aside(turn, event, f"The Scheduler could not decide this: {type(error).__name__}: {error}")
-        else:
-            turn.answer = error
-        return turn
+        return self.mail.undecided(event, now_us, error, who="The Scheduler")
 
     def objected(self, event: Event, now_us: int, reason: str) -> Turn:
         return self.set_aside(event, now_us, RuntimeError(reason))
