@@ -58,7 +58,7 @@ def message_of(entry: Entry) -> Message:
             type=body.event_type,
             subject=entry.subject,
             time_us=entry.time_us,
-            project=entry.project,
+            project=entry.project or None,
             extensions={
                 "hwposition": str(entry.position),
                 "hwdepth": str(body.depth),
@@ -73,7 +73,7 @@ def message_of(entry: Entry) -> Message:
             type=f"headwater.{entry.type}",
             subject=entry.subject,
             time_us=entry.time_us,
-            project=entry.project,
+            project=entry.project or None,
             extensions={"hwposition": str(entry.position)},
             data=msgspec.to_builtins(entry),
         )

@@ -188,6 +188,13 @@ async def test_an_event_that_a_flow_publishes_goes_out_as_itself() -> None:
     assert (event.id, event.type, event.data, event.project) == ("r/0", "trips.scored", {"n": 1}, "eta")
 
 
+async def test_an_entry_of_no_project_is_an_event_that_readers_take() -> None:
+    message = message_of(entry(9, project=""))
+    event = parse(message.value, message.headers)
+    assert isinstance(event, Event)
+    assert event.project is None
+
+
 async def test_every_type_of_entry_has_a_topic() -> None:
     import typing
 
