@@ -99,6 +99,7 @@ class Runs(Section):
     hosts: Annotated[int, Field(ge=1)]
     host_idle_s: Seconds
     lost_limit: Count
+    preempted_limit: Count
     crash_limit: Count
     depth_limit: Count
     sub_run_limit: Count

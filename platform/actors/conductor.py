@@ -12,12 +12,11 @@ from typing import Any, Final
 
 import ray
 
-from ..config import Runs
 from ..core.conductor import messages as m
 from ..core.conductor.machine import Conductor
 from ..core.conductor.runs.reusing import cache_key
 from ..core.conductor.runs.waiting import happening_of_row
-from ..core.conductor.state import OWNER, Limits, State
+from ..core.conductor.state import OWNER, State
 from ..core.conductor.triggers.following import happening_of
 from ..core.inbox import LOG as LOG_SOURCE
 from ..core.inbox import SeekTo
@@ -48,7 +47,7 @@ from .journal import Journal
 from .lines.directory import Directory
 from .lines.switchboard import Address, Switchboard
 from .lines.words import Pin
-from .loading import load_catalog, load_inbox, load_rows
+from .loading import limits_of, load_catalog, load_inbox, load_rows
 from .loop import Loop, wall_clock_us
 from .order_rows import asked_of
 from .owner import arrived, gap_of, or_end, start_of, start_or_end
@@ -80,7 +79,7 @@ class ConductorActor:
 
     async def _start(self) -> None:
         wiring = self._wiring
-        limits = _limits(wiring.settings.runs)
+        limits = limits_of(wiring.settings.runs)
         self._secret = wiring.secret()
         self.state = State(secret=self._secret, limits=limits)
         self.machine = Conductor(self.state)
@@ -202,6 +201,10 @@ class ConductorActor:
                 self._dispatch(worker, fence)
             case m.CancelAttempt(worker, fence):
                 self.crew.cancel(worker, fence, self._wiring.settings.leases.stop_grace_s)
+            case m.PreemptAttempt(worker, fence, due_us):
+                self.crew.preempt(worker, fence, max(0.0, (due_us - wall_clock_us()) / 1_000_000))
+            case m.EndWorker(worker):
+                self.crew.end_worker(worker)
             case SeekTo(topic, partition, offset):
                 self.ingest.seek(topic, partition, offset)
             case m.Wake(at_us):
@@ -338,6 +341,10 @@ class ConductorActor:
         verdicts: list[calls.Verdict] = await self.loop.ask(m.Proposed(tuple(grants)))
         return verdicts
 
+    async def reclaim(self, reclaims: list[calls.Reclaim]) -> list[calls.Verdict]:
+        verdicts: list[calls.Verdict] = await self.loop.ask(m.ReclaimsProposed(tuple(reclaims)))
+        return verdicts
+
     async def hold(self, holds: list[calls.Hold]) -> bool:
         """True once they are durable."""
         await self.loop.ask(m.HeldBack(tuple(holds)))
@@ -380,15 +387,3 @@ class ConductorActor:
             "position": self.hub.cursor,
             "relayed": self.relay.published,
         }
-
-
-def _limits(runs: Runs) -> Limits:
-    return Limits(
-        runs_a_host=runs.host_runs,
-        losses_max=runs.lost_limit,
-        crashes_max=runs.crash_limit,
-        depth_max=runs.depth_limit,
-        sub_runs_max=runs.sub_run_limit,
-        hosts_max=runs.hosts,
-        host_idle_us=int(runs.host_idle_s * 1_000_000),
-    )

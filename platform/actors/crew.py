@@ -62,6 +62,7 @@ class Crew:
         self._wiring, self._tell, self._lines, self._ray_node_of = wiring, tell, lines, ray_node_of
         self._hosts: dict[str, Line] = {}
         self._workers: dict[str, Line] = {}
+        self._handles: dict[str, Any] = {}  # of workers
         self._tasks: set[asyncio.Task[None]] = set()
         self._at_work: dict[str, calls.AttemptOrder] = {}
         self._out_of_memory = ended_for_memory()
@@ -191,6 +192,7 @@ class Crew:
 
     def _keep_worker(self, worker: str, name: str, handle: Any) -> None:
         self._workers[worker] = self._lines.line(name)
+        self._handles[worker] = handle
         self._spawn(self._watch_worker(worker, name, handle))
 
     async def _watch_worker(self, worker: str, name: str, handle: Any) -> None:
@@ -198,6 +200,7 @@ class Crew:
             await handle.watch.remote()
         except RayError as error:
             self._workers.pop(worker, None)
+            self._handles.pop(worker, None)
             self._lines.drop(name)
             cause = await asyncio.to_thread(self._examine, self._at_work.pop(worker, None))
             self._tell(m.WorkerLost(worker, _cause(error), cause))
@@ -232,6 +235,17 @@ class Crew:
         line = self._workers.get(worker)
         if line is not None:
             line.tell("cancel", fence, grace_s)
+
+    def preempt(self, worker: str, fence: int, grace_s: float) -> None:
+        line = self._workers.get(worker)
+        if line is not None:
+            line.tell("preempt", fence, grace_s)
+
+    def end_worker(self, worker: str) -> None:
+        """One that did not end as it was told; its watch tells of the death."""
+        handle = self._handles.get(worker)
+        if handle is not None:
+            _kill(handle)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -20,6 +20,8 @@ SCHEDULER_TYPES: Final = frozenset(
     {
         "step.waiting",
         "step.leased",
+        "step.checkpointed",
+        "step.preempting",
         "step.succeeded",
         "step.failed",
         "step.ended",

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from ..core.turn import GrantGuard
+from ..core import turn
 from ..errors import Unavailable
-from ..store.guards import grant_guard
+from ..store.guards import guard_of
 from ..store.writer import Changes, CommitFailed, Writer
 from ..wire.types import Entry, Said
 
@@ -35,9 +35,9 @@ class Journal:
         self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
         self._thread.start()
 
-    async def commit(self, changes: Changes, said: Sequence[Said], guards: Sequence[GrantGuard]) -> list[Entry]:
+    async def commit(self, changes: Changes, said: Sequence[Said], guards: Sequence[turn.Guard]) -> list[Entry]:
         """The entries as they stand in the log. Raises what `Writer.commit` raises."""
-        asked = [grant_guard(guard) for guard in guards]
+        asked = [guard_of(guard) for guard in guards]
         return await self.do(lambda: self.writer.commit(changes, said, asked))
 
     async def forget(self, forget: Callable[[sa.Connection], int]) -> int:

@@ -1,12 +1,13 @@
-"""The Conductor's picture of the store: what is alive, and what flows, tables and models there are."""
+"""The Conductor's picture of the store: what is alive, what flows, tables and models there are, and its bounds."""
 
 from __future__ import annotations
 
 import msgspec
 import sqlalchemy as sa
 
+from ..config import Runs
 from ..core.conductor.machine import Rows
-from ..core.conductor.state import OWNER, State
+from ..core.conductor.state import OWNER, Limits, State
 from ..core.conductor.triggers.following import learn_flow, learn_table
 from ..core.inbox import IN_MEMORY_MAX, Inbox
 from ..core.inventory import CodeVersion, FlowRow, ModelVersion, TableHead
@@ -84,3 +85,17 @@ def _load_versions(state: State, picture: Picture) -> dict[str, str]:
         for flow in msgspec.convert(version.manifest, Manifest).flows:
             state.functions.load((version.version, flow.project, flow.name), flow.function)
     return bundles
+
+
+def limits_of(runs: Runs) -> Limits:
+    """The bounds of the machine, as they are configured."""
+    return Limits(
+        runs_a_host=runs.host_runs,
+        losses_max=runs.lost_limit,
+        evictions_max=runs.preempted_limit,
+        crashes_max=runs.crash_limit,
+        depth_max=runs.depth_limit,
+        sub_runs_max=runs.sub_run_limit,
+        hosts_max=runs.hosts,
+        host_idle_us=int(runs.host_idle_s * 1_000_000),
+    )

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from ..core.ledger import Book
-from ..core.turn import GrantGuard, Turn
+from ..core.turn import Guard, Turn
 from ..store.writer import Changes, CommitFailed, Objected, Unwritable
 from ..wire.types import Entry, Said
 
@@ -40,7 +40,7 @@ class Machine(Protocol):
 
 
 class Transactions(Protocol):
-    async def commit(self, changes: Changes, said: Sequence[Said], guards: Sequence[GrantGuard]) -> list[Entry]: ...
+    async def commit(self, changes: Changes, said: Sequence[Said], guards: Sequence[Guard]) -> list[Entry]: ...
     async def landed(self) -> bool: ...
 
 

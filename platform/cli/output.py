@@ -28,6 +28,7 @@ STATE_STYLE: Final = {
     "RUNNING": "cyan", "LEASED": "cyan",
     "PENDING": "yellow", "WAITING": "yellow", "BLOCKED": "yellow", "BACKOFF": "yellow", "REQUESTED": "yellow",
     "FAILED": "red", "LOST": "red", "NEEDS_ATTENTION": "red", "CANCELLED": "magenta", "CANCELLING": "magenta",
+    "PREEMPTED": "yellow",
 }  # fmt: skip
 
 

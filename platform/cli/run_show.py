@@ -80,6 +80,8 @@ def _step(step: StepView) -> Iterator[Text]:
     if step.state in ("WAITING", "BACKOFF") and (step.held_reason or step.waiting_us):
         why = step.held_reason or f"asks for {_asked(step.demand)}"
         yield Text(f"      waits since {moment(step.waiting_us or step.created_us)}: {one_line(why)}", "yellow")
+    if last is not None and last.preempting:
+        yield Text(f"      makes way: {one_line(last.preempting)}", "yellow")
     if len(step.attempts) > 1:
         for attempt in step.attempts:
             yield _attempt(attempt)

@@ -117,6 +117,8 @@ def _tell_step(run: RunLine, body: types.AnyBody) -> None:
             step.state, step.attempt, step.devices, step.words = "LEASED", attempt, devices or (node,), ""
         case types.StepStarted(attempt=attempt):
             step.state, step.attempt = "RUNNING", attempt
+        case types.StepPreempting(reason=reason):
+            step.words = f"makes way: {reason}"
         case types.StepSucceeded(rows=rows, duration_us=took):
             step.state, step.rows, step.duration_us, step.progress = "SUCCEEDED", rows, took, None
         case types.StepFailed(final=final, failure=failure, duration_us=took):
@@ -128,7 +130,7 @@ def _tell_step(run: RunLine, body: types.AnyBody) -> None:
 
 _OF_STEPS: Final = (
     types.StepWaiting, types.StepHeld, types.StepLeased, types.StepStarted, types.StepSucceeded, types.StepFailed,
-    types.StepEnded,
+    types.StepEnded, types.StepPreempting,
 )  # fmt: skip
 
 
@@ -209,7 +211,11 @@ def _words(body: types.AnyBody) -> str:
             return f"{flow} after {_seconds(took)}"
         case types.RunFailed(flow=flow, failure=failure) | types.RunNeedsAttention(flow=flow, failure=failure):
             return f"{flow}: {_cause(failure)}"
-        case types.StepHeld(name=name, reason=reason) | types.StepEnded(name=name, reason=reason):
+        case (
+            types.StepHeld(name=name, reason=reason)
+            | types.StepEnded(name=name, reason=reason)
+            | types.StepPreempting(name=name, reason=reason)
+        ):
             return f"{name}: {reason}"
         case types.StepLeased(name=name, node=node, devices=devices):
             return f"{name} on {', '.join(devices) or node}"
@@ -223,6 +229,8 @@ def _words(body: types.AnyBody) -> str:
             return f"{name} version {version} at {url}"
         case types.TableCommitted(table=table, rows_added=rows):
             return f"{table}, {rows:,} rows more"
+        case types.QuotaReclaimed(step_id=step_id, reason=reason):
+            return f"{step_id}: {reason}"
         case types.CommandRefused(reason=reason) | types.EventRejected(reason=reason):
             return reason
         case _:

@@ -55,6 +55,7 @@ class AttemptState(StrEnum):
     FAILED = "FAILED"
     LOST = "LOST"
     CANCELLED = "CANCELLED"
+    PREEMPTED = "PREEMPTED"
 
     @property
     def live(self) -> bool:
@@ -132,7 +133,8 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """A step of a run. Its id is `run_id/ordinal`. `attempts` counts all, `failures` those that eat `retries`.
+    """A step of a run. Its id is `run_id/ordinal`. `attempts` counts all, `failures` those that eat `retries`,
+    `evictions` those that were ended for other steps. An elastic gang goes with `ranks_min` ranks or more.
 
     `attention` is set while a person has to say what becomes of it.
     """
@@ -151,6 +153,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     backoff_s: float = 1.0
     timeout_s: float | None = None
     max_runtime_s: float | None = None
+    min_runtime_s: float | None = None
+    ranks_min: int = 0
     effect: Effect = "retry"
     retry_on: tuple[str, ...] = ()
     code_digest: str = ""
@@ -163,14 +167,25 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
     failures: int = 0
     losses: int = 0
+    evictions: int = 0
     held_code: str = ""
     held_reason: str = ""
     checkpoint: Payload | None = None
+    checkpoint_us: int | None = None
     attention: Attention | None = None
     failure: Failure | None = None
     created_us: int
     waiting_us: int | None = None
     ended_us: int | None = None
+
+
+class Preemption(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt makes way for `for_step`: told to save its work at `told_us`, ended at `due_us` at the latest."""
+
+    for_step: str
+    reason: str
+    told_us: int
+    due_us: int
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +210,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     result: Payload | None = None
     artifact: str | None = None
     failure: Failure | None = None
+    preemption: Preemption | None = None
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,8 +240,8 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timer(msgspec.Struct, frozen=True, kw_only=True):
-    """Something due at `due_us`: for a command of a run `sleep`, `wait`, `deadline` or `backoff`; `cron`, whose
-    trigger's id follows in its id; or `gather`, whose gathering's does."""
+    """Something due at `due_us`: for a command of a run `sleep`, `wait`, `deadline`, `backoff` or `reclaim`; `cron`,
+    whose trigger's id follows in its id; or `gather`, whose gathering's does."""
 
     id: str
     kind: str

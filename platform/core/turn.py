@@ -21,12 +21,24 @@ class GrantGuard(msgspec.Struct, frozen=True, kw_only=True):
     milli: int
 
 
+class ReclaimGuard(msgspec.Struct, frozen=True, kw_only=True):
+    """What must hold in the rows when an attempt is to make way: who proposed it still leads, the tree is the one it
+    decided on, the attempt lives."""
+
+    scheduler_epoch: int
+    tree_version: int
+    fence: int
+
+
+Guard = GrantGuard | ReclaimGuard
+
+
 @dataclass(slots=True)
 class Turn:
     """Filled by the machine while it decides. `guards` are asked in their order, inside the transaction."""
 
     now_us: int
     said: list[Said] = field(default_factory=list)
-    guards: list[GrantGuard] = field(default_factory=list)
+    guards: list[Guard] = field(default_factory=list)
     effects: list[Any] = field(default_factory=list)
     answer: Any = None

@@ -30,7 +30,6 @@ class Granting:
     ) -> None:
         self._undo, self._queues, self._holdings = undo, queues, holdings
         self._reservations, self._telling = reservations, telling
-        self.ends_others = True
         self.due = SortedLines(undo)
         self.large = SortedLines(undo)  # lines of gangs that would have a place kept
         self.later: dict[LineKey, int] = {}  # lines that wait for the time
@@ -164,7 +163,7 @@ class Granting:
         """Ends others for the first of the line that has a right to their place, one after the other."""
         effects: list[Effect] = []
         sooner: int | None = None
-        while self.ends_others and len(self._reservations.kept) < RESERVATIONS_MAX:
+        while len(self._reservations.kept) < RESERVATIONS_MAX:
             step = self._queues.first_free(key)
             plan = self._reclaiming.plan(step, now_us) if step is not None else None
             sooner = self._reclaiming.sooner
@@ -225,6 +224,17 @@ class Granting:
         self._queues.reserve(step, reserved=True)
         self._reservations.keep(step, plan.placed, at_us, basis, plan.victims)
         return effects
+
+    def count_eviction(self, project: str, at_us: int) -> None:
+        self._reclaiming.note(project, at_us)
+
+    def keep_again(self, step: StepWaiting, victims: tuple[int, ...], at_us: int) -> None:
+        """The place that these victims make free for the step, where it still is one."""
+        placed = self._reclaiming.place_after(step, victims)
+        if placed is not None:
+            basis = f"{len(victims)} gangs end for it"
+            self._queues.reserve(step, reserved=True)
+            self._reservations.keep(step, placed, at_us, basis, victims)
 
     def _end(self, fence: int, step: StepWaiting, grace_s: int, now_us: int) -> Reclaim:
         holding = self._holdings.leave(fence)

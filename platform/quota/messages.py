@@ -91,6 +91,8 @@ class AttemptLeased(Struct, frozen=True):
     priority: int = 0
     min_runtime_s: int = 0
     once: bool = False
+    ranks_min: int = 0
+    evictions: int = 0
 
 
 class AttemptReleased(Struct, frozen=True):
@@ -149,6 +151,18 @@ class AttemptCheckpointed(Struct, frozen=True):
     at_us: int
 
 
+class AttemptLeaving(Struct, frozen=True):
+    """The attempt was told at `at_us` to make way for `for_step`, by `due_us`. Known already where this Scheduler
+    proposed it; after a restart its project has one eviction more, and the place is kept for the step anew.
+    """
+
+    fence: int
+    for_step: str
+    project: str
+    at_us: int
+    due_us: int
+
+
 class ReclaimRefused(Struct, frozen=True):
     """The attempt is not ended: it is over already, or may not be. It is not asked again; what it was to end for is."""
 
@@ -178,6 +192,7 @@ Event = (
     | TreeChanged
     | GrantRefused
     | AttemptCheckpointed
+    | AttemptLeaving
     | ReclaimRefused
     | Ticked
 )

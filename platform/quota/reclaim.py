@@ -88,6 +88,11 @@ class Reclaiming:
             return None
         return plan
 
+    def place_after(self, step: StepWaiting, victims: tuple[int, ...]) -> Placed | None:
+        """Where the step goes once these are gone; None where that is nowhere."""
+        found = (_Search(self, step, option, 0).after(victims) for option in self._admission.options(shape_of(step)))
+        return next((placed for placed in found if placed is not None), None)
+
     def note(self, project: str, now_us: int) -> None:
         """One more of the project's gangs is ended for another."""
         recent = tuple(at for at in self.evicted.get(project, ()) if at > now_us - HOUR_US)
@@ -148,6 +153,9 @@ class _Search:
             if plan is not None or fits or counted < target:
                 return plan
         return None
+
+    def after(self, victims: tuple[int, ...]) -> Placed | None:
+        return self._place_without(list(victims))
 
     # Choosing.
 

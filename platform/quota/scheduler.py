@@ -73,9 +73,11 @@ class Scheduler:
         nodes: Iterable[NodeSpec] = (),
         history: Iterable[Event] = (),
         waiting: Iterable[StepWaiting] = (),
+        leaving: Iterable[messages.AttemptLeaving] = (),
     ) -> Scheduler:
-        """A machine as the database has it. `history`: AttemptLeased of what is live or releasing,
-        AttemptReleased of the latter, DeviceQuarantined. The next event decides what waits.
+        """A machine as the database has it. `history`: AttemptLeased of what is live or releasing, AttemptReleased of
+        the latter, AttemptCheckpointed, DeviceQuarantined. `leaving`: what makes way, and what did within the last
+        hour. The next event decides what waits.
         """
         machine = cls(tree, version)
         for node in nodes:
@@ -85,6 +87,7 @@ class Scheduler:
             machine._take(event)
         for step in waiting:
             machine._queues.add(step)
+        machine._make_way_again(list(leaving))
         return machine
 
     def mark(self) -> None:
@@ -152,10 +155,6 @@ class Scheduler:
     def tree(self) -> Tree:
         return self._usage.tree
 
-    def ends_others(self, allowed: bool) -> None:
-        """Whether gangs are ended for those with a right to their place; without, these wait."""
-        self._granting.ends_others = allowed
-
     @property
     def tree_version(self) -> int:
         return self._version
@@ -173,6 +172,8 @@ class Scheduler:
             case messages.AttemptCheckpointed(fence, at_us):
                 if fence in self._holdings.all:
                     self._holdings.put(fence, replace(self._holdings.all[fence], checkpoint_us=at_us))
+            case messages.AttemptLeaving():
+                self._leaves(event)
             case messages.ReclaimRefused(fence):
                 self._not_ended(fence)
             case messages.DeviceFreed(device_ids, fence):
@@ -239,6 +240,27 @@ class Scheduler:
         if holding is not None and not holding.released:
             self._holdings.release(fence)
             self._granting.project_gave_back(holding.step.project)
+
+    def _leaves(self, event: messages.AttemptLeaving) -> None:
+        """What this machine has proposed itself is known to leave, and is counted."""
+        holding = self._holdings.all.get(event.fence)
+        if holding is not None and not holding.leaving and not holding.released:
+            self._holdings.leave(event.fence)
+            self._granting.count_eviction(event.project, event.at_us)
+
+    def _make_way_again(self, leaving: list[messages.AttemptLeaving]) -> None:
+        """As it was before the restart: evictions counted, and a place kept for each step that others end for."""
+        victims: dict[str, list[messages.AttemptLeaving]] = {}
+        for event in leaving:
+            self._granting.count_eviction(event.project, event.at_us)
+            holding = self._holdings.all.get(event.fence)
+            if holding is not None and not holding.released:
+                self._holdings.leave(event.fence)
+            if holding is not None and event.for_step in self._queues.steps:
+                victims.setdefault(event.for_step, []).append(event)
+        for step_id, events in victims.items():
+            fences = tuple(event.fence for event in events)
+            self._granting.keep_again(self._queues.steps[step_id], fences, max(event.due_us for event in events))
 
     def _not_ended(self, fence: int) -> None:
         """It stays; the places that were to come free with it are given up and looked for anew."""
@@ -360,5 +382,7 @@ def _step_of(leased: messages.AttemptLeased) -> StepWaiting:
         leased.priority,
         leased.max_runtime_s,
         leased.min_runtime_s,
-        once=leased.once,
+        leased.ranks_min,
+        leased.once,
+        leased.evictions,
     )

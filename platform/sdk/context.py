@@ -27,6 +27,11 @@ def _unheard(mark: Mark) -> None:
     """Progress outside the platform goes nowhere."""
 
 
+def _never() -> bool:
+    """Outside the platform nobody takes the place of this code."""
+    return False
+
+
 def _unkept(state: object) -> None:
     """A checkpoint outside the platform is not kept: there is no other attempt that could go on from it."""
 
@@ -47,6 +52,7 @@ class Current:
     fence: int = 0
     tell: Callable[[Mark], None] = field(default=_unheard, repr=False)
     keep: Callable[[object], None] = field(default=_unkept, repr=False)
+    is_preempted: Callable[[], bool] = field(default=_never, repr=False)
     restored: Any = field(default=None, repr=False)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -59,9 +65,15 @@ class Current:
     def logger(self) -> logging.Logger:
         return logging.getLogger(self.step or "flow")
 
+    @property
+    def preempting(self) -> bool:
+        """Whether this attempt makes way for another step: time to call `checkpoint`, which then ends it. It goes on
+        elsewhere, as another attempt; without a checkpoint until the grace is over, from the last one before."""
+        return self.is_preempted()
+
     def checkpoint(self, state: object) -> None:
         """Keeps `state` for the next attempt at this step, should this one not get to its end. Returns once it is
-        durable; the last one counts."""
+        durable; the last one counts. Where this attempt makes way for another step it ends here."""
         self.keep(state)
 
     def progress(self, done: float, total: float | None = None, *, unit: str = "", note: str = "") -> None:

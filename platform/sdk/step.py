@@ -40,6 +40,7 @@ class Settings(TypedDict, total=False):
     backoff: Duration
     timeout: Duration | None
     max_runtime: Duration | None
+    min_runtime: Duration | None
     priority: int
     effect: Literal["retry", "once"]
     key: str | None
@@ -59,6 +60,7 @@ class Options:
     backoff_s: float = DEFAULT_BACKOFF_S
     timeout_s: float | None = None
     max_runtime_s: float | None = None
+    min_runtime_s: float | None = None
     priority: int = 0
     effect: Literal["retry", "once"] = "retry"
     key: str | None = None
@@ -120,6 +122,7 @@ class Step(Generic[P, R]):
             backoff_s=asks.backoff_s,
             timeout_s=asks.timeout_s,
             max_runtime_s=asks.max_runtime_s,
+            min_runtime_s=asks.min_runtime_s,
             effect=asks.effect,
             code_digest=self._code_digest,
             retry_on=asks.retry_on,
@@ -181,6 +184,9 @@ def _check(options: Options, where: str) -> None:
     if options.effect not in ("retry", "once"):
         remedy = did_you_mean(str(options.effect), ("retry", "once"))
         raise InvalidInput(f"{where}: effect is {options.effect!r}", remedy=remedy)
+    if options.min_runtime_s is not None and options.min_runtime_s > (options.max_runtime_s or options.min_runtime_s):
+        what = f"{where}: min_runtime is {options.min_runtime_s:g} s and max_runtime {options.max_runtime_s:g} s"
+        raise InvalidInput(what, remedy="A step is safe from being ended for others for less than it may run")
     if options.effect == "once" and options.retries:
         what = f"{where}: effect is 'once' and retries is {options.retries}"
         raise InvalidInput(what, remedy="What may start only once cannot be retried: leave one of them out")
@@ -189,7 +195,7 @@ def _check(options: Options, where: str) -> None:
 def _plain(settings: Settings, where: str) -> dict[str, Any]:
     given: Mapping[str, Any] = settings
     plain = {name: given[name] for name in ("name", "retries", "priority", "effect", "key", "cache") if name in given}
-    for name in ("backoff", "timeout", "max_runtime"):
+    for name in ("backoff", "timeout", "max_runtime", "min_runtime"):
         if name in given:
             written = given[name]
             plain[f"{name}_s"] = None if written is None else seconds(written, where=f"{where}: {name}")

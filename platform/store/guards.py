@@ -1,4 +1,4 @@
-"""The guards of a grant, asked from rows inside the transaction that would commit it."""
+"""The guards of grants and reclaims, asked from rows inside the transaction that would commit them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from ..core.records import LeaseState, StepState
-from ..core.turn import GrantGuard
-from .schema import DEVICES, LEASES, LOG_HEAD, NODES, QUOTA_TREES, STEPS
+from ..core import turn
+from ..core.records import AttemptState, LeaseState, StepState
+from ..core.turn import GrantGuard, ReclaimGuard
+from .schema import ATTEMPTS, DEVICES, LEASES, LOG_HEAD, NODES, QUOTA_TREES, STEPS
 from .writer import Guard
 
 _SUPPOSED: Final = sa.select(
@@ -18,20 +19,52 @@ _SUPPOSED: Final = sa.select(
 )
 
 
+_LIVE: Final = sa.select(
+    sa.select(LOG_HEAD.c.scheduler_epoch).scalar_subquery(),
+    sa.select(sa.func.max(QUOTA_TREES.c.version)).scalar_subquery(),
+    sa.select(ATTEMPTS.c.state).where(ATTEMPTS.c.fence == sa.bindparam("fence")).scalar_subquery(),
+)
+
+
+def guard_of(wanted: turn.Guard) -> Guard:
+    """Objects with the reason where a row says otherwise than the proposal supposes."""
+    return grant_guard(wanted) if isinstance(wanted, GrantGuard) else reclaim_guard(wanted)
+
+
+def reclaim_guard(wanted: ReclaimGuard) -> Guard:
+    """Objects with the reason where a row says otherwise than the reclaim supposes."""
+
+    def ask(connection: sa.Connection) -> str:
+        epoch, version, state = connection.execute(_LIVE, {"fence": wanted.fence}).one()
+        reason = _led(wanted, epoch, version)
+        if not reason and state not in (AttemptState.LEASED, AttemptState.RUNNING, None):
+            return f"over: attempt {wanted.fence} is {state}"
+        return reason
+
+    return ask
+
+
 def grant_guard(wanted: GrantGuard) -> Guard:
     """Objects with the reason where a row says otherwise than the grant supposes."""
 
     def ask(connection: sa.Connection) -> str:
         epoch, version, state = connection.execute(_SUPPOSED, {"step": wanted.step_id}).one()
-        if epoch != wanted.scheduler_epoch:
-            return f"scheduler_epoch: {wanted.scheduler_epoch} proposed, {epoch} leads"
-        if version != wanted.tree_version:
-            return f"tree_version: decided on {wanted.tree_version}, the tree is {version}"
+        reason = _led(wanted, epoch, version)
+        if reason:
+            return reason
         if state not in (StepState.WAITING, None):  # None: it begins to wait in this very transaction
             return "step_not_waiting"
         return _devices_free(connection, wanted) if wanted.devices else ""
 
     return ask
+
+
+def _led(wanted: turn.Guard, epoch: int, version: int) -> str:
+    if epoch != wanted.scheduler_epoch:
+        return f"scheduler_epoch: {wanted.scheduler_epoch} proposed, {epoch} leads"
+    if version != wanted.tree_version:
+        return f"tree_version: decided on {wanted.tree_version}, the tree is {version}"
+    return ""
 
 
 def _devices_free(connection: sa.Connection, wanted: GrantGuard) -> str:

@@ -36,8 +36,9 @@ def run_detail(run: records.Run, steps: Sequence[records.Step], attempts: Sequen
 
 def _attempt_view(attempt: records.Attempt) -> api.AttemptView:
     result = attempt.result
+    makes_way = attempt.preemption.reason if attempt.preemption is not None and attempt.state.live else ""
     if result is None:
-        return _copied(api.AttemptView, attempt)
+        return _copied(api.AttemptView, attempt, preempting=makes_way)
     said = {"artifact": result.digest, "codec": result.codec, "size_bytes": result.size_bytes, "about": result.about}
     return _copied(api.AttemptView, attempt, **said)
 

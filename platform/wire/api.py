@@ -63,7 +63,7 @@ class RunSummary(Answer, frozen=True):
 
 class AttemptView(Answer, frozen=True):
     """One try at a step. `artifact` is the digest of its result where that is too large for a row; `about` says what
-    the result is, of `codec` and `size_bytes`."""
+    the result is, of `codec` and `size_bytes`; `preempting` why a living one makes way for another step."""
 
     fence: int
     number: int
@@ -80,6 +80,7 @@ class AttemptView(Answer, frozen=True):
     size_bytes: int = 0
     about: JSON = None
     failure: Failure | None = None
+    preempting: str = ""
 
 
 class StepView(Answer, frozen=True):

@@ -53,6 +53,8 @@ class StepCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     backoff_s: float = 1.0
     timeout_s: float | None = None
     max_runtime_s: float | None = None
+    min_runtime_s: float | None = None
+    ranks_min: int = 0
     effect: Effect = "retry"
     code_digest: str = ""
     retry_on: tuple[str, ...] = ()
@@ -270,6 +272,18 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     step_id: str
     node: str
     devices: tuple[str, ...]
+    tree_version: int
+    scheduler_epoch: int
+
+
+class Reclaim(msgspec.Struct, frozen=True, kw_only=True):
+    """The Scheduler's proposal: this attempt saves its work and ends after the grace, for another step."""
+
+    fence: int
+    step_id: str
+    for_step: str
+    grace_s: float
+    reason: str
     tree_version: int
     scheduler_epoch: int
 

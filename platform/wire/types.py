@@ -115,6 +115,9 @@ class StepWaiting(Body, frozen=True, tag="step.waiting"):
     since_us: int
     max_runtime_s: float | None = None
     once: bool = False
+    min_runtime_s: float | None = None
+    ranks_min: int = 0
+    evictions: int = 0
 
 
 class StepHeld(Body, frozen=True, tag="step.held"):
@@ -142,6 +145,28 @@ class StepStarted(Body, frozen=True, tag="step.started"):
     attempt: int
     fence: int
     worker: str
+
+
+class StepCheckpointed(Body, frozen=True, tag="step.checkpointed"):
+    """What the attempt has done until now is not lost if it ends."""
+
+    step_id: str
+    name: str
+    attempt: int
+    fence: int
+    size_bytes: int = 0
+
+
+class StepPreempting(Body, frozen=True, tag="step.preempting"):
+    """The attempt is told to save its work; it ends at the latest `grace_s` later, and its step waits again."""
+
+    step_id: str
+    name: str
+    attempt: int
+    fence: int
+    for_step: str
+    grace_s: float
+    reason: str
 
 
 class StepSucceeded(Body, frozen=True, tag="step.succeeded"):
@@ -290,6 +315,19 @@ class QuotaChanged(Body, frozen=True, tag="quota.changed"):
     tree: JSON
 
 
+class QuotaReclaimed(Body, frozen=True, tag="quota.reclaimed"):
+    """What attempt `fence` of `project` has is taken back for `for_step`, decided on this version of the tree."""
+
+    project: str
+    step_id: str
+    fence: int
+    for_step: str
+    reason: str
+    grace_s: float
+    devices: tuple[str, ...]
+    tree_version: int
+
+
 class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     model: str
@@ -363,6 +401,7 @@ class DataGap(Body, frozen=True, tag="data.gap"):
 AnyBody = (
     RunAccepted | RunStarted | RunSucceeded | RunFailed | RunCancelling | RunCancelled | RunNeedsAttention
     | RunModelRegistered | StepWaiting | StepHeld | StepLeased | StepStarted | StepSucceeded | StepFailed | StepEnded
+    | StepCheckpointed | StepPreempting | QuotaReclaimed
     | EventPublished | TriggerExpired | FlowDeployed | ModelRequested | ModelRegistered | ModelRefused
     | DeploymentRequested | DeploymentReady | DeploymentFailed | TableCommitted | TableReset | QuotaChanged | NodeJoined
     | NodeLeft | NodeDrained | DevicesFreed | DeviceQuarantined | CommandDone | CommandRefused | EventRejected | DataGap

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scenes.scheduler import Scene, a_node, a_tree, apply, leased, succeeded, waits
+from scenes.scheduler import Scene, a_node, a_tree, apply, leased, made_way, succeeded, told_to_make_way, waits
 
-from headwater.actors.sharing.quota_desk import Answered, Propose, Seeded, Ticked, TickLater
+from headwater.actors.sharing.quota_desk import Answered, Propose, ReclaimsAnswered, Seeded, Ticked, TickLater
 from headwater.core.inbox import Ordered
 from headwater.wire import calls
 from headwater.wire import types as t
@@ -151,6 +151,63 @@ def test_a_quarantined_device_is_left_out_until_it_is_restored() -> None:
     scene.follow(t.DeviceQuarantined(device="n/0", reason="hot"))
     assert scene.follow(waits(1)) == []
     assert len(scene.follow(t.DevicesFreed(fence=0, devices=("n/0",)))) == 1
+
+
+# Getting one's own back.
+
+
+def lent() -> Scene:
+    """Both devices are with eta, who owns one of them; `run/9` of owner asks for its own."""
+    scene = Scene(eta=1, owner=1)
+    scene.follow(waits(1), waits(2))
+    scene.follow(leased(1, 7, "n/0"), leased(2, 8, "n/1"))
+    assert scene.follow(waits(9), project="owner") == []
+    return scene
+
+
+def test_a_borrower_is_proposed_to_make_way_and_the_owner_gets_its_place() -> None:
+    scene = lent()
+    (reclaim,) = scene.reclaims()
+    assert (reclaim.for_step, reclaim.grace_s, reclaim.tree_version) == ("run/9", 30, 1)
+    step, device = reclaim.fence - 6, f"n/{reclaim.fence - 7}"
+    scene.follow(told_to_make_way(step, reclaim.fence, "run/9"))
+    assert scene.reclaims() == []
+    scene.follow(made_way(step, reclaim.fence, device), waits(step, evictions=1))
+    (grant,) = scene.follow(t.DevicesFreed(fence=reclaim.fence, devices=(device,)))
+    assert (grant.step_id, grant.devices) == ("run/9", (device,))
+
+
+def test_a_refused_reclaim_is_decided_again_at_the_next_tick() -> None:
+    scene = lent()
+    (reclaim,) = scene.reclaims()
+    verdict = calls.Verdict(step_id=reclaim.step_id, fence=reclaim.fence, reason="tree_version: 1, not 2")
+    scene.tell(ReclaimsAnswered((verdict,)))
+    assert scene.reclaims() == []
+    assert any(isinstance(effect, TickLater) for effect in scene.turn.effects)
+    scene.tell(Ticked())
+    assert len(scene.reclaims()) == 1
+
+
+def test_a_checkpoint_makes_a_gang_the_first_to_end() -> None:
+    scene = Scene(eta=1, owner=1)
+    scene.follow(waits(1), waits(2))
+    scene.follow(leased(1, 7, "n/0"), leased(2, 8, "n/1"))
+    saved = t.StepCheckpointed(step_id="run/2", name="fit", attempt=1, fence=8)
+    scene.position += 1_000
+    scene.follow(saved)
+    scene.follow(waits(9), project="owner")
+    assert [reclaim.fence for reclaim in scene.reclaims()] == [8]
+
+
+def test_min_runtime_keeps_a_borrower_where_it_is() -> None:
+    scene = Scene(eta=1, owner=1)
+    scene.follow(waits(1, min_runtime_s=60), waits(2, min_runtime_s=60))
+    scene.follow(leased(1, 7, "n/0"), leased(2, 8, "n/1"))
+    scene.follow(waits(9), project="owner")
+    assert scene.reclaims() == []
+    scene.position += 60_000_000
+    scene.tell(Ticked())
+    assert len(scene.reclaims()) == 1
 
 
 # The tree.

@@ -68,6 +68,13 @@ def large():
     return random.Random(1).randbytes(100_000)
 
 @step
+def saves():
+    while not current().preempting:
+        time.sleep(0.001)
+    current().checkpoint("saved")
+    time.sleep(60)
+
+@step
 def keeps(n):
     before = current().restored
     current().checkpoint({"done": n})
@@ -245,6 +252,32 @@ async def test_a_cancel_that_overtakes_its_dispatch_counts(place: Place) -> None
     failure = (await place.run("naps")).outcome.failure
     assert failure is not None
     assert failure.kind == "cancelled"
+
+
+async def test_an_attempt_that_makes_way_ends_with_its_checkpoint(place: Place) -> None:
+    running = asyncio.create_task(place.run("saves"))
+    await place.desk.heard.get()
+    await place.worker.preempt(1, 60.0)
+    failure = (await running).outcome.failure
+    assert failure is not None
+    assert failure.kind == "preempted"
+    assert pickle.loads(place.desk.checkpoints.get_nowait().inline or b"") == "saved"
+
+
+async def test_an_attempt_that_saves_nothing_is_stopped_after_the_grace(place: Place) -> None:
+    running = asyncio.create_task(place.run("naps"))
+    await place.desk.heard.get()
+    await place.worker.preempt(1, 0.01)
+    report = await running
+    assert report.outcome.failure is not None
+    assert (report.outcome.failure.kind, report.seen_empty) == ("preempted", True)
+
+
+async def test_an_attempt_that_has_not_begun_makes_way_at_once(place: Place) -> None:
+    await place.worker.preempt(1, 60.0)
+    failure = (await place.run("naps")).outcome.failure
+    assert failure is not None
+    assert failure.kind == "preempted"
 
 
 async def test_a_checkpoint_is_durable_and_given_to_the_next_attempt(place: Place) -> None:

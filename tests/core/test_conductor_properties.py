@@ -13,7 +13,7 @@ import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from scenes.conductor import a_flow, a_step
+from scenes.conductor import a_flow, a_reclaim, a_step
 
 from headwater.core.conductor import messages as m
 from headwater.core.conductor.machine import Conductor, Rows
@@ -26,7 +26,17 @@ from headwater.core.records import AttemptState, LeaseState, Run, StepState
 from headwater.core.turn import Turn
 from headwater.wire import calls
 from headwater.wire.envelope import Event
-from headwater.wire.types import TERMINAL, Entry, Failure, NodeLeft, Said, StepFailed, StepSucceeded, type_of
+from headwater.wire.types import (
+    TERMINAL,
+    Entry,
+    Failure,
+    NodeLeft,
+    Said,
+    StepFailed,
+    StepPreempting,
+    StepSucceeded,
+    type_of,
+)
 
 DEVICES = ("n1/0", "n1/1", "n2/0")
 PICK = st.integers(0, 1_000)
@@ -327,6 +337,21 @@ class AnySequence(RuleBasedStateMachine):
             claim = m.Claimed(attempt.fence, worker, attempt.secret)
             self.tell(claim if first else m.Progressed(attempt.fence, worker, self.now_us))
 
+    @precondition(attempts_live)
+    @rule(pick=PICK, again=st.booleans())
+    def reclaim(self, pick: int, again: bool) -> None:
+        attempt = picked(sorted(self.state.attempts.values(), key=lambda one: one.fence), pick)
+        reclaim = a_reclaim(attempt.fence, attempt.step_id)
+        for _ in range(1 + again):
+            self.tell(m.ReclaimsProposed((reclaim,)))
+
+    @precondition(lambda self: any(attempt.preemption for attempt in self.state.attempts.values()))
+    @rule(pick=PICK)
+    def make_way(self, pick: int) -> None:
+        told = sorted(a.fence for a in self.state.attempts.values() if a.preemption and a.state.live and a.worker)
+        if fence := picked(told, pick):
+            self.tell(self.a_report(fence, self.state.attempts[fence].worker or "", "preempted"))
+
     @rule(pick=PICK, now=SELDOM)
     def cancel(self, pick: int, now: bool) -> None:
         run = picked(self.runs(), pick)
@@ -401,6 +426,24 @@ class AnySequence(RuleBasedStateMachine):
         for lease in self.rows["leases"].values():
             lent[lease.device] += lease.milli if lease.state is LeaseState.HELD else 0
         assert all(milli <= 1000 for milli in lent.values())
+
+    @invariant()
+    def an_attempt_makes_way_only_where_it_was_told_to_and_may_run_again(self) -> None:
+        preempting = Counter(word.body.fence for word in self.log if isinstance(word.body, StepPreempting))
+        for attempt in self.rows["attempts"].values():
+            assert preempting[attempt.fence] == (attempt.preemption is not None)
+            if attempt.state is AttemptState.PREEMPTED:
+                assert attempt.preemption is not None
+            if attempt.preemption is not None:
+                assert self.rows["steps"][attempt.step_id].effect != "once"
+
+    @invariant()
+    def what_made_way_eats_no_retries(self) -> None:
+        made_way = Counter(a.step_id for a in self.rows["attempts"].values() if a.state is AttemptState.PREEMPTED)
+        failed = Counter(a.step_id for a in self.rows["attempts"].values() if a.state is AttemptState.FAILED)
+        for step in self.rows["steps"].values():
+            assert step.evictions == made_way[step.id]
+            assert step.failures <= failed[step.id]
 
     @invariant()
     def a_run_ends_once(self) -> None:

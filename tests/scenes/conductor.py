@@ -100,6 +100,9 @@ class Scene:
         assert verdict.fence is not None, verdict
         return int(verdict.fence)
 
+    def reclaim(self, fence: int, step_id: str, grace_s: float = 30.0) -> Turn:
+        return self.tell(m.ReclaimsProposed((a_reclaim(fence, step_id, grace_s),)))
+
     def report(self, fence: int, failure: Failure | None = None, worker: str = "w1") -> Turn:
         payload = None if failure else calls.Payload(inline=b"42", size_bytes=2)
         outcome = calls.Outcome(payload=payload, failure=failure)
@@ -116,6 +119,18 @@ def a_step(ordinal: int, *needs: int, gpus_milli: int = 0, **options: Any) -> ca
         **options,
     )
     return calls.Command(ordinal=ordinal, name="fit", key=f"fit#{ordinal}", call=call)
+
+
+def a_reclaim(fence: int, step_id: str, grace_s: float = 30.0) -> calls.Reclaim:
+    return calls.Reclaim(
+        fence=fence,
+        step_id=step_id,
+        for_step="other/0",
+        grace_s=grace_s,
+        reason="Ended for step fit of project owner.",
+        tree_version=1,
+        scheduler_epoch=1,
+    )
 
 
 def command(ordinal: int, call: calls.Call) -> calls.Command:

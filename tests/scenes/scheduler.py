@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headwater.actors.sharing.quota_desk import Answered, Event, Followed, Propose, QuotaDesk, SayHeld
+from headwater.actors.sharing.quota_desk import Answered, Event, Followed, Propose, ProposeReclaims, QuotaDesk, SayHeld
 from headwater.core.inbox import Ordered
 from headwater.core.turn import Turn
 from headwater.quota.scheduler import Scheduler
@@ -33,6 +33,26 @@ def leased(step: int, fence: int, *devices: str, gpus: int = 1) -> t.StepLeased:
     demand = t.Demand(gpus_milli=gpus * 1000, cpus_milli=0)
     return t.StepLeased(
         step_id=f"run/{step}", name="fit", attempt=1, fence=fence, node="n", devices=devices, demand=demand
+    )
+
+
+def told_to_make_way(step: int, fence: int, for_step: str) -> t.StepPreempting:
+    return t.StepPreempting(
+        step_id=f"run/{step}", name="fit", attempt=1, fence=fence, for_step=for_step, grace_s=30, reason="lent"
+    )
+
+
+def made_way(step: int, fence: int, *devices: str) -> t.StepFailed:
+    failure = t.Failure(kind="preempted", message="lent")
+    return t.StepFailed(
+        step_id=f"run/{step}",
+        name="fit",
+        attempt=1,
+        fence=fence,
+        final=False,
+        failure=failure,
+        devices=devices,
+        seen_empty=True,
     )
 
 
@@ -83,6 +103,10 @@ class Scene:
     def number(self) -> int:
         """Of the newest proposal."""
         return max(self.desk.asked)
+
+    def reclaims(self) -> list[calls.Reclaim]:
+        """What the last event proposed to end."""
+        return [one for effect in self.turn.effects if isinstance(effect, ProposeReclaims) for one in effect.reclaims]
 
     def holds(self) -> list[calls.Hold]:
         return [hold for effect in self.turn.effects if isinstance(effect, SayHeld) for hold in effect.holds]

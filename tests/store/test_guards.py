@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from headwater.core.inventory import DeviceRow, Node, QuotaTree
-from headwater.core.records import Lease, LeaseState, Step, StepState
-from headwater.core.turn import GrantGuard
-from headwater.store.guards import grant_guard
+from headwater.core.records import Attempt, AttemptState, Lease, LeaseState, Step, StepState
+from headwater.core.turn import GrantGuard, ReclaimGuard
+from headwater.store.guards import guard_of
 from headwater.store.writer import CommitFailed, Objected, Writer
 from headwater.wire.calls import Payload
 from headwater.wire.types import Demand
@@ -34,6 +34,17 @@ STEP = Step(
 NODE = Node(id="n1", ray_node="x", cpus_milli=1000, memory_bytes=1, labels={}, joined_us=1, seen_us=1)
 DEVICE = DeviceRow(id="n1/0", node="n1", model="A100", memory_bytes=1)
 LEASE = Lease(fence=1, device="n1/0", node="n1", milli=500, run_id="q", step_id="q/0", project="eta", since_us=1)
+ATTEMPT = Attempt(
+    fence=7,
+    step_id="r/0",
+    run_id="r",
+    number=1,
+    state=AttemptState.RUNNING,
+    node="n1",
+    demand=Demand(gpus_milli=1000),
+    leased_us=1,
+)
+RECLAIM = ReclaimGuard(scheduler_epoch=1, tree_version=2, fence=7)
 TREES = {version: QuotaTree(version=version, tree={}, principal="me", applied_us=1) for version in (1, 2)}
 
 
@@ -51,8 +62,11 @@ class Desk:
 
     def ask(self, **changes: Any) -> str:
         """The objection to GRANT, or to GRANT with changes."""
+        return self.objection(msgspec.structs.replace(GRANT, **changes))
+
+    def objection(self, guard: GrantGuard | ReclaimGuard) -> str:
         try:
-            self.writer.commit({}, [], [grant_guard(msgspec.structs.replace(GRANT, **changes))])
+            self.writer.commit({}, [], [guard_of(guard)])
         except Objected as objected:
             return objected.reason
         return ""
@@ -130,3 +144,17 @@ def test_the_index_behind_the_guard_lends_a_whole_device_once(desk: Desk) -> Non
     with pytest.raises(CommitFailed):
         desk.put(leases={(2, "n1/0"): msgspec.structs.replace(whole, fence=2)})
     assert not desk.writer.landed()
+
+
+@pytest.mark.parametrize("state", list(AttemptState))
+def test_a_reclaim_passes_while_the_attempt_lives(desk: Desk, state: AttemptState) -> None:
+    desk.put(attempts={7: msgspec.structs.replace(ATTEMPT, state=state)})
+    assert desk.objection(RECLAIM) == ("" if state.live else f"over: attempt 7 is {state}")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"), [({"scheduler_epoch": 0}, "scheduler_epoch"), ({"tree_version": 1}, "tree")]
+)
+def test_a_reclaim_of_another_time_is_refused(desk: Desk, change: dict[str, int], code: str) -> None:
+    desk.put(attempts={7: ATTEMPT})
+    assert desk.objection(msgspec.structs.replace(RECLAIM, **change)).startswith(code)

@@ -52,6 +52,7 @@ WORDS: Final[dict[str, Word]] = {
     "checkpoint": Word(tuple[int, str, calls.Payload], str),
     "claim": Word(tuple[int, str, str], str),
     "propose": Word(tuple[list[calls.Grant]], list[calls.Verdict]),
+    "reclaim": Word(tuple[list[calls.Reclaim]], list[calls.Verdict]),
     "hold": Word(tuple[list[calls.Hold]], bool),
     "notice": Word(tuple[int]),
     # To the Conductor, and from it to Web.
@@ -65,4 +66,5 @@ WORDS: Final[dict[str, Word]] = {
     # To a worker.
     "run": Word(tuple[list[calls.AttemptOrder]], list[calls.Report]),
     "cancel": Word(tuple[int, float]),
+    "preempt": Word(tuple[int, float]),
 }

@@ -2,6 +2,7 @@
 
     step.waiting ─► engine ─► Propose ─► the Conductor leases it ─► step.leased ─► engine
                        ▲                    └ refuses ─► TickLater ─► decided again
+                 └─► Reclaim ─► the Conductor tells the attempt ─► step.preempting, step.failed ─► engine
     quota.apply ─► parsed whole ─► a new version of the tree, its row, quota.changed
 
 It writes only trees and its inbox: a step that waits becomes a proposal without any transaction. What
@@ -48,6 +49,12 @@ class Answered(Struct, frozen=True):
     verdicts: tuple[calls.Verdict, ...]
 
 
+class ReclaimsAnswered(Struct, frozen=True):
+    """The Conductor's word on attempts that were to make way."""
+
+    verdicts: tuple[calls.Verdict, ...]
+
+
 class Ticked(Struct, frozen=True):
     pass
 
@@ -57,6 +64,12 @@ class Propose(Struct, frozen=True):
 
     number: int
     grants: tuple[calls.Grant, ...]
+
+
+class ProposeReclaims(Struct, frozen=True):
+    """Effect: to the Conductor, again until it answers; then `ReclaimsAnswered`."""
+
+    reclaims: tuple[calls.Reclaim, ...]
 
 
 class SayHeld(Struct, frozen=True):
@@ -71,7 +84,7 @@ class TickLater(Struct, frozen=True):
     at_us: int = 0
 
 
-Event = Seeded | Followed | Answered | Ticked | Ordered | Arrived | TopicGap
+Event = Seeded | Followed | Answered | ReclaimsAnswered | Ticked | Ordered | Arrived | TopicGap
 
 
 class QuotaDesk:
@@ -87,6 +100,7 @@ class QuotaDesk:
         self.nodes: Ledger[str, q.NodeSpec] = Ledger(self.book)
         self.proposed: Ledger[str, int] = Ledger(self.book)  # step → the number of its newest proposal
         self.asked: Ledger[int, tuple[str, ...]] = Ledger(self.book)  # number → the steps of a proposal not answered
+        self.not_ended: Ledger[int, str] = Ledger(self.book)  # reclaims that were refused, until the next tick
         self._tree: Ledger[str, Any] = Ledger(self.book)
         self._tree.load("now", stored.tree if stored is not None else tree)
         self.unseeded = stored is None
@@ -102,8 +116,10 @@ class QuotaDesk:
                 self._tell(turn, [message for entry in entries for message in self._messages_of(entry)])
             case Answered(number, verdicts):
                 self._answered(turn, number, verdicts)
+            case ReclaimsAnswered(verdicts):
+                self._reclaims_answered(turn, verdicts)
             case Ticked():
-                self._tell(turn, [q.Ticked(now_us)])
+                self._tell(turn, [*self._refused_reclaims(), q.Ticked(now_us)])
             case Seeded():
                 self._store(turn, FIRST_VERSION, self._tree["now"], "headwater")
             case Ordered():
@@ -132,6 +148,7 @@ class QuotaDesk:
         """The engine hears `events` in order; what it decides becomes one effect of each kind."""
         grants: list[q.Grant] = []
         holds: list[calls.Hold] = []
+        reclaims: list[calls.Reclaim] = []
         for event in events:
             depth = self.engine.depth()
             effects = self.engine.decide(event, turn.now_us)
@@ -139,12 +156,16 @@ class QuotaDesk:
             for effect in effects:
                 if isinstance(effect, q.Waiting | q.Impossible):
                     holds.append(words.hold_of(effect))
+                elif isinstance(effect, q.Reclaim):
+                    reclaims.append(words.reclaim_of(effect, self.engine.tree_version))
                 elif isinstance(effect, q.Grant) and words.on_one_node(effect):
                     grants.append(effect)
-                elif isinstance(effect, q.Grant):
+                else:
                     holds.append(self._too_wide(effect))
         if grants:
             self._propose(turn, grants)
+        if reclaims:
+            turn.effects.append(ProposeReclaims(tuple(reclaims)))
         if holds:
             turn.effects.append(SayHeld(tuple(holds)))
         wakes_us = self.engine.wakes_us()
@@ -178,6 +199,20 @@ class QuotaDesk:
                 said = f"refused together: {reason}" if alike else reason
                 self._tell(turn, [q.GrantRefused(step_id, said)])
                 _tick_later(turn, 0)
+
+    def _reclaims_answered(self, turn: Turn, verdicts: tuple[calls.Verdict, ...]) -> None:
+        """What does not make way is looked at again at the next tick, so that a refusal repeated is no loop."""
+        for verdict in verdicts:
+            if verdict.reason and verdict.fence is not None:
+                self.not_ended.put(verdict.fence, verdict.reason)
+                _tick_later(turn, 0)
+
+    def _refused_reclaims(self) -> list[q.Event]:
+        refused: list[q.Event] = []
+        for fence in list(self.not_ended):
+            refused.append(q.ReclaimRefused(fence, self.not_ended[fence]))
+            self.not_ended.remove(fence)
+        return refused
 
     def _messages_of(self, entry: t.Entry) -> list[q.Event]:
         """What an entry of the log means to the engine."""

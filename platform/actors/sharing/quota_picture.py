@@ -13,10 +13,12 @@ from ...quota import messages as q
 from ...quota.scheduler import Scheduler
 from ...quota.tree import parse_tree
 from ...store.reader import Picture
-from ...store.schema import ATTEMPTS, DEVICES, LEASES, NODES, QUOTA_TREES, STEPS
+from ...store.schema import ATTEMPTS, DEVICES, LEASES, NODES, QUOTA_TREES, RUNS, STEPS
+from ..loop import wall_clock_us
 from . import quota_words as words
 from .quota_desk import FIRST_VERSION, QuotaDesk
 
+_HOUR_US = 3_600_000_000
 _LIVE = (AttemptState.LEASED, AttemptState.RUNNING)
 _KEPT = (LeaseState.RELEASING, LeaseState.QUARANTINED)
 
@@ -42,8 +44,8 @@ def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]
         nodes=nodes,
         history=[*_history(picture), *_quarantined(devices)],
         waiting=[_waiting_of(step) for step in picture.rows("steps", STEPS.c.state == StepState.WAITING)],
+        leaving=_leaving(picture),
     )
-    engine.ends_others(False)  # the Conductor does not end an attempt for another yet
     return QuotaDesk(engine, stored, nodes=nodes, tree=tree.to_mapping())
 
 
@@ -71,11 +73,35 @@ def _history(picture: Picture) -> Iterator[q.Event]:
     )
     steps: dict[str, Step] = {step.id: step for step in picture.rows("steps", of)}
     for attempt in attempts:
-        yield _leased_of(attempt, steps[attempt.step_id])
+        step = steps[attempt.step_id]
+        yield _leased_of(attempt, step)
+        if step.checkpoint_us is not None and step.checkpoint_us >= attempt.leased_us:
+            yield q.AttemptCheckpointed(attempt.fence, step.checkpoint_us)
         if not attempt.state.live:
             yield q.AttemptReleased(attempt.fence)
             freed = [each.device for each in leases if each.fence == attempt.fence and each.state is LeaseState.FREE]
             yield q.DeviceFreed(tuple(freed), attempt.fence)
+
+
+def _leaving(picture: Picture) -> list[q.AttemptLeaving]:
+    """What makes way for others, and what did within the last hour, in the order in which it was told to."""
+    ended = (ATTEMPTS.c.state == AttemptState.PREEMPTED) & (ATTEMPTS.c.ended_us > wall_clock_us() - _HOUR_US)
+    which = ATTEMPTS.c.preemption.is_not(None) & (ATTEMPTS.c.state.in_(_LIVE) | ended)
+    told: list[Attempt] = picture.rows("attempts", which)
+    runs = ATTEMPTS.select().with_only_columns(ATTEMPTS.c.run_id).where(which)
+    projects = {run.id: run.project for run in picture.rows("runs", RUNS.c.id.in_(runs))}
+    leaving = [
+        q.AttemptLeaving(
+            attempt.fence,
+            attempt.preemption.for_step,
+            projects.get(attempt.run_id, ""),
+            attempt.preemption.told_us,
+            attempt.preemption.due_us,
+        )
+        for attempt in told
+        if attempt.preemption is not None
+    ]
+    return sorted(leaving, key=lambda event: (event.at_us, event.fence))
 
 
 def _quarantined(devices: Sequence[DeviceRow]) -> list[q.Event]:
@@ -96,7 +122,10 @@ def _leased_of(attempt: Attempt, step: Step) -> q.AttemptLeased:
         name=step.name,
         max_runtime_s=words.seconds_of(step.max_runtime_s),
         priority=step.priority,
+        min_runtime_s=words.seconds_of(step.min_runtime_s) or 0,
         once=step.effect == "once",
+        ranks_min=step.ranks_min,
+        evictions=step.evictions,
     )
 
 
@@ -110,5 +139,8 @@ def _waiting_of(step: Step) -> q.StepWaiting:
         since_us=step.waiting_us or step.created_us,
         priority=step.priority,
         max_runtime_s=words.seconds_of(step.max_runtime_s),
+        min_runtime_s=words.seconds_of(step.min_runtime_s) or 0,
+        ranks_min=step.ranks_min,
         once=step.effect == "once",
+        evictions=step.evictions,
     )

@@ -14,6 +14,11 @@ def messages_of(entry: t.Entry) -> list[q.Event]:
     match entry.body:
         case t.StepWaiting() as body:
             return [waiting_of(entry, body)]
+        case t.StepCheckpointed(fence=fence):
+            return [q.AttemptCheckpointed(fence, entry.time_us)]
+        case t.StepPreempting() as told:
+            due_us = entry.time_us + int(told.grace_s * 1_000_000)
+            return [q.AttemptLeaving(told.fence, told.for_step, entry.project, entry.time_us, due_us)]
         case t.StepSucceeded(fence=fence) | t.StepFailed(fence=fence):
             return [q.AttemptReleased(fence)]
         case t.DevicesFreed(fence=0, devices=devices):
@@ -35,7 +40,10 @@ def waiting_of(entry: t.Entry, body: t.StepWaiting) -> q.StepWaiting:
         since_us=body.since_us,
         priority=body.priority,
         max_runtime_s=seconds_of(body.max_runtime_s),
+        min_runtime_s=seconds_of(body.min_runtime_s) or 0,
+        ranks_min=body.ranks_min,
         once=body.once,
+        evictions=body.evictions,
     )
 
 
@@ -91,6 +99,19 @@ def proposal_of(grant: q.Grant) -> calls.Grant:
         node=grant.node,
         devices=tuple(device for rank in grant.devices for device in rank),
         tree_version=grant.tree_version,
+        scheduler_epoch=0,
+    )
+
+
+def reclaim_of(reclaim: q.Reclaim, tree_version: int) -> calls.Reclaim:
+    """The epoch is the shell's to fill in."""
+    return calls.Reclaim(
+        fence=reclaim.fence,
+        step_id=reclaim.step_id,
+        for_step=reclaim.for_step,
+        grace_s=reclaim.grace_s,
+        reason=reclaim.reason,
+        tree_version=tree_version,
         scheduler_epoch=0,
     )
 

@@ -16,14 +16,26 @@ from ...core.records import Offset
 from ...errors import Unavailable
 from ...store.reader import Picture
 from ...wire import topics
-from ...wire.calls import Grant, Hold, Verdict
+from ...wire.calls import Grant, Hold, Reclaim, Verdict
 from ...wire.types import Entry
 from ..courtesy import FIRST
 from ..devices import ray_nodes
 from ..hub import SCHEDULER_TYPES
 from ..loop import wall_clock_us
 from ..owner import OwnerActor
-from .quota_desk import OWNER, Answered, Followed, Propose, QuotaDesk, SayHeld, Seeded, Ticked, TickLater
+from .quota_desk import (
+    OWNER,
+    Answered,
+    Followed,
+    Propose,
+    ProposeReclaims,
+    QuotaDesk,
+    ReclaimsAnswered,
+    SayHeld,
+    Seeded,
+    Ticked,
+    TickLater,
+)
 from .quota_picture import load_desk
 
 TICK_S: Final = 0.5
@@ -60,6 +72,8 @@ class SchedulerActor(OwnerActor):
         match effect:
             case Propose(number, grants):
                 self._propose(number, grants)
+            case ProposeReclaims(reclaims):
+                self.spawn(self._reclaim(reclaims))
             case SayHeld(holds):
                 self._hold(holds)
             case TickLater(at_us):
@@ -86,6 +100,19 @@ class SchedulerActor(OwnerActor):
             pass  # what was not answered is decided again
         self._one_by_one = any(verdict.reason for verdict in verdicts)
         self.loop.tell(Answered(number, tuple(verdicts)))
+
+    async def _reclaim(self, reclaims: tuple[Reclaim, ...]) -> None:
+        """Asked until it is answered: nobody else is ended meanwhile for the same step."""
+        epoch = self.journal.writer.epoch
+        named = [msgspec.structs.replace(reclaim, scheduler_epoch=epoch) for reclaim in reclaims]
+        while True:
+            try:
+                verdicts: list[Verdict] = await self.lines.line("conductor").call("reclaim", named)
+            except Unavailable:
+                await asyncio.sleep(AGAIN_S)
+                continue
+            self.loop.tell(ReclaimsAnswered(tuple(verdicts)))
+            return
 
     def _tick_later(self, at_us: int) -> None:
         """One timer, for the soonest that was asked for."""

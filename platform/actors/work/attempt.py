@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -32,6 +33,7 @@ class Attempt:
     def __init__(self, order: AttemptOrder, ground: Ground, pins: Pins, feed: ProgressFeed) -> None:
         self.order, self.feed, self.gate = order, feed, Gate()
         self._ground, self._pins, self._files = ground, pins, ground.files
+        self.preempting = threading.Event()
         self._outcome: Outcome | None = None
 
     @property
@@ -77,6 +79,7 @@ class Attempt:
             tell=self.feed.tell,
             keep=self._keep,
             restored=None if kept is None else decode(kept.codec, content_of(self._files, kept)),
+            is_preempted=self.preempting.is_set,
             secrets=resolved(self._ground.home, order.project, order.secrets),
         )
 
@@ -88,6 +91,8 @@ class Attempt:
         )
         if reason:
             raise Conflict(f"The checkpoint was not kept: {reason}", remedy="Another attempt goes on; end this one")
+        if self.preempting.is_set():
+            self.gate.stop("preempted")  # nothing is lost now
 
     def _input(self, ordinal: int) -> object:
         if ordinal not in self.order.inputs:
@@ -108,6 +113,8 @@ def stop_message(order: AttemptOrder, kind: str) -> str:
     if kind == "out_of_memory":
         most, asked = memory_peak.peak_bytes() >> 20, order.memory_bytes >> 20
         return f"Attempt {order.attempt} of {order.name} took more than the {asked} MiB it asked for (peak {most} MiB)"
+    if kind == "preempted":
+        return f"Attempt {order.attempt} of {order.name} made way for another step"
     return f"Attempt {order.attempt} of {order.name} was cancelled"
 
 

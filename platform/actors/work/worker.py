@@ -40,6 +40,7 @@ STOP_GRACE_S: Final = 10.0
 SAY_RUNNING_AFTER_S: Final = 0.3
 LEAVE_AFTER_S: Final = 0.5
 LOOK_AT_MEMORY_S: Final = 0.25
+KILL_AFTER_S: Final = 2.0  # after the grace of an attempt that makes way
 
 
 class Worker:
@@ -63,7 +64,7 @@ class Worker:
         self._output = ProcessOutput(limits.log_max_bytes)
         self._jobs: OrderedDict[int, asyncio.Task[Report]] = OrderedDict()
         self._running: dict[int, _Job] = {}
-        self._cancelled: OrderedDict[int, None] = OrderedDict()
+        self._called_off: OrderedDict[int, str] = OrderedDict()  # fence → cancelled or preempted, before it came
         self._turn = asyncio.Lock()
         self._telling: set[asyncio.Task[None]] = set()
         self._last = ("", 0)
@@ -86,10 +87,22 @@ class Worker:
         self._last = ("cancel", _now_us())
         if (job := self._running.get(fence)) is not None:
             job.stop("cancelled", grace_s)
-        elif fence not in self._jobs or not self._jobs[fence].done():
-            self._cancelled[fence] = None
-            while len(self._cancelled) > REPORTS_MAX:
-                self._cancelled.popitem(last=False)
+        else:
+            self._call_off(fence, "cancelled")
+
+    async def preempt(self, fence: int, grace_s: float) -> None:
+        """Tells the attempt to save its work, and stops it after the grace. One that has not begun begins no more."""
+        self._last = ("preempt", _now_us())
+        if (job := self._running.get(fence)) is not None:
+            job.make_way(grace_s)
+        else:
+            self._call_off(fence, "preempted")
+
+    def _call_off(self, fence: int, kind: str) -> None:
+        if fence not in self._jobs or not self._jobs[fence].done():
+            self._called_off[fence] = kind
+            while len(self._called_off) > REPORTS_MAX:
+                self._called_off.popitem(last=False)
 
     async def line(self) -> Address:
         """Where the Conductor speaks to this process."""
@@ -132,9 +145,9 @@ class Worker:
 
     async def _refusal(self, order: AttemptOrder) -> Failure | None:
         """Why user code must not start."""
-        if order.fence in self._cancelled:
-            del self._cancelled[order.fence]
-            return Failure(kind="cancelled", message=stop_message(order, "cancelled"), step=order.name)
+        called_off = self._called_off.pop(order.fence, "")
+        if called_off:
+            return Failure(kind=called_off, message=stop_message(order, called_off), step=order.name)
         if order.effect != "once":
             return None
         try:
@@ -221,6 +234,12 @@ class _Job:
     def stop(self, kind: str, grace_s: float) -> None:
         self.attempt.gate.stop(kind)
         self.timers.append(self._loop.call_later(grace_s, self._give_up, kind))
+
+    def make_way(self, grace_s: float) -> None:
+        """The attempt is told; again where it was told already, and its time runs on."""
+        if not self.attempt.preempting.is_set():
+            self.attempt.preempting.set()
+            self.timers.append(self._loop.call_later(grace_s, self.stop, "preempted", KILL_AFTER_S))
 
     def end_from_thread(self, outcome: Outcome) -> None:
         self._loop.call_soon_threadsafe(self._end, outcome)

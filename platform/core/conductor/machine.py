@@ -41,6 +41,7 @@ from .state import State
 from .steps.crewing import worker_joined, worker_lost, worker_not_started
 from .steps.granting import proposed
 from .steps.placing import host_joined, let_go_of_hosts, parked
+from .steps.reclaiming import RECLAIM, overdue, reclaims_proposed
 from .steps.reporting import checkpointed, claimed, progressed, reported
 from .steps.stepping import back_from_backoff, cancel_steps, held_back
 from .triggers.arriving import arrived, halted, ordered
@@ -110,6 +111,8 @@ class Conductor:
         """The same decision where the transaction's guard said no."""
         if isinstance(event, m.Proposed):
             return self.decide(m.Proposed(event.grants, refused=reason), now_us)
+        if isinstance(event, m.ReclaimsProposed):
+            return self.decide(m.ReclaimsProposed(event.reclaims, refused=reason), now_us)
         return self.set_aside(event, now_us, RuntimeError(reason))
 
     def settle(self) -> None:
@@ -142,6 +145,8 @@ def _due(state: State, turn: Turn, event: m.Due) -> None:
             gathering_due(state, turn, timer.id.removeprefix(f"{GATHER}/"))
         elif timer.kind == "backoff":
             back_from_backoff(state, turn, f"{timer.run_id}/{timer.ordinal}")
+        elif timer.kind == RECLAIM:
+            overdue(state, turn, f"{timer.run_id}/{timer.ordinal}")
         else:
             due(state, turn, timer)
     let_go_of_hosts(state, turn)
@@ -260,6 +265,7 @@ _HANDLERS: dict[type, Callable[[State, Turn, Any], None]] = {
     m.RunFunctionEnded: function_ended,
     m.Pinned: pinned,
     m.Proposed: proposed,
+    m.ReclaimsProposed: reclaims_proposed,
     m.HeldBack: held_back,
     m.WorkerJoined: worker_joined,
     m.WorkerLost: worker_lost,

@@ -64,6 +64,11 @@ class Proposed(Struct, frozen=True):
     refused: str = ""
 
 
+class ReclaimsProposed(Struct, frozen=True):
+    reclaims: tuple[calls.Reclaim, ...]
+    refused: str = ""
+
+
 class HeldBack(Struct, frozen=True):
     holds: tuple[calls.Hold, ...]
 
@@ -142,6 +147,7 @@ Event = (
     | RunFunctionEnded
     | Pinned
     | Proposed
+    | ReclaimsProposed
     | HeldBack
     | WorkerJoined
     | WorkerLost
@@ -200,10 +206,37 @@ class CancelAttempt(Struct, frozen=True):
     fence: int
 
 
+class PreemptAttempt(Struct, frozen=True):
+    """The worker tells the attempt to save its work, and ends it at `due_us`."""
+
+    worker: str
+    fence: int
+    due_us: int
+
+
+class EndWorker(Struct, frozen=True):
+    """The process did not do as it was told: it is ended."""
+
+    worker: str
+
+
 class Wake(Struct, frozen=True):
     """Say `Due` at this time."""
 
     at_us: int
 
 
-Effect = StartHost | EndHost | Execute | Deliver | CloseRun | StartWorker | Dispatch | CancelAttempt | SeekTo | Wake
+Effect = (
+    StartHost
+    | EndHost
+    | Execute
+    | Deliver
+    | CloseRun
+    | StartWorker
+    | Dispatch
+    | CancelAttempt
+    | PreemptAttempt
+    | EndWorker
+    | SeekTo
+    | Wake
+)

@@ -65,6 +65,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     runs_a_host: int = 1_000
     losses_max: int = 5
+    evictions_max: int = 100
+    overdue_us: int = 5_000_000
     crashes_max: int = 3
     depth_max: int = 16
     sub_runs_max: int = 10_000

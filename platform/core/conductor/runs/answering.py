@@ -115,6 +115,9 @@ def ask(state: State, turn: Turn, step: Step) -> None:
         since_us=since,
         max_runtime_s=step.max_runtime_s,
         once=step.effect == "once",
+        min_runtime_s=step.min_runtime_s,
+        ranks_min=step.ranks_min,
+        evictions=step.evictions,
     )
     state.say_of_run(turn, step.run_id, body)
 

@@ -31,6 +31,9 @@ class BadEnd:
 
 def fail(state: State, turn: Turn, attempt: Attempt, failure: Failure, report: calls.Report | None) -> None:
     """The attempt has failed, or was cancelled; another follows where retries are left for such a failure."""
+    if failure.kind == "preempted" and attempt.preemption is not None:
+        make_way(state, turn, attempt, report)
+        return
     ended = AttemptState.CANCELLED if failure.kind == "cancelled" else AttemptState.FAILED
     close(state, turn, replace(attempt, state=ended, failure=failure), report)
     step = state.steps[attempt.step_id]
@@ -53,7 +56,9 @@ def lose(state: State, turn: Turn, fence: int, failure: Failure, *, gone: bool) 
         return
     step = state.steps[attempt.step_id]
     once_begun = step.effect == "once" and attempt.state is AttemptState.RUNNING
-    if once_begun and state.runs[step.run_id].state in GOING:
+    if attempt.preemption is not None:
+        make_way(state, turn, attempt, None)
+    elif once_begun and state.runs[step.run_id].state in GOING:
         close(state, turn, replace(attempt, state=AttemptState.LOST, failure=failure), None)
         stand_still(state, turn, attempt, failure, gone=gone)
     elif failure.kind != "lost" and not once_begun:
@@ -65,10 +70,28 @@ def lose(state: State, turn: Turn, fence: int, failure: Failure, *, gone: bool) 
         after_a_bad_end(state, turn, attempt, step, BadEnd(failure, again))
 
 
+def make_way(state: State, turn: Turn, attempt: Attempt, report: calls.Report | None) -> None:
+    """The attempt has ended for another step. Its own waits again where it stood, as often as is allowed."""
+    assert attempt.preemption is not None
+    going = state.runs[attempt.run_id].state in GOING
+    kind = "preempted" if going else "cancelled"
+    failure = Failure(kind=kind, message=attempt.preemption.reason)
+    close(state, turn, replace(attempt, state=AttemptState.PREEMPTED, failure=failure), report)
+    step = state.steps[attempt.step_id]
+    step = replace(step, evictions=step.evictions + 1)
+    again = step.evictions <= state.limits.evictions_max
+    if not again:
+        said = f"It was ended for other steps {step.evictions} times, which is the limit. {failure.message}"
+        failure = replace(failure, message=said)
+    duration_us = report.ended_us - report.started_us if report else 0
+    empty = report.seen_empty if report else True
+    after_a_bad_end(state, turn, attempt, step, BadEnd(failure, again, duration_us, empty))
+
+
 def after_a_bad_end(state: State, turn: Turn, attempt: Attempt, step: Step, end: BadEnd) -> None:
     again = end.again and state.runs[step.run_id].state in GOING
     tell_of(state, turn, attempt, end, final=not again)
-    if again and end.failure.kind == "lost":
+    if again and end.failure.kind in ("lost", "preempted"):
         ask(state, turn, step)
     elif again:
         _back_off(state, turn, step)
@@ -147,12 +170,18 @@ def close(state: State, turn: Turn, attempt: Attempt, report: calls.Report | Non
     )
     state.attempts.put(attempt.fence, ended)
     state.live_of.discard(attempt.run_id, attempt.fence)
+    if attempt.preemption is not None:
+        state.drop_timer(attempt.run_id, reclaim_timer_of(attempt))
     for device in attempt.devices:
         lease = state.leases.get((attempt.fence, device))
         if lease is None or lease.state is not LeaseState.HELD:
             continue
         state.held_on.discard(device, (attempt.fence, device))
         state.leases.put((attempt.fence, device), replace(lease, state=LeaseState.RELEASING, released_us=turn.now_us))
+
+
+def reclaim_timer_of(attempt: Attempt) -> str:
+    return f"{attempt.step_id}/reclaim"
 
 
 def resolve(state: State, fence: int) -> None:

@@ -43,6 +43,8 @@ def worker_joined(state: State, turn: Turn, event: m.WorkerJoined) -> None:
     if held is not None:  # found again after a restart: the same fence is sent again
         state.workers.put(worker.id, replace(worker, fence=held.fence))
         turn.effects.append(m.Dispatch(worker.id, held.fence))
+        if held.preemption is not None:
+            turn.effects.append(m.PreemptAttempt(worker.id, held.fence, held.preemption.due_us))
         return
     attempt = state.attempts.get(event.fence) if event.fence is not None else None
     if event.fence is not None:

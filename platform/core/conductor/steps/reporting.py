@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ....wire import calls
-from ....wire.types import Failure, StepStarted, StepSucceeded
+from ....wire.types import Failure, StepCheckpointed, StepStarted, StepSucceeded
 from ...records import GOING, Attempt, AttemptState, Step, StepState
 from ...turn import Turn
 from .. import messages as m
@@ -16,6 +16,7 @@ from ..runs.reusing import remember
 from ..state import State
 
 replace = msgspec.structs.replace
+NEVER_BEGUN = frozenset({"cancelled", "lost", "preempted"})  # so it may be, where no word of a start came before
 
 
 def claimed(state: State, turn: Turn, event: m.Claimed) -> None:
@@ -43,7 +44,15 @@ def checkpointed(state: State, turn: Turn, event: m.Checkpointed) -> None:
         turn.answer = "given up: another attempt holds the step, or it has ended"
         return
     step = state.steps[attempt.step_id]
-    state.steps.put(step.id, replace(step, checkpoint=event.state))
+    state.steps.put(step.id, replace(step, checkpoint=event.state, checkpoint_us=turn.now_us))
+    body = StepCheckpointed(
+        step_id=step.id,
+        name=step.name,
+        attempt=attempt.number,
+        fence=attempt.fence,
+        size_bytes=event.state.size_bytes,
+    )
+    state.say_of_run(turn, step.run_id, body)
     turn.answer = ""
 
 
@@ -98,7 +107,7 @@ def _late(state: State, turn: Turn, step: Step, report: calls.Report) -> None:
 
 def _begun(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> Attempt:
     """The attempt as RUNNING: one that ended before its first word tells of its start along with its end."""
-    never = report.outcome.failure is not None and report.outcome.failure.kind in ("cancelled", "lost")
+    never = report.outcome.failure is not None and report.outcome.failure.kind in NEVER_BEGUN
     if attempt.state is AttemptState.RUNNING or never or state.runs[attempt.run_id].state not in GOING:
         return attempt
     start(state, turn, attempt, report.started_us)

@@ -59,6 +59,8 @@ def step_of(run: Run, row: CommandRow, call: calls.StepCall, now_us: int) -> Ste
         backoff_s=call.backoff_s,
         timeout_s=call.timeout_s,
         max_runtime_s=call.max_runtime_s,
+        min_runtime_s=call.min_runtime_s,
+        ranks_min=call.ranks_min,
         effect=call.effect,
         retry_on=call.retry_on,
         code_digest=call.code_digest,
