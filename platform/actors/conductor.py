@@ -12,15 +12,16 @@ from typing import Any, Final
 
 import ray
 
+from ..artifacts.files import Files
 from ..core.conductor import messages as m
 from ..core.conductor.machine import Conductor
-from ..core.conductor.runs.reusing import cache_key
+from ..core.conductor.runs.reusing import may_be_cached, needs_of
 from ..core.conductor.runs.waiting import happening_of_row
 from ..core.conductor.state import OWNER, State
 from ..core.conductor.triggers.following import happening_of
 from ..core.inbox import LOG as LOG_SOURCE
 from ..core.inbox import SeekTo
-from ..core.records import CacheEntry, CommandRow, Offset, RunState
+from ..core.records import Offset, RunState
 from ..core.trigger import Happening
 from ..events.bus import Gap
 from ..events.ingest import Ingest, Parsed, gather_in_order
@@ -28,12 +29,7 @@ from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
 from ..events.relay import Relay
 from ..store.aged import forgotten, inbox_kept_us
-from ..store.inbox import (
-    accepted_since,
-    cached_steps,
-    commands_of,
-    known_inbox,
-)
+from ..store.inbox import accepted_since, known_inbox, pin_before
 from ..store.reader import Reader
 from ..store.writer import Writer
 from ..wire import calls, topics
@@ -42,6 +38,7 @@ from ..wire.types import Entry, NodeJoined
 from .courtesy import settle_in
 from .crew import Crew
 from .describe import Described
+from .earlier import Earlier, done_earlier
 from .hub import AT_ONCE, CONDUCTOR_TYPES, FOLLOWERS, Hub
 from .journal import Journal
 from .lines.directory import Directory
@@ -84,6 +81,7 @@ class ConductorActor:
         self.state = State(secret=self._secret, limits=limits)
         self.machine = Conductor(self.state)
         self._reader = Reader(wiring.engine(read_only=True))
+        self._files = Files(wiring.folder / "artifacts")
         self._ray_nodes: dict[str, str] = {}
         journal = Journal(Writer(wiring.engine(), OWNER))
         self._journal = journal
@@ -275,25 +273,21 @@ class ConductorActor:
 
     async def issue(self, run_id: str, fence: int, commands: list[calls.Command]) -> str:
         """Empty once the commands are durable; otherwise why the host must close that run."""
-        reusable, cached = await self._done_before(run_id, commands)
+        before = await self._done_before(run_id, commands)
         types = {command.call.event_type for command in commands if isinstance(command.call, calls.WaitCall)}
         happenings, upto = await self._accepted_since(run_id, types) if types else ((), 0)
-        answer: str = await self.loop.ask(m.Issued(run_id, fence, tuple(commands), happenings, upto, reusable, cached))
+        asked = m.Issued(run_id, fence, tuple(commands), happenings, upto, before.rows, before.cached, before.children)
+        answer: str = await self.loop.ask(asked)
         return answer
 
-    async def _done_before(
-        self, run_id: str, commands: list[calls.Command]
-    ) -> tuple[tuple[CommandRow, ...], dict[str, CacheEntry]]:
-        """What the run that this one resumes has recorded under the same keys, and results that are kept."""
+    async def _done_before(self, run_id: str, commands: list[calls.Command]) -> Earlier:
         run = self.state.runs.get(run_id)
-        if run is None:
-            return (), {}
-        before: list[CommandRow] = []
-        if run.resumed_from is not None:
-            keys = [command.key for command in commands]
-            before = await asyncio.to_thread(commands_of, self._reader, run.resumed_from, keys)
-        kept = {key for command in commands if (key := cache_key(run.project, command))}
-        return tuple(before), await asyncio.to_thread(cached_steps, self._reader, kept) if kept else {}
+        if run is None or (run.resumed_from is None and not any(map(may_be_cached, commands))):
+            return Earlier()
+        fed = {need for command in commands for need in needs_of(command)}
+        rows = {ordinal: self.state.commands.get((run_id, ordinal)) for ordinal in fed}
+        given = {ordinal: row.outcome.payload for ordinal, row in rows.items() if row is not None and row.outcome}
+        return await asyncio.to_thread(done_earlier, self._reader, self._files, run, commands, given.get)
 
     async def _accepted_since(self, run_id: str, types: set[str]) -> tuple[tuple[Happening, ...], int]:
         """Events of these types since the run began, and the position of the log up to which they were looked for."""
@@ -313,7 +307,10 @@ class ConductorActor:
 
     async def pin(self, run_id: str, kind: str, name: str) -> Pin:
         """The same table or model for the whole run; a failure where there is none."""
-        return Pin.of(await self.loop.ask(m.Pinned(run_id, kind, name)))
+        run, before = self.state.runs.get(run_id), None
+        if run is not None and run.resumed_from is not None and (run_id, kind, name) not in self.state.pins:
+            before = await asyncio.to_thread(pin_before, self._reader, run.resumed_from, kind, name)
+        return Pin.of(await self.loop.ask(m.Pinned(run_id, kind, name, before)))
 
     async def claim(self, fence: int, worker: str, secret: str) -> str:
         """Empty where user code of a `once` attempt may start."""

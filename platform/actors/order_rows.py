@@ -14,7 +14,17 @@ from ..core.conductor.triggers.letters import identity_of
 from ..core.inbox import Ordered
 from ..core.records import DeadLetter
 from ..errors import InvalidInput
-from ..store.inbox import REPLAYED_AT_ONCE, Chosen, Kept, kept_events, known_inbox, letters_of, run_of, run_of_key
+from ..store.inbox import (
+    REPLAYED_AT_ONCE,
+    Chosen,
+    Kept,
+    kept_events,
+    known_inbox,
+    letters_of,
+    run_of,
+    run_of_key,
+    steps_named,
+)
 from ..store.reader import Reader
 from ..wire.calls import Order
 
@@ -25,6 +35,7 @@ async def asked_of(reader: Reader, order: Order) -> Ordered:
     run = await asyncio.to_thread(run_of_key, reader, call_key(order))
     about = str(order.data.get("run_id", "")) if isinstance(order.data, dict) else ""
     ended = await asyncio.to_thread(run_of, reader, about) if about else None
+    steps = await _steps_for(reader, order, about) if ended is not None else ()
     letters = await _letters_in(reader, order)
     taken = await known_inbox(reader, OWNER, list(map(identity_of, letters)))
     kept = await _kept_for(reader, order)
@@ -34,12 +45,19 @@ async def asked_of(reader: Reader, order: Order) -> Ordered:
         known_run=run,
         ended_as=ended.state if ended else "",
         ended=ended,
+        steps=steps,
         letters=letters,
         taken=frozenset(taken),
         kept=tuple(kept.rows),
         kept_runs=kept.runs,
         kept_page=_page(kept),
     )
+
+
+async def _steps_for(reader: Reader, order: Order, run_id: str) -> tuple[str, ...]:
+    """Asked only where the command names a step."""
+    step = str(order.data.get("step") or "") if isinstance(order.data, dict) else ""
+    return await asyncio.to_thread(steps_named, reader, run_id, step) if step and order.kind == "run.retry" else ()
 
 
 async def _letters_in(reader: Reader, order: Order) -> tuple[DeadLetter, ...]:

@@ -109,6 +109,16 @@ class Files:
                 if path.stat().st_mtime_ns // 1000 < before_us:
                     path.unlink()
 
+    def claim(self, digest: str) -> bool:
+        """Whether the artifact is there and, as if it had just been put, stays for the grace of collections."""
+        path = self._place(digest)
+        if not path.is_file():
+            return False
+        with self.kept_still(), contextlib.suppress(FileNotFoundError):
+            os.utime(path)
+            return True
+        return False
+
     def put_tree(self, folder: Path, names: Iterable[str] | None = None) -> str:
         """The digest of a tree artifact with the named files of `folder`, or with all of them."""
         chosen = sorted(names) if names is not None else sorted(_names(folder))

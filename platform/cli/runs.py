@@ -125,10 +125,12 @@ def retry_run(
     step: Step = "",
     force: Annotated[bool, typer.Option("--force", help="Also while the lost process may be at work.")] = False,
 ) -> None:
-    """Try the step that a run needs attention for again."""
+    """Try a step again: the one that a run needs attention for, or one of a run that failed or was cancelled."""
+    run_id = whole_id(("runs",), run_id)
     with client() as hw:
-        hw.runs[whole_id(("runs",), run_id)].retry(step, force=force)
-    say(f"Run {run_id} tries again")
+        again = hw.runs[run_id].retry(step, force=force)
+    where = "" if again.id == run_id else f" as {again.id}. `headwater watch {again.id[-6:]}` shows it."
+    say(f"Run {run_id} tries again{where}")
 
 
 @run.command("fail", epilog=example("headwater run fail 22bf82 --reason 'the bank says no'"))

@@ -2,7 +2,7 @@
 
 Whatever looks like a digest in what is kept counts as a reference: too much is kept rather than too little. The files
 are listed before the references are read, and the references are read again before the first file goes: what was
-written or referred to meanwhile stays.
+written or referred to meanwhile stays. So does what was written since the oldest attempt that is at work began.
 """
 
 from __future__ import annotations
@@ -22,6 +22,14 @@ class Kept:
     digest: str
     size_bytes: int
     written_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What rows name, and since when the oldest attempt is at work: what it has written may not be named yet."""
+
+    digests: set[str]
+    at_work_since_us: int | None = None
 
 
 def named_in(content: bytes | memoryview) -> set[str]:

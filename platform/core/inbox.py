@@ -47,16 +47,17 @@ class Arrived(Struct, frozen=True, kw_only=True):
 
 class Ordered(Struct, frozen=True, kw_only=True):
     """A command. From the rows: `known`, its inbox row where it was taken before; `known_run`, the run of its
-    idempotency key; `ended_as`, the state of the ended run that it is about, and `ended` that run; `letters`, the
-    dead letters that it names, and which of the events (source, id) in them were `taken` in; `kept`, the page
-    of events that it replays, `kept_runs`, the runs that were started for them before, by key, and `kept_page`, how
-    many there are of all and where the next page begins."""
+    idempotency key; `ended_as`, the state of the ended run that it is about, `ended` that run, and `steps` the names by
+    which the command may call a step of it; `letters`, the dead letters that it names, and which of the events
+    (source, id) in them were `taken` in; `kept`, the page of events that it replays, `kept_runs`, the runs that were
+    started for them before, by key, and `kept_page`, how many there are of all and where the next page begins."""
 
     order: Order
     known: InboxRow | None = None
     known_run: str | None = None
     ended_as: str = ""
     ended: Run | None = None
+    steps: tuple[str, ...] = ()
     letters: tuple[DeadLetter, ...] = ()
     taken: frozenset[tuple[str, str]] = frozenset()
     kept: tuple[InboxRow, ...] = ()

@@ -73,8 +73,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One execution of a flow. `seq` is the number of its last log entry; `host_fence` grows with each host.
 
     `parked` are the commands that it waits for while no host has it; a run inside a run answers the command
-    `parent_ordinal` of `parent_id`. Runs of one `slot` (a trigger and a key) are limited together; `priority` is
-    added to that of its steps.
+    `parent_ordinal` of `parent_id`; one that resumes `resumed_from` does the steps `redo` again, named by name or key.
+    Runs of one `slot` (a trigger and a key) are limited together; `priority` is added to that of its steps.
     """
 
     id: str
@@ -94,6 +94,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     parent_id: str | None = None
     parent_ordinal: int | None = None
     resumed_from: str | None = None
+    redo: tuple[str, ...] = ()
     root_id: str
     depth: int = 0
     host: str | None = None
@@ -158,7 +159,6 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     effect: Effect = "retry"
     retry_on: tuple[str, ...] = ()
     code_digest: str = ""
-    cache_key: str = ""
     secrets: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     arguments: Payload

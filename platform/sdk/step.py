@@ -16,7 +16,7 @@ from ..wire.types import Demand
 from .context import execution
 from .duration import Duration, seconds
 from .failure import full_name
-from .running.digest import digest
+from .running.digest import content_digest, digest
 from .running.replay import Execution, Wish
 from .running.serialise import dumps, with_inputs
 
@@ -130,7 +130,7 @@ class Step(Generic[P, R]):
             secrets=asks.secrets,
             env=asks.env,
         )
-        given = digest(dict(bound.arguments))
+        given = (content_digest if asks.cache else digest)(dict(bound.arguments))
         if asks.cache and given is None:
             raise self._not_cached(bound)
         return Wish(self.name, call, digest=given, key=asks.key, function=self.function)
@@ -142,9 +142,12 @@ class Step(Generic[P, R]):
         return code_digest(self.function, self.asks.env)
 
     def _not_cached(self, bound: inspect.BoundArguments) -> InvalidInput:
-        name, value = next((name, one) for name, one in bound.arguments.items() if digest(one) is None)
+        name, value = next((name, one) for name, one in bound.arguments.items() if content_digest(one) is None)
         what = f"Step {self.name} has cache=True, and argument {name} holds a {type(value).__qualname__}"
-        return InvalidInput(what, remedy="Pass values that can be compared: numbers, text, lists, arrays, dataclasses")
+        return InvalidInput(
+            what,
+            remedy="Pass values that can be compared: numbers, text, arrays, dataclasses, tables that are there",
+        )
 
 
 @overload

@@ -134,6 +134,12 @@ class Table:
             table = self.pin()
         return _table, (table.name, table.asked, table.at_id, table.snapshot)
 
+    def __content__(self) -> tuple[object, ...] | None:
+        """Which rows it holds, whoever wrote the metadata last; None for a table yet to be made."""
+        with contextlib.suppress(NotFound):
+            return self.name, self.asked, self.pin().at_id
+        return None
+
     def _plan(self) -> Plan:
         from ..data.scan import plan
 

@@ -22,10 +22,14 @@ IN_ONE_MAX: Final = 400
 
 
 def aged_runs(reader: Reader, before_us: int, limit: int) -> list[Run]:
-    """The runs that ended before a time, longest ago first, and belong to no run that goes on."""
+    """The runs that ended before a time, longest ago first, and belong to no run that goes on.
+
+    To one that goes on belongs what it resumes, too: it takes from there what was finished.
+    """
     root = RUNS.alias()
     goes_on = sa.exists().where(root.c.id == RUNS.c.root_id, root.c.state.not_in(LEAVING))
-    aged = (RUNS.c.state.in_(LEAVING), RUNS.c.ended_us < before_us, ~goes_on)
+    resumed = sa.select(root.c.resumed_from).where(root.c.state.not_in(LEAVING), root.c.resumed_from.is_not(None))
+    aged = (RUNS.c.state.in_(LEAVING), RUNS.c.ended_us < before_us, ~goes_on, RUNS.c.id.not_in(resumed))
     with reader.picture() as picture:
         oldest = sa.select(RUNS.c.id).where(*aged).order_by(RUNS.c.ended_us, RUNS.c.id).limit(limit)
         runs: list[Run] = picture.rows("runs", RUNS.c.id.in_(oldest))

@@ -10,16 +10,17 @@ import msgspec
 import sqlalchemy as sa
 
 from ..core.inbox import LOG as LOG_TOPIC
-from ..core.records import CacheEntry, CommandRow, DeadLetter, InboxRow, Run
+from ..core.records import CacheEntry, CommandRow, DeadLetter, InboxRow, Pin, Run
 from ..wire.envelope import Event
 from ..wire.topics import RUN_COMMANDS
-from ..wire.types import Entry
-from .reader import Reader
-from .schema import COMMANDS, DEAD_LETTERS, INBOX, LOG, OWNERS, RUNS, STEP_CACHE
+from ..wire.types import JSON, Entry
+from .reader import Picture, Reader
+from .schema import COMMANDS, DEAD_LETTERS, INBOX, LOG, OWNERS, PINS, RUNS, STEP_CACHE
 
 Identity = tuple[str, str]
 IN_ONE_MAX = 400
 REPLAYED_AT_ONCE = 100
+RESUMED_MAX = 16  # runs that resume one another, looked through for what was finished
 
 
 async def known_inbox(reader: Reader, owner: str, said: Iterable[Any]) -> dict[Identity, InboxRow]:
@@ -116,13 +117,42 @@ def run_of(reader: Reader, run_id: str) -> Run | None:
 
 
 def commands_of(reader: Reader, run_id: str, keys: Iterable[str]) -> list[CommandRow]:
-    """What a run has asked for under these keys."""
+    """What a run, and the runs that it resumed, have asked for under these keys: the run's own first."""
     wanted, found = list(keys), list[CommandRow]()
     with reader.picture() as picture:
-        for start in range(0, len(wanted), IN_ONE_MAX):
-            some = COMMANDS.c.key.in_(wanted[start : start + IN_ONE_MAX])
-            found += picture.rows("commands", COMMANDS.c.run_id == run_id, some)
+        for run in _line(picture, run_id):
+            for start in range(0, len(wanted), IN_ONE_MAX):
+                some = COMMANDS.c.key.in_(wanted[start : start + IN_ONE_MAX])
+                found += picture.rows("commands", COMMANDS.c.run_id == run, some)
     return found
+
+
+def pin_before(reader: Reader, run_id: str, kind: str, name: str) -> JSON:
+    """What a run saw of a table or model, or the nearest of those that it resumed; None where none has looked."""
+    with reader.picture() as picture:
+        for run in _line(picture, run_id):
+            found: list[Pin] = picture.rows("pins", PINS.c.run_id == run, PINS.c.kind == kind, PINS.c.name == name)
+            if found:
+                return found[0].body
+    return None
+
+
+def steps_named(reader: Reader, run_id: str, step: str) -> tuple[str, ...]:
+    """The names of the run's steps, and `step` where that is the key of one."""
+    of_run = (COMMANDS.c.run_id == run_id, COMMANDS.c.kind == "step")
+    names = [row.name for row in reader.select(sa.select(COMMANDS.c.name).distinct().where(*of_run))]
+    keys = [row.key for row in reader.select(sa.select(COMMANDS.c.key).where(*of_run, COMMANDS.c.key == step))]
+    return (*sorted(names), *keys)
+
+
+def _line(picture: Picture, run_id: str) -> list[str]:
+    """The run, the one that it resumed, and so on."""
+    line: list[str] = []
+    before: str | None = run_id
+    while before is not None and len(line) < RESUMED_MAX:
+        line.append(before)
+        before = picture.scalar(sa.select(RUNS.c.resumed_from).where(RUNS.c.id == before))
+    return line
 
 
 def cached_steps(reader: Reader, keys: Iterable[str]) -> dict[str, CacheEntry]:
@@ -132,6 +162,16 @@ def cached_steps(reader: Reader, keys: Iterable[str]) -> dict[str, CacheEntry]:
         for start in range(0, len(wanted), IN_ONE_MAX):
             rows = picture.rows("step_cache", STEP_CACHE.c.key.in_(wanted[start : start + IN_ONE_MAX]))
             found.update({row.key: row for row in rows})
+    return found
+
+
+def runs_of_keys(reader: Reader, keys: Iterable[str]) -> dict[str, str]:
+    """The runs that were started under these idempotency keys, by key."""
+    wanted, found = list(keys), dict[str, str]()
+    with reader.picture() as picture:
+        for start in range(0, len(wanted), IN_ONE_MAX):
+            rows: list[Run] = picture.rows("runs", RUNS.c.idempotency_key.in_(wanted[start : start + IN_ONE_MAX]))
+            found.update({row.idempotency_key: row.id for row in rows})
     return found
 
 

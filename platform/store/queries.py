@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import sqlalchemy as sa
 
+from ..core.collection import Needs
 from ..core.records import AttemptState, LeaseState, RunState, StepState
 from ..errors import InvalidInput
 from ..wire import api
@@ -201,7 +202,7 @@ class Queries:
             found = self._structs(connection, TABLE_HEADS, TABLE_HEADS.c.name == name)
         return views.table_view(found[0]) if found else None
 
-    def references(self, ended_since_us: int) -> set[str]:
+    def references(self, ended_since_us: int) -> Needs:
         return references(self._engine, ended_since_us=ended_since_us)
 
     @property

@@ -103,6 +103,12 @@ RUNS: Final = _table(
     sa.Index("runs_by_state", "state", "id"),
     sa.Index("runs_by_project", "project", "id"),
     sa.Index("runs_by_flow", "flow", "id"),
+    sa.Index(
+        "runs_by_parent",
+        "parent_id",
+        sqlite_where=sa.text("parent_id IS NOT NULL"),
+        postgresql_where=sa.text("parent_id IS NOT NULL"),
+    ),
 )
 RUN_TERMS: Final = sa.Table(
     "run_terms",

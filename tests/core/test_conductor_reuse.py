@@ -36,10 +36,14 @@ def a_failed_run(scene: Scene) -> tuple[Run, list[CommandRow]]:
     return run, rows
 
 
+def nothing(ordinal: int) -> calls.Payload | None:
+    return None
+
+
 def resumed(scene: Scene, before: Run, **data: Any) -> Run:
     order = calls.Order(
         source="cli",
-        id="again",
+        id=str(data.get("key", "again")),
         kind="run.resume",
         principal="me",
         project="eta",
@@ -50,8 +54,10 @@ def resumed(scene: Scene, before: Run, **data: Any) -> Run:
     return scene.state.runs[answer["done"]["run_id"]]
 
 
-def issue(scene: Scene, run: Run, rows: list[CommandRow], *commands: calls.Command) -> dict[int, calls.Outcome]:
-    return delivered(scene.tell(m.Issued(run.id, run.host_fence, commands, reusable=tuple(rows))))
+def issue(
+    scene: Scene, run: Run, rows: list[CommandRow], *commands: calls.Command, **known: Any
+) -> dict[int, calls.Outcome]:
+    return delivered(scene.tell(m.Issued(run.id, run.host_fence, commands, reusable=tuple(rows), **known)))
 
 
 def test_a_resumed_run_is_a_new_record_that_names_the_old_one() -> None:
@@ -134,7 +140,7 @@ def test_a_cached_result_serves_another_run_with_the_same_code_and_input() -> No
     payload = calls.Payload(inline=b"42", size_bytes=2)
     report = calls.Report(fence=fence, worker="w1", started_us=1, ended_us=2, outcome=calls.Outcome(payload=payload))
     scene.tell(m.Reported((report,)), settle=False)
-    key = cache_key("eta", asked)
+    key = cache_key("eta", asked, nothing)
     entry = scene.machine.book.changes()["step_cache"][key]
     assert isinstance(entry, CacheEntry)
     scene.machine.settle()
@@ -142,5 +148,85 @@ def test_a_cached_result_serves_another_run_with_the_same_code_and_input() -> No
     again = calls.Command(ordinal=1, name="fit", key="fit#2", call=asked.call, digest=asked.digest)
     turn = scene.tell(m.Issued(run_id, 1, (again,), cached={key: entry}))
     assert delivered(turn)[1].payload == payload
-    assert cache_key("other", asked) != key
-    assert cache_key("eta", digested(0)) == ""
+    assert cache_key("other", asked, nothing) != key
+    assert cache_key("eta", digested(0), nothing) == ""
+
+
+def test_a_step_that_is_fed_anew_runs_again() -> None:
+    scene = Scene()
+    before, rows = a_failed_run(scene)
+    run = resumed(scene, before)
+    fed = [msgspec.structs.replace(one, call=msgspec.structs.replace(one.call, needs=(0,))) for one in [digested(1)]]
+    done = msgspec.structs.replace(rows[1], outcome=rows[0].outcome, command=fed[0])
+    assert set(issue(scene, run, [rows[0], done], digested(0), *fed)) == {0, 1}
+    again = resumed(scene, before, key="anew")
+    assert issue(scene, again, [rows[0], done], digested(0, code="c2"), *fed) == {}
+    assert scene.state.steps[f"{again.id}/1"].state is StepState.BLOCKED
+
+
+def test_a_cached_result_is_known_by_what_fed_it() -> None:
+    fed = digested(1, cache=True)
+    fed = msgspec.structs.replace(fed, call=msgspec.structs.replace(fed.call, needs=(0,)))
+    monday, tuesday = (calls.Payload(inline=text) for text in (b"monday", b"tuesday"))
+    keys = {cache_key("eta", fed, {0: payload}.get) for payload in (monday, tuesday)}
+    assert len(keys - {""}) == 2
+    assert cache_key("eta", fed, nothing) == ""
+
+
+def test_a_run_inside_that_had_failed_is_resumed_itself() -> None:
+    scene = Scene()
+    before, _ = a_failed_run(scene)
+    run = resumed(scene, before)
+    call = calls.RunCall(project="eta", flow="train", parameters={"day": "monday"}, code_digest="c1")
+    asked = calls.Command(ordinal=0, name="train", key="train#1", call=call, digest="d")
+    failed = CommandRow(
+        run_id=before.id, ordinal=7, kind="run", name="train", key="train#1", digest="d", command=asked,
+        outcome=calls.Outcome(failure=Failure(kind="exception", message="boom")), issued_us=1,
+    )  # fmt: skip
+    issue(scene, run, [failed], asked, children={(before.id, 7): "old-child"})
+    child = next(one for one in scene.state.runs.values() if one.parent_id == run.id)
+    assert child.resumed_from == "old-child"
+    other = resumed(scene, before, key="other")
+    issue(scene, other, [failed], msgspec.structs.replace(asked, digest="e"), children={(before.id, 7): "old-child"})
+    child = next(one for one in scene.state.runs.values() if one.parent_id == other.id)
+    assert child.resumed_from is None
+
+
+def retried(scene: Scene, before: Run, step: str, state: RunState = RunState.FAILED) -> dict[str, Any]:
+    order = calls.Order(
+        source="cli", id=step, kind="run.retry", principal="me", project="eta",
+        data={"run_id": before.id, "step": step}, sha256="s",
+    )  # fmt: skip
+    ended = msgspec.structs.replace(before, state=state)
+    answer: dict[str, Any] = scene.tell(
+        Ordered(order=order, ended_as=state, ended=ended, steps=("fit", "fit#0"))
+    ).answer
+    return answer
+
+
+@pytest.mark.parametrize("step", ["fit", "fit#0"])
+def test_a_step_of_an_ended_run_that_is_retried_runs_again_although_it_had_succeeded(step: str) -> None:
+    scene = Scene()
+    before, rows = a_failed_run(scene)
+    run = scene.state.runs[retried(scene, before, step)["done"]["run_id"]]
+    assert (run.resumed_from, run.redo, run.code_version) == (before.id, (step,), before.code_version)
+    assert issue(scene, run, rows, digested(0)) == {}
+    assert scene.state.steps[f"{run.id}/0"].state is StepState.WAITING
+
+
+def test_retrying_a_step_that_was_not_called_names_those_that_were() -> None:
+    scene = Scene()
+    before, _ = a_failed_run(scene)
+    assert "fit" in retried(scene, before, "fitt")["refused"]["reason"]
+    assert retried(scene, before, "fit", RunState.SUCCEEDED)["refused"]["code"] == "ended"
+
+
+def test_a_resumed_run_sees_the_tables_that_the_one_before_saw() -> None:
+    scene = Scene()
+    before, _ = a_failed_run(scene)
+    run = resumed(scene, before)
+    old = calls.PinnedTable(name="lake.x", metadata_location="old", snapshot_id=1)
+    now = calls.PinnedTable(name="lake.x", metadata_location="new", snapshot_id=2)
+    scene.state.tables.load("lake.x", now)
+    assert scene.tell(m.Pinned(run.id, "table", "lake.x", msgspec.to_builtins(old))).answer == old
+    assert scene.tell(m.Pinned(run.id, "table", "lake.x")).answer == old

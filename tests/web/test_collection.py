@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scenes.store import a_run, run_id
+from scenes.store import a_run, a_step, an_attempt, run_id
 from scenes.web import TOKEN, Scene, a_scene, listening
 from web.test_artifacts import finished
 
 from headwater.artifacts.collector import Collector
 from headwater.artifacts.files import Files
 from headwater.artifacts.payloads import payload_of
-from headwater.core.inventory import CodeVersion
-from headwater.core.records import CacheEntry
+from headwater.core.inventory import CodeVersion, ModelVersion
+from headwater.core.records import AttemptState, CacheEntry, StepState
 from headwater.sdk import AsyncClient
 from headwater.sdk.running.serialise import encode
 from headwater.store.queries import Queries
@@ -95,6 +95,67 @@ async def test_what_a_kept_pickle_refers_to_stays(tmp_path: Path) -> None:
             if payload.digest is not None:
                 aged(files, payload.digest)
             assert collector(scene).free(NOW_US) == []
+
+
+async def test_models_keep_the_files_of_their_folders(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene:
+        files = Files(tmp_path / "artifacts")
+        folder = tmp_path / "model"
+        folder.mkdir()
+        (folder / "model.onnx").write_bytes(b"onnx")
+        tree = aged(files, files.put_tree(folder))
+        inside = aged(files, files.tree(tree)["model.onnx"].digest)
+        model = ModelVersion(
+            name="delay", version=1, project="eta", digest=tree, runtime="onnx", signature=None, metrics=None,
+            size_bytes=4, run_id="archived", ordinal=1, code_version="c1", tables=None, principal="p", registered_us=1,
+        )  # fmt: skip
+        scene.story.put("model_versions", model)
+        assert collector(scene).collect(NOW_US) == []
+        assert {each.digest for each in files.there()} == {tree, inside}
+
+
+async def test_inputs_and_checkpoints_of_what_goes_on_stay_whatever_their_age(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene:
+        files = Files(tmp_path / "artifacts")
+        given, kept, parameter, orphan = (an_array(files, number) for number in range(4))
+        scene.story.put("runs", a_run(1, state="RUNNING", parameters={"model": parameter}))
+        step = a_step(RUN, 0, arguments=Payload(digest=given), checkpoint=Payload(digest=kept))
+        scene.story.put("steps", step)
+        assert [each.digest for each in collector(scene).collect(NOW_US)] == [orphan]
+
+
+async def test_an_old_run_keeps_its_results_for_those_that_resume_it_or_called_it(tmp_path: Path) -> None:
+    old = {"state": "SUCCEEDED", "ended_us": NOW_US - 90 * DAY_US}
+    for number, kept in enumerate(({"resumed_from": RUN}, {"resumed_from": run_id(3)}, {"id": run_id(2)}, {})):
+        async with a_scene(tmp_path / str(number)) as scene:
+            scene.story.put("runs", a_run(1, **old, parent_id=run_id(2) if "id" in kept else None))
+            scene.story.put("runs", a_run(3, **old, resumed_from=RUN))
+            scene.story.put("runs", a_run(2, **{"state": "RUNNING", **kept}))
+            files = Files(tmp_path / str(number) / "artifacts")
+            digest = aged(files, finished(scene, 0, np.full(10_000, 1)).digest)
+            assert (digest in {each.digest for each in collector(scene).free(NOW_US)}) is (not kept)
+
+
+async def test_what_was_written_since_the_oldest_attempt_at_work_began_stays(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene:
+        files = Files(tmp_path / "artifacts")
+        before, since = an_array(files, 1), an_array(files, 2)
+        aged(files, since, days=40)
+        scene.story.put("runs", a_run(1, state="RUNNING"))
+        step = a_step(RUN, 0, state=StepState.RUNNING)
+        scene.story.put("attempts", an_attempt(step, 1, state=AttemptState.RUNNING, leased_us=NOW_US - 50 * DAY_US))
+        assert [each.digest for each in collector(scene).collect(NOW_US)] == [before]
+        assert [each.digest for each in files.there()] == [since]
+
+
+async def test_what_was_claimed_stays_for_the_grace(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene:
+        files = Files(tmp_path / "artifacts")
+        digest = an_array(files, 1)
+        assert collector(scene).free(NOW_US) != []
+        assert files.claim(digest)
+        assert collector(scene).free(NOW_US) == []
+        assert not files.claim("0" * 64)
 
 
 async def test_what_was_put_again_stays(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ...wire import calls
-from ...wire.types import Entry, Failure
+from ...wire.types import JSON, Entry, Failure
 from ..inbox import Arrived, Ordered, SeekTo, TopicGap
 from ..records import CacheEntry, CommandRow
 from ..trigger import Happening
@@ -29,8 +29,8 @@ class HostLost(Struct, frozen=True):
 
 class Issued(Struct, frozen=True):
     """Commands of a run. From the rows: `happenings`, the events of the types it waits for that were accepted since
-    it began, oldest first, up to the log's position `upto`; `reusable`, commands of the run that this one resumes;
-    `cached`, results of steps by their cache key."""
+    it began, oldest first, up to the log's position `upto`; `reusable`, commands of the runs that this one resumes;
+    `cached`, results of steps by their cache key; `children`, the runs that such commands called, by (run, ordinal)."""
 
     run_id: str
     fence: int
@@ -39,6 +39,7 @@ class Issued(Struct, frozen=True):
     upto: int = 0
     reusable: tuple[CommandRow, ...] = ()
     cached: dict[str, CacheEntry] = {}
+    children: dict[tuple[str, int], str] = {}
 
 
 class Parked(Struct, frozen=True):
@@ -54,9 +55,12 @@ class RunFunctionEnded(Struct, frozen=True):
 
 
 class Pinned(Struct, frozen=True):
+    """`before` is what the run that this one resumes saw under that name."""
+
     run_id: str
     kind: str
     name: str
+    before: JSON = None
 
 
 class Proposed(Struct, frozen=True):

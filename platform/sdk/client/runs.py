@@ -92,9 +92,11 @@ class Run:
         """For a run that needs attention: the lost attempt did its work, and this is what it gave."""
         self._link.do(say("run.accept", self.id, step, value=value))
 
-    def retry(self, step: str = "", *, force: bool = False) -> None:
-        """For a run that needs attention: the step is tried again. `force` where the lost process may still live."""
-        self._link.do(say("run.retry", self.id, step, force=force))
+    def retry(self, step: str = "", *, force: bool = False) -> Run:
+        """The run in which the step, by name or key, is tried again: this one where it needs attention (`force` where
+        the lost process may still live). One that failed or was cancelled is resumed with the same code instead, and
+        does that step again however it had ended."""
+        return Run(self._link, self._link.do(retry(self.id, step, force=force)))
 
     def fail(self, reason: str = "", step: str = "") -> None:
         """For a run that needs attention: the step has failed."""
@@ -150,8 +152,8 @@ class AsyncRun:
     async def accept(self, value: JSON | None = None, step: str = "") -> None:
         await self._link.do(say("run.accept", self.id, step, value=value))
 
-    async def retry(self, step: str = "", *, force: bool = False) -> None:
-        await self._link.do(say("run.retry", self.id, step, force=force))
+    async def retry(self, step: str = "", *, force: bool = False) -> AsyncRun:
+        return AsyncRun(self._link, await self._link.do(retry(self.id, step, force=force)))
 
     async def fail(self, reason: str = "", step: str = "") -> None:
         await self._link.do(say("run.fail", self.id, step, reason=reason))
@@ -206,13 +208,21 @@ def say(kind: str, run_id: str, step: str, **more: JSON) -> Program[api.CommandV
     return order(kind, {"run_id": run_id, "step": step, **more})
 
 
+def retry(run_id: str, step: str, *, force: bool) -> Program[str]:
+    """The id of the run in which it is tried again."""
+    return _led_to((yield from say("run.retry", run_id, step, force=force)), run_id)
+
+
 def resume(run_id: str, *, same_code: bool) -> Program[str]:
     """The id of the new run."""
-    view: api.CommandView = yield from order(
-        "run.resume", {"run_id": run_id, "code": "same" if same_code else "newest"}
+    return _led_to(
+        (yield from order("run.resume", {"run_id": run_id, "code": "same" if same_code else "newest"})), run_id
     )
+
+
+def _led_to(view: api.CommandView, run_id: str) -> str:
     if not isinstance(view.result, dict):
-        raise Unavailable(f"Run {run_id} is not resumed yet (command {view.id})", remedy="See `headwater runs`.")
+        raise Unavailable(f"Run {run_id} does not go on yet (command {view.id})", remedy="See `headwater runs`.")
     return str(view.result["run_id"])
 
 

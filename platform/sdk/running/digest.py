@@ -23,48 +23,72 @@ from ..future import Future, key_of
 DEPTH_MAX: Final = 100
 
 
+See = Callable[[Any], Any]
+
+
 def digest(value: object) -> str | None:
     """Hex SHA-256 of the value, or None where some part of it cannot be compared."""
+    return _hex(value, lambda part: part)
+
+
+def content_digest(value: object) -> str | None:
+    """The same by what is behind the value, where its type tells that by `__content__`: a table is its snapshot."""
+    return _hex(value, _content)
+
+
+def _hex(value: object, see: See) -> str | None:
     try:
-        return _digest(value, 0).hex()
+        return _digest(value, see, 0).hex()
     except _Opaque:
         return None
+
+
+def _content(part: Any) -> Any:
+    if not hasattr(type(part), "__content__"):
+        return part
+    content = part.__content__()
+    if content is None:
+        raise _Opaque
+    return type(part).__qualname__, content
 
 
 class _Opaque(Exception):
     """There is no way to write this value by value."""
 
 
-def _digest(value: object, depth: int) -> bytes:
+def _digest(value: object, see: See, depth: int) -> bytes:
     if depth > DEPTH_MAX:
         raise _Opaque
+    value = see(value)
     kind = type(value)
     if (written := _LEAVES.get(kind)) is not None:
         return _sealed(kind.__name__, written(value))
-    parts = _parts(value, kind, depth + 1)
+    parts = _parts(value, see, depth + 1)
     return _sealed(f"{kind.__module__}.{kind.__qualname__}", b"".join(parts))
 
 
-def _parts(value: Any, kind: type, depth: int) -> list[bytes]:
+def _parts(value: Any, see: See, depth: int) -> list[bytes]:
+    kind = type(value)
     if kind in (list, tuple):
-        return [_digest(item, depth) for item in value]
+        return [_digest(item, see, depth) for item in value]
     if kind in (set, frozenset):
-        return sorted(_digest(item, depth) for item in value)
+        return sorted(_digest(item, see, depth) for item in value)
     if kind is dict:
-        return sorted(_digest(key, depth) + _digest(item, depth) for key, item in value.items())
+        return sorted(_digest(key, see, depth) + _digest(item, see, depth) for key, item in value.items())
     if kind is Future:
         return [key_of(value).encode()]
     if isinstance(value, enum.Enum):
         return [value.name.encode()]
+    names = _field_names(value, kind)
+    if names is None:
+        return _foreign(value, kind)
+    return [_sealed(name, _digest(getattr(value, name), see, depth)) for name in names]
+
+
+def _field_names(value: Any, kind: type) -> tuple[str, ...] | None:
     if is_dataclass(kind):
-        return _fields(value, [field.name for field in fields(kind)], depth)
-    if isinstance(value, msgspec.Struct):
-        return _fields(value, value.__struct_fields__, depth)
-    return _foreign(value, kind)
-
-
-def _fields(value: object, names: list[str] | tuple[str, ...], depth: int) -> list[bytes]:
-    return [_sealed(name, _digest(getattr(value, name), depth)) for name in names]
+        return tuple(field.name for field in fields(kind))
+    return value.__struct_fields__ if isinstance(value, msgspec.Struct) else None
 
 
 def _foreign(value: Any, kind: type) -> list[bytes]:

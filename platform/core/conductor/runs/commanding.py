@@ -14,7 +14,7 @@ from ..state import State
 from ..steps.stepping import issue_step
 from .answering import answer, deliver, forget_watch, value
 from .nesting import start_child
-from .reusing import cache_key, reuse
+from .reusing import begun_before, reuse
 from .waiting import since, timed_out, wait_for
 
 
@@ -53,9 +53,9 @@ def _take_down(state: State, turn: Turn, run: Run, command: calls.Command, event
         return
     match command.call:
         case calls.StepCall() as call:
-            issue_step(state, turn, run, row, call, cache_key(run.project, command))
+            issue_step(state, turn, run, row, call)
         case calls.RunCall() as call:
-            start_child(state, turn, run, row, call)
+            start_child(state, turn, run, row, call, begun_before(row, event))
         case calls.RegisterCall() as call:
             _request_model(state, turn, run, row, call)
         case calls.PublishCall() as call:

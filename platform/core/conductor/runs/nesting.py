@@ -18,12 +18,15 @@ from .answering import answer
 replace = msgspec.structs.replace
 
 
-def start_child(state: State, turn: Turn, parent: Run, row: CommandRow, call: calls.RunCall) -> None:
+def start_child(
+    state: State, turn: Turn, parent: Run, row: CommandRow, call: calls.RunCall, resumed_from: str | None = None
+) -> None:
+    """`resumed_from` is the run that this call was answered by in the run that `parent` resumes."""
     refusal = _refusal(state, parent, call)
     if refusal is not None:
         answer(state, turn, parent.id, row.ordinal, calls.Outcome(failure=replace(refusal, step=call.flow)))
         return
-    child = _child_of(turn, parent, row, call)
+    child = replace(_child_of(turn, parent, row, call), resumed_from=resumed_from, redo=parent.redo)
     body = RunAccepted(
         flow=child.flow,
         code_version=child.code_version,
@@ -50,8 +53,13 @@ def _refusal(state: State, parent: Run, call: calls.RunCall) -> Failure | None:
     return None
 
 
+def key_of_child(parent_id: str, ordinal: int) -> str:
+    """The idempotency key of the run that a command of a run calls."""
+    return digest_of("run", parent_id, str(ordinal))
+
+
 def _child_of(turn: Turn, parent: Run, row: CommandRow, call: calls.RunCall) -> Run:
-    key = digest_of("run", parent.id, str(row.ordinal))
+    key = key_of_child(parent.id, row.ordinal)
     return Run(
         id=uuid7(turn.now_us, hashlib.sha256(key.encode()).digest()[:RANDOM_BYTES]),
         project=call.project,

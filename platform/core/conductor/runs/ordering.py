@@ -18,7 +18,7 @@ from ..triggers.letters import discard, replay
 from ..triggers.pausing import pause, resume
 from .attending import decide
 from .executing import cancel
-from .resuming import resume_run
+from .resuming import RESUMABLE, resume_run, retry_ended
 from .starting import Start, new_run
 
 KINDS: Final = (
@@ -47,6 +47,8 @@ def obey(state: State, turn: Turn, asked: Ordered) -> CommandDone | CommandRefus
             return _cancel(state, turn, order, data, asked.ended_as)
         case "run.resume":
             return resume_run(state, turn, order, state.runs.get(str(data.get("run_id", ""))) or asked.ended)
+        case "run.retry" if asked.ended is not None and asked.ended.state in RESUMABLE:
+            return retry_ended(state, turn, asked, asked.ended)
         case "run.accept" | "run.retry" | "run.fail":
             run = _living(state, order, data, asked.ended_as)
             return run if isinstance(run, CommandRefused) else decide(state, turn, order, run, data)

@@ -1,4 +1,7 @@
-"""Pins: what a run sees of a table or a model, decided at first use, the same ever after."""
+"""Pins: what a run sees of a table or a model, decided at first use, the same ever after.
+
+A run that resumes another sees what that one saw: what it reuses and what it does anew fit together.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def pinned(state: State, turn: Turn, event: m.Pinned) -> None:
         return
     if pin is None:
         found = state.tables.get(event.name) if event.kind == "table" else state.models.get(event.name)
-        if found is None:
+        if found is None and event.before is None:
             known = sorted(state.tables if event.kind == "table" else state.models)
             message = f"No {event.kind} is named {event.name!r}; known are {', '.join(known[:10]) or 'none'}"
             turn.answer = Failure(kind="not_found", message=message)
@@ -30,7 +33,7 @@ def pinned(state: State, turn: Turn, event: m.Pinned) -> None:
             run_id=event.run_id,
             kind=event.kind,
             name=event.name,
-            body=msgspec.to_builtins(found),
+            body=event.before or msgspec.to_builtins(found),
             pinned_us=turn.now_us,
         )
         state.pins.put(key, pin)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -23,17 +25,41 @@ BY_ORDER: Final = frozenset({"first", "result_timeout"})  # they name other comm
 
 def reuse(state: State, turn: Turn, run: Run, row: CommandRow, event: m.Issued) -> bool:
     """Whether the command has an answer already, which it is given."""
-    before = next((one for one in event.reusable if _is_same(one, row)), None)
+    if row.kind == "step" and not {row.name, row.key}.isdisjoint(run.redo):
+        return False
+    fed_anew = not all(_is_reused(state, run, ordinal) for ordinal in needs_of(row.command))
+    alike = () if fed_anew else event.reusable
+    before = next((one for one in alike if is_reusable(one) and _is_same(one, row)), None)
     if before is not None and before.outcome is not None:
         _settle(state, turn, run, row, before.outcome, f"its result of run {before.run_id} is reused")
         return True
-    key = cache_key(run.project, row.command)
+    key = cache_key(run.project, row.command, lambda ordinal: _given(state, run.id, ordinal))
     cached = (state.cache.get(key) or event.cached.get(key)) if key else None
     if cached is not None:
-        _settle(
-            state, turn, run, row, calls.Outcome(payload=cached.payload), f"its result of {cached.step_id} is cached"
-        )
+        why = f"its result of {cached.step_id} is cached"
+        _settle(state, turn, run, row, calls.Outcome(payload=cached.payload), why)
     return cached is not None
+
+
+def _is_reused(state: State, run: Run, ordinal: int) -> bool:
+    """Whether a command was answered as it was issued: it brings what it brought to the run before."""
+    row = state.commands.get((run.id, ordinal))
+    return row is not None and row.ended_us == row.issued_us
+
+
+def needs_of(command: calls.Command) -> tuple[int, ...]:
+    return command.call.needs if isinstance(command.call, calls.StepCall) else ()
+
+
+def _given(state: State, run_id: str, ordinal: int) -> calls.Payload | None:
+    row = state.commands.get((run_id, ordinal))
+    return row.outcome.payload if row is not None and row.outcome is not None else None
+
+
+def begun_before(row: CommandRow, event: m.Issued) -> str | None:
+    """The run inside the run before that this command called, where it did not end well: it can be resumed."""
+    called = (event.children.get((one.run_id, one.ordinal)) for one in event.reusable if _is_asked_alike(one, row))
+    return next(filter(None, called), None)
 
 
 def is_reusable(row: CommandRow) -> bool:
@@ -42,12 +68,15 @@ def is_reusable(row: CommandRow) -> bool:
 
 
 def _is_same(before: CommandRow, row: CommandRow) -> bool:
-    """By name, key and input, and for what runs user code by that code too. What cannot be compared is not the same."""
-    if (before.kind, before.name, before.key) != (row.kind, row.name, row.key) or not is_reusable(before):
+    """By name, key and input, and for what runs user code by that code too."""
+    return _is_asked_alike(before, row) and code_of(row.command.call) == code_of(before.command.call) != ""
+
+
+def _is_asked_alike(before: CommandRow, row: CommandRow) -> bool:
+    """By name, key and input. What cannot be compared is not the same."""
+    if before.key != row.key or (before.kind, before.name) != (row.kind, row.name):
         return False
-    if row.digest is None or before.digest != row.digest:
-        return False
-    return code_of(row.command.call) == code_of(before.command.call) != ""
+    return row.digest is not None and before.digest == row.digest
 
 
 def code_of(call: calls.Call) -> str:
@@ -55,20 +84,35 @@ def code_of(call: calls.Call) -> str:
     return call.code_digest if isinstance(call, calls.StepCall | calls.RunCall) else "none"
 
 
-def cache_key(project: str, command: calls.Command) -> str:
-    """What a step's result is known by across runs; empty where it is not to be kept."""
+def may_be_cached(command: calls.Command) -> bool:
+    return isinstance(command.call, calls.StepCall) and command.call.cache
+
+
+def cache_key(project: str, command: calls.Command, given: Callable[[int], calls.Payload | None]) -> str:
+    """What a step's result is known by across runs; empty where it is not to be kept, or not yet known.
+
+    A future among its inputs counts by what it brought, which `given` tells by the command's number.
+    """
     call = command.call
     if not isinstance(call, calls.StepCall) or not call.cache or not call.code_digest or command.digest is None:
         return ""
-    return digest_of("cache", project, call.function, call.code_digest, command.digest)
+    fed = [given(ordinal) for ordinal in call.needs]
+    if any(payload is None for payload in fed):
+        return ""
+    inputs = [content_digest(payload) for payload in fed if payload is not None]
+    return digest_of("cache", project, call.function, call.code_digest, command.digest, *inputs)
+
+
+def content_digest(payload: calls.Payload) -> str:
+    return payload.digest or hashlib.sha256(payload.inline or b"").hexdigest()
 
 
 def remember(state: State, turn: Turn, step: Step, payload: calls.Payload) -> None:
     """Keeps the result of a step with `cache=True` for other runs."""
-    if step.cache_key:
-        entry = CacheEntry(
-            key=step.cache_key, project=step.project, step_id=step.id, payload=payload, created_us=turn.now_us
-        )
+    command = state.commands[step.run_id, step.ordinal].command
+    key = cache_key(step.project, command, lambda ordinal: _given(state, step.run_id, ordinal))
+    if key:
+        entry = CacheEntry(key=key, project=step.project, step_id=step.id, payload=payload, created_us=turn.now_us)
         state.cache.put(entry.key, entry)
 
 

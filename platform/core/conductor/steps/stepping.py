@@ -24,8 +24,8 @@ from ..state import State
 replace = msgspec.structs.replace
 
 
-def issue_step(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.StepCall, cache_key: str = "") -> None:
-    step = replace(step_of(run, row, call, turn.now_us), cache_key=cache_key)
+def issue_step(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.StepCall) -> None:
+    step = step_of(run, row, call, turn.now_us)
     state.steps_of.add(run.id, step.id)
     missing = 0
     for ordinal in call.needs:
