@@ -43,7 +43,7 @@ LISTINGS: Final[dict[tuple[str, ...], Listing]] = {
             Column("created", "created_us", "time", rank=1),
             Column("took", "", "took"),
         ),
-        ("project", "flow", "state", "since", "parameter", "error"),
+        ("project", "flow", "state", "since", "parameter", "label", "error"),
     ),
     ("flows",): Listing(
         "/v1/flows",

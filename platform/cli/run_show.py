@@ -52,6 +52,8 @@ def _facts(run: RunDetail) -> Iterator[Text]:
         yield _fact("resumes", run.resumed_from)
     for pin in run.pins:
         yield _fact("sees", f"{pin.kind} {pin.name} at {pin.version}")
+    if run.labels:
+        yield _fact("labels", ", ".join(f"{name}={text}" for name, text in run.labels.items()))
     if run.parameters:
         yield _fact("parameters", compact(run.parameters))
     if run.cancel_reason:

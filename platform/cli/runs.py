@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InvalidInput, NotFound, did_you_mean
+from ..wire.labels import labels_of
 from .forms import frames
 from .listings import LISTINGS
 from .options import DEFAULT_LIMIT, AsJson, Limit, client, example, show, whole_id
@@ -22,6 +23,7 @@ LIST_EXAMPLES = example("headwater runs", "headwater runs --flow train_delay --s
 run = typer.Typer(no_args_is_help=True, help="Start, show, cancel one run, or read its logs.")
 RunId = Annotated[str, typer.Argument(metavar="ID", help="From `headwater runs`; its last characters are enough.")]
 
+Labels = Annotated[list[str], typer.Option("--label", metavar="NAME=VALUE", help="To find it by. Repeatable.")]
 Step = Annotated[str, typer.Option(help="Its name or key, where several steps need attention.")]
 
 
@@ -36,6 +38,7 @@ def list_runs(
     state: Annotated[str, typer.Option(help="Only in this state, such as FAILED.")] = "",
     since: Annotated[str, typer.Option(help="Only newer than an age (15m, 2h, 3d) or a time.")] = "",
     parameter: Annotated[str, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Only with this one.")] = "",
+    label: Annotated[str, typer.Option(metavar="NAME=VALUE", help="Only those that carry it.")] = "",
     error: Annotated[str, typer.Option(help="Only failed ones whose failure holds all these words.")] = "",
     limit: Limit = DEFAULT_LIMIT,
     as_json: AsJson = False,
@@ -46,6 +49,7 @@ def list_runs(
         "state": state.upper(),
         "since": since,
         "parameter": parameter,
+        "label": label,
         "error": error,
     }
     show(("runs",), filters, limit, as_json=as_json)
@@ -56,11 +60,12 @@ def start_run(
     flow: Annotated[str, typer.Argument(help="FLOW or PROJECT/FLOW.")],
     parameter: Annotated[list[str], typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Repeatable.")] = [],  # noqa: B006
     key: Annotated[str, typer.Option(help="The same key twice starts one run.")] = "",
+    label: Labels = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Start a run of a flow with parameters; a value is JSON, or else text."""
     with client() as hw:
-        started = hw.run(flow, dict(map(_parameter, parameter)), key=key or None)
+        started = hw.run(flow, dict(map(_parameter, parameter)), key=key or None, labels=labels_of(label))
     if as_json:
         print_json({"id": started.id})
     else:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..wire.labels import labels_of
 from .options import AsJson, client, example, whole_id
 from .output import console
 
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
 def watch(
     run_id: Annotated[str, typer.Argument(metavar="[RUN]", help=RUN_HELP)] = "",
     project: Annotated[str, typer.Option(help="Everything new in this project.")] = "",
+    label: Annotated[list[str], typer.Option(metavar="NAME=VALUE", help="Only of runs that carry it.")] = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Watch a run until it ends, or a project for as long as you like (Ctrl-C stops).
@@ -31,7 +33,7 @@ def watch(
     """
     run_id = whole_id(("runs",), run_id)
     with client() as hw:
-        told = hw.runs[run_id].follow() if run_id else hw.follow(project or None)
+        told = hw.runs[run_id].follow() if run_id else hw.follow(project or None, labels=labels_of(label))
         if as_json:
             _print_json(told)
         elif run_id and sys.stdout.isatty():

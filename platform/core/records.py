@@ -89,6 +89,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str
     principal: str
     parameters: JSON = None
+    labels: dict[str, str] = {}
     slot: str = ""
     priority: int = 0
     parent_id: str | None = None
@@ -286,6 +287,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str
     event_type: str
     parameters: JSON
+    labels: dict[str, str] = {}
     principal: str
     depth: int = 0
     root_id: str = ""

@@ -7,6 +7,7 @@ from typing import Any, Final
 import jsonschema  # type: ignore[import-untyped]
 import msgspec
 
+from ..wire.labels import problem_of
 from ..wire.manifest import FlowSpec, TriggerSpec
 from ..wire.types import JSON
 from .expression import Failed, evaluate
@@ -47,10 +48,11 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Match(msgspec.Struct, frozen=True):
-    """`key` tells apart what the trigger counts or gathers separately."""
+    """`key` tells apart what the trigger counts or gathers separately; `labels` are for the run."""
 
     parameters: dict[str, Any]
     key: str = ""
+    labels: dict[str, str] = {}
 
 
 class NoMatch(msgspec.Struct, frozen=True):
@@ -84,7 +86,7 @@ def listeners_of(trigger: Trigger) -> list[Trigger]:
 
 
 def judge(trigger: Trigger, happening: Happening) -> Match | NoMatch | Mismatch:
-    """Whether `happening` starts the trigger's flow: its attributes, schema, filter, parameters and key, in turn."""
+    """Whether `happening` starts the trigger's flow: its attributes, schema, filter, parameters, key and labels."""
     if narrowed := _narrowed(trigger, happening):
         return NoMatch(narrowed)
     heard = trigger.heard
@@ -100,7 +102,10 @@ def judge(trigger: Trigger, happening: Happening) -> Match | NoMatch | Mismatch:
     if isinstance(parameters, Mismatch):
         return parameters
     key = _key(heard.key or trigger.spec.key, happening)
-    return key if isinstance(key, Mismatch) else Match(parameters, key)
+    if isinstance(key, Mismatch):
+        return key
+    labels = _labels(heard.labels, happening)
+    return labels if isinstance(labels, Mismatch) else Match(parameters, key, labels)
 
 
 def _narrowed(trigger: Trigger, happening: Happening) -> str:
@@ -183,6 +188,19 @@ def _key(expression: str | None, happening: Happening) -> str | Mismatch:
     if value is None or len(text) > KEY_MAX_CHARS:
         return Mismatch("key_failed", f"The key {expression!r} gives {_shown(value)}, which can be no key")
     return text
+
+
+def _labels(expressions: dict[str, str], happening: Happening) -> dict[str, str] | Mismatch:
+    """What is null gives no label; a number stands as its text."""
+    found: dict[str, str] = {}
+    for name, expression in expressions.items():
+        value = evaluate(expression, _seen(happening))
+        if isinstance(value, Failed):
+            return Mismatch("label_failed", f"The label {name!r} = {expression!r} cannot be evaluated: {value.reason}")
+        if value is not None:
+            found[name] = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    problem = problem_of(found)
+    return Mismatch("label_failed", problem) if problem else found
 
 
 def misfit(schema: JSON, parameters: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import jsonschema  # type: ignore[import-untyped]
 import msgspec
 
 from ..errors import did_you_mean
+from ..wire.labels import problem_of as labels_problem
 from ..wire.manifest import TriggerSpec
 from ..wire.types import JSON
 from .cron import problem_of_cron
@@ -49,7 +50,14 @@ def _faults(spec: TriggerSpec, parameters: JSON) -> Iterator[TriggerFault]:
 
 
 def _of_expressions(spec: TriggerSpec) -> Iterator[TriggerFault]:
-    named = [("filter", spec.where), ("key", spec.key), *((f"map of {name!r}", cel) for name, cel in spec.map.items())]
+    named = [
+        ("filter", spec.where),
+        ("key", spec.key),
+        *((f"map of {name!r}", cel) for name, cel in spec.map.items()),
+        *((f"label {name!r}", cel) for name, cel in spec.labels.items()),
+    ]
+    if problem := labels_problem(dict.fromkeys(spec.labels, "x")):
+        yield TriggerFault(problem, "Name a label with letters, digits and _ . / -, and its value by CEL")
     for what, expression in named:
         if expression is not None and (problem := problem_of(expression)):
             yield TriggerFault(

@@ -12,6 +12,7 @@ import msgspec
 from ..errors import Unavailable
 from ..wire import topics
 from ..wire.envelope import Event, encode_structured
+from ..wire.labels import HEADER
 from ..wire.types import Entry, EventPublished
 from .bus import Message, Producer
 
@@ -49,7 +50,10 @@ def topic_of(entry: Entry) -> str:
 
 
 def message_of(entry: Entry) -> Message:
-    """The entry as a CloudEvent. Its id is made from facts: run and seq, or the position."""
+    """The entry as a CloudEvent. Its id is made from facts: run and seq, or the position.
+
+    Its run's labels are a header of their own, so that a consumer can choose without reading the rest.
+    """
     body = entry.body
     if isinstance(body, EventPublished):
         event = Event(
@@ -78,6 +82,8 @@ def message_of(entry: Entry) -> Message:
             data=msgspec.to_builtins(entry),
         )
     value, headers = encode_structured(event)
+    if entry.labels:
+        headers = [*headers, (HEADER, msgspec.json.encode(entry.labels))]
     return Message(topic_of(entry), entry.subject.encode(), value, tuple(headers))
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar
 
 from ..errors import InvalidInput
 from ..wire.calls import RunCall
+from ..wire.labels import checked
 from ..wire.manifest import TriggerSpec
 from .context import execution
 from .future import Future
@@ -32,8 +33,17 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
 class Flow(Generic[P, R]):
     """A flow. `on` lists what starts it."""
 
-    def __init__(self, function: Callable[P, R], *, project: str, name: str, on: Sequence[TriggerSpec]) -> None:
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        project: str,
+        name: str,
+        on: Sequence[TriggerSpec],
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
         self.function, self.project, self.name, self.on = function, project, name, tuple(on)
+        self.labels = checked(labels)
         self.parameters = Parameters(name, function)
         functools.update_wrapper(self, function, updated=())
 
@@ -87,9 +97,16 @@ class Flow(Generic[P, R]):
 
 
 def flow(
-    *, project: str, name: str | None = None, on: TriggerSpec | Sequence[TriggerSpec] = ()
+    *,
+    project: str,
+    name: str | None = None,
+    on: TriggerSpec | Sequence[TriggerSpec] = (),
+    labels: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[P, R]], Flow[P, R]]:
-    """Makes a function a flow of `project`; its name is the function's unless given."""
+    """Makes a function a flow of `project`; its name is the function's unless given.
+
+    Each of its runs carries the `labels`; whoever starts one may say others, or the same otherwise.
+    """
     triggers = (on,) if isinstance(on, TriggerSpec) else tuple(on)
 
     def made(function: Callable[P, R]) -> Flow[P, R]:
@@ -100,7 +117,7 @@ def flow(
                 raise InvalidInput(f"@flow {function.__qualname__}: {what} is {word!r}", remedy=remedy)
         _check_triggers(named, triggers)
         check_signature(named, function)
-        return Flow(function, project=project, name=named, on=triggers)
+        return Flow(function, project=project, name=named, on=triggers, labels=labels)
 
     return made
 

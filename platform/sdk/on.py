@@ -9,6 +9,7 @@ Every trigger takes these, by name:
     debounce     of a burst only the last counts, once it was quiet for so long
     batch        (count, time): so many events are one run, or what has come in that time
     concurrency  so many runs at once: a number, or (number, "queue" | "drop-oldest" | "cancel-previous")
+    labels       {name: CEL} for its runs, to find them by; one that gives null is left out
     priority     of its runs: added to that of their steps
     name         defaults to kind:subject; two of one name in a flow need it
 
@@ -44,6 +45,7 @@ class Options(TypedDict, total=False):
     batch: tuple[int, Duration]
     concurrency: int | tuple[int, OverLimit]
     priority: int
+    labels: Mapping[str, str]
     name: str | None
 
 
@@ -122,6 +124,7 @@ def _trigger(kind: TriggerKind, subject: str, options: Options, **fields: Any) -
         batch=_batch(where, options.get("batch")),
         concurrency=_concurrency(where, options.get("concurrency")),
         priority=options.get("priority", 0),
+        labels=dict(options.get("labels") or {}),
         line=_caller_line(),
         **fields,
     )

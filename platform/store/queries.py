@@ -28,6 +28,7 @@ from .references import references
 from .results import Results
 from .rows import codecs
 from .run_search import RunFilter
+from .run_terms import label_term
 from .schema import (
     ATTEMPTS,
     CODE_VERSIONS,
@@ -42,6 +43,7 @@ from .schema import (
     OFFSETS,
     PINS,
     QUOTA_TREES,
+    RUN_TERMS,
     RUNS,
     STEPS,
     TABLE_HEADS,
@@ -62,12 +64,14 @@ _LETTER_SUMMARY: Final = tuple(DEAD_LETTERS.c[field] for field in api.DeadLetter
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part of the log: one run's, or what fits all that is given; `types` are types of entries."""
+    """Which part of the log: one run's, or what fits all that is given; `types` are types of entries, `labels`
+    those that the run has all."""
 
     run_id: str | None = None
     project: str | None = None
     flow: str | None = None
     types: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
 
     def where(self) -> list[sa.ColumnElement[bool]]:
         if self.run_id is not None:
@@ -75,6 +79,9 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
         found = [] if self.project is None else [LOG.c.project == self.project]
         if self.flow is not None:
             found.append(LOG.c.run_id.in_(sa.select(RUNS.c.id).where(RUNS.c.flow == self.flow)))
+        for label in self.labels:
+            labelled = sa.select(RUN_TERMS.c.run_id).where(RUN_TERMS.c.term == label_term(*label))
+            found.append(LOG.c.run_id.in_(labelled))
         return [*found, LOG.c.type.in_(self.types)] if self.types else found
 
 
@@ -146,7 +153,7 @@ class Queries:
     def runs(self, chosen: RunFilter, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
         before = None if after is None else _key(after, RUNS)[0]
         rows = self._all(chosen.page(before=before, limit=limit + 1))
-        return _page(rows, limit, lambda row: api.RunSummary(**row._mapping), lambda row: (row.id,))
+        return _page(rows, limit, views.run_summary, lambda row: (row.id,))
 
     def run_project(self, run_id: str) -> str | None:
         row = self._first(sa.select(RUNS.c.project).where(RUNS.c.id == run_id))

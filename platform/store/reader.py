@@ -94,4 +94,5 @@ def entry_of(row: Any) -> Entry | None:
         run_id=row.run_id,
         seq=row.seq,
         causation=row.causation,
+        labels=None if row.labels is None else msgspec.json.decode(row.labels, type=dict[str, str]),
     )

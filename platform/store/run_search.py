@@ -11,7 +11,8 @@ from ..core.records import RunState
 from ..errors import InvalidInput, did_you_mean
 from ..wire import api
 from ..wire.ids import RANDOM_BYTES, uuid7
-from .run_terms import parameter_term, word_term, words
+from ..wire.labels import labels_of
+from .run_terms import label_term, parameter_term, word_term, words
 from .schema import RUN_TERMS, RUNS
 
 _SUMMARY: Final = tuple(RUNS.c[field] for field in api.RunSummary.__struct_fields__)
@@ -20,8 +21,9 @@ _SUMMARY: Final = tuple(RUNS.c[field] for field in api.RunSummary.__struct_field
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs to list; what is None or empty does not narrow.
 
-    `since_us` and `until_us` count from the run's creation, the second excluded. `parameters` are NAME=VALUE,
-    `error` words that are all in what the run failed of: its message, the type and kind of the cause, the step.
+    `since_us` and `until_us` count from the run's creation, the second excluded. `parameters` and `labels` are
+    NAME=VALUE, `error` words that are all in what the run failed of: its message, the type and kind of the cause, the
+    step.
     """
 
     project: str | None = None
@@ -30,6 +32,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     since_us: int | None = None
     until_us: int | None = None
     parameters: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     error: str = ""
 
     def page(self, *, before: str | None, limit: int) -> sa.Select[Any]:
@@ -56,7 +59,8 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
         return [*lowest, *([key < min(highest)] if highest else [])]
 
     def _terms(self) -> list[str]:
-        return [*map(_parameter, self.parameters), *map(word_term, words(self.error))]
+        labelled = [label_term(name, text) for name, text in labels_of(self.labels).items()]
+        return [*map(_parameter, self.parameters), *labelled, *map(word_term, words(self.error))]
 
 
 def _parameter(text: str) -> str:

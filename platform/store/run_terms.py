@@ -1,4 +1,4 @@
-"""What a run can be found by beside its columns: its parameters, and the words of what it failed of.
+"""What a run can be found by beside its columns: its parameters, its labels, the words of what it failed of.
 
 A term is one text; a run's terms are rows of `run_terms`, so that a search is one walk along an index on
 either database, from the newest run back. They follow from the run alone and are written with it.
@@ -7,7 +7,8 @@ either database, from the newest run back. They follow from the run alone and ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,7 @@ PARAMETERS_MAX: Final = 32
 VALUE_MAX: Final = 200
 WORDS_MAX: Final = 64
 REMEMBERED_MAX: Final = 100_000
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _WORD: Final = re.compile(r"[\w.]+")
 
 Row = tuple[str, str]
@@ -30,6 +32,10 @@ def parameter_term(name: str, value: JSON) -> str:
     return f"parameter:{name[:VALUE_MAX]}={text[:VALUE_MAX]}"
 
 
+def label_term(name: str, value: str) -> str:
+    return f"label:{name}={value}"
+
+
 def word_term(word: str) -> str:
     return f"error:{word.lower()[:VALUE_MAX]}"
 
@@ -39,8 +45,10 @@ def words(text: str) -> list[str]:
     return [found for each in _WORD.findall(text) if (found := each.strip("."))]
 
 
-def terms_of(parameters: JSON, failure: Failure | None) -> Iterator[str]:
-    """At most 32 parameters, whose values are no lists or objects, and 64 different words of a failure."""
+def terms_of(parameters: JSON, failure: Failure | None, labels: Mapping[str, str] = _NONE) -> Iterator[str]:
+    """The labels, at most 32 parameters, whose values are no lists or objects, and 64 different words of a failure."""
+    for name, text in labels.items():
+        yield label_term(name, text)
     if isinstance(parameters, dict):
         for name, value in list(parameters.items())[:PARAMETERS_MAX]:
             if not isinstance(value, dict | list):
@@ -63,7 +71,7 @@ class Indexed:
             if run is None or self._done.get(run.id) is (run.failure is not None):
                 continue
             self._done[run.id] = run.failure is not None
-            rows += [(run.id, term) for term in terms_of(run.parameters, run.failure)]
+            rows += [(run.id, term) for term in terms_of(run.parameters, run.failure, run.labels)]
         if len(self._done) > REMEMBERED_MAX:
             self.forget()
         return rows

@@ -90,6 +90,7 @@ LOG: Final = sa.Table(
     sa.Column("causation", TEXT),
     sa.Column("time_us", sa.BigInteger, nullable=False),
     sa.Column("body", TEXT, nullable=False),
+    sa.Column("labels", sa.Text),
     sa.Index("log_by_run", "run_id", "seq", unique=True),
     sa.Index("log_by_causation", "causation"),
     sa.Index("log_by_project", "project", "position"),

@@ -23,6 +23,12 @@ def _copied(kind: type[A], row: msgspec.Struct, **rest: Any) -> A:
     return kind(**fields, **rest)
 
 
+def run_summary(row: Any) -> api.RunSummary:
+    """Of a row of the summary's columns."""
+    fields = dict(row._mapping)
+    return api.RunSummary(**{**fields, "labels": msgspec.json.decode(fields["labels"])})
+
+
 def run_detail(run: records.Run, steps: Sequence[records.Step], attempts: Sequence[records.Attempt]) -> api.RunDetail:
     tries: dict[str, list[api.AttemptView]] = {}
     for attempt in attempts:

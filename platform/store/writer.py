@@ -172,6 +172,7 @@ def _entries(said: Sequence[Said], before: int) -> list[Entry]:
             run_id=word.run_id,
             seq=word.seq,
             causation=word.causation,
+            labels=word.labels,
         )
         for number, word in enumerate(said, 1)
     ]
@@ -189,4 +190,5 @@ def _log_row(entry: Entry) -> tuple[Any, ...]:
         entry.causation,
         entry.time_us,
         encode_body(entry.body).decode(),
+        None if entry.labels is None else msgspec.json.encode(entry.labels).decode(),
     )

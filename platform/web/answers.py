@@ -33,6 +33,7 @@ REFUSAL_STATUS: Final = {
     "unknown_flow": 404,
     "unknown_run": 404,
     "bad_parameters": 400,
+    "bad_labels": 400,
     "invalid_input": 400,
     "unavailable": 503,
 }

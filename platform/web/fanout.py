@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from ..store.queries import LogPage, Scope
 from ..wire.calls import Progress
+from ..wire.labels import carries
 from ..wire.types import Entry
 
 
@@ -59,6 +60,7 @@ class Subscription:
         if scope.run_id is not None:
             return entry.run_id == scope.run_id
         fits = scope.project in (None, entry.project) and scope.flow in (None, flow)
+        fits = fits and (not scope.labels or carries(entry.labels, scope.labels))
         return fits and (not scope.types or entry.type in scope.types)
 
     def offer(self, entry: Entry, flow: str | None = None) -> None:

@@ -28,6 +28,7 @@ class WatchQuery(BaseModel):
     project: str | None = None
     flow: str | None = None
     state: list[str] = []
+    label: list[str] = []
     since: str | None = None
 
 
@@ -44,4 +45,5 @@ class RunQuery(Paging):
     since: int | None = None
     until: int | None = None
     parameter: list[str] = []
+    label: list[str] = []
     error: str = ""

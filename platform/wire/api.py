@@ -59,6 +59,7 @@ class RunSummary(Answer, frozen=True):
     started_us: int | None = None
     ended_us: int | None = None
     parent_id: str | None = None
+    labels: dict[str, str] = {}
 
 
 class AttemptView(Answer, frozen=True):
@@ -191,6 +192,7 @@ class RunDetail(Answer, frozen=True):
     cursor: str = ""
     resumed_from: str | None = None
     provenance: JSON = None
+    labels: dict[str, str] = {}
     pins: tuple[PinView, ...] = ()
 
 
@@ -201,6 +203,7 @@ class StartRun(Answer, frozen=True, forbid_unknown_fields=True):
     project: str | None = None
     parameters: dict[str, JSON] = {}
     key: str | None = None
+    labels: dict[str, str] = {}
 
 
 class CancelRun(Answer, frozen=True, forbid_unknown_fields=True):

@@ -30,8 +30,9 @@ class TriggerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """`subject` is an event type, a table, `flow` or `project/flow`, or a model, by `kind`.
 
     `where` is CEL over `event` attributes and `data`; `state` narrows `finished` (default SUCCEEDED). `map` gives
-    parameters by CEL, without it the data's members are the parameters. `key` is CEL too: what the trigger gathers
-    or limits, it does so for each key. `schema` is the JSON Schema that the event's data must fit.
+    parameters by CEL, without it the data's members are the parameters. `labels` gives the run's labels by CEL. `key`
+    is CEL too: what the trigger gathers or limits, it does so for each key. `schema` is the JSON Schema that the
+    event's data must fit.
 
     The subject of `cron` is its expression, in `timezone`; of the times missed it catches up with the newest
     `catch_up`. `all_of` starts one run when each of `members` has come `within_s` of the first.
@@ -54,17 +55,20 @@ class TriggerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     batch: Batch | None = None
     concurrency: Concurrency | None = None
     priority: int = 0
+    labels: dict[str, str] = {}
     line: int = 0
 
 
 class FlowSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`function` is `module:qualname`. `parameters` is a JSON Schema object, `additionalProperties` false."""
+    """`function` is `module:qualname`. `parameters` is a JSON Schema object, `additionalProperties` false. `labels` are
+    those of each of its runs."""
 
     name: str
     project: str
     function: str
     parameters: JSON
     triggers: tuple[TriggerSpec, ...] = ()
+    labels: dict[str, str] = {}
     doc: str = ""
     file: str = ""
     line: int = 0

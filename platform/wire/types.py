@@ -411,7 +411,7 @@ TERMINAL: Final = frozenset({"run.succeeded", "run.failed", "run.cancelled", "ru
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry before the store has given it a position."""
+    """An entry before the store has given it a position. `labels` are those of its run."""
 
     body: AnyBody
     subject: str
@@ -421,6 +421,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     seq: int | None = None
     causation: str | None = None
+    labels: dict[str, str] | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -435,6 +436,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     seq: int | None = None
     causation: str | None = None
+    labels: dict[str, str] | None = None
 
     @property
     def type(self) -> str:

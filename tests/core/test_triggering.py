@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from scenes.conductor import a_flow
 from scenes.triggers import Life, a_triggered
 
@@ -11,8 +12,10 @@ from headwater.core.conductor import messages as m
 from headwater.core.inbox import Arrived
 from headwater.wire import calls
 from headwater.wire.envelope import Event
-from headwater.wire.manifest import FlowSpec, TriggerSpec
-from headwater.wire.types import EventRejected, RunAccepted
+from headwater.wire.manifest import Batch, FlowSpec, TriggerSpec
+from headwater.wire.types import CommandRefused, EventRejected, RunAccepted
+
+LIST = {"type": "object", "properties": {"n": {"type": "array"}}, "additionalProperties": False}
 
 
 def listens(event_type: str, **fields: Any) -> TriggerSpec:
@@ -47,6 +50,54 @@ def test_a_flow_that_triggers_itself_stops_at_a_depth() -> None:
     (letter,) = letters(life)
     assert letter.code == "loop_detected"
     assert life.runs()[0].id in letter.reason
+
+
+def test_a_run_carries_the_labels_of_its_flow_and_those_its_trigger_reads_off_the_event() -> None:
+    expressions = {"shop": "data.n", "kind": "'daily'", "team": "event.subject == '' ? 'trigger' : 'x'"}
+    flow = msgspec.structs.replace(a_triggered(listens("a", labels=expressions)), labels={"team": "eta", "tier": "1"})
+    life = Life(flow)
+    life.lands("a", "1", n=7)
+    (run,) = life.runs()
+    assert run.labels == {"team": "trigger", "tier": "1", "shop": "7", "kind": "daily"}
+    assert {word.labels["shop"] for word in life.said if word.run_id == run.id and word.labels} == {"7"}
+
+
+def test_what_gives_no_label_is_left_out_and_what_can_be_none_is_a_dead_letter() -> None:
+    life = Life(a_triggered(listens("a", labels={"shop": "has(data.m) ? data.m : null"})))
+    life.lands("a", "1", n=1)
+    life.lands("a", "2", m="x" * 121)
+    (run,) = life.runs()
+    assert run.labels == {}
+    (letter,) = letters(life)
+    assert (letter.code, "'shop'" in letter.reason) == ("label_failed", True)
+
+
+def test_gathered_events_label_their_run_together() -> None:
+    life = Life(
+        a_triggered(listens("a", labels={"last": "data.n"}, batch=Batch(count=2, within_s=60)), parameters=LIST)
+    )
+    life.lands("a", "1", n=1)
+    life.restart()
+    life.lands("a", "2", n=2)
+    assert [run.labels for run in life.runs()] == [{"last": "2"}]
+
+
+def test_a_finished_run_hands_its_labels_to_who_listens() -> None:
+    after = TriggerSpec(name="after", kind="finished", subject="train", where="data.labels.tier == '1'")
+    life = Life(msgspec.structs.replace(a_triggered(listens("a")), labels={"tier": "1"}), a_triggered(after, name="b"))
+    life.lands("a", "1", n=1)
+    life.ends(life.runs()[0].id)
+    assert [run.flow for run in life.runs()] == ["train", "b"]
+
+
+def test_a_run_by_command_carries_its_labels_and_bad_ones_are_refused() -> None:
+    life = Life(a_triggered(listens("a")))
+    assert "done" in life.orders("run.start", flow="train", labels={"team": "a"})
+    refused = life.orders("run.start", flow="train", labels={"te am": "a"})
+    assert "'te am'" in str(refused)
+    assert isinstance(life.said[-1].body, CommandRefused)
+    assert life.said[-1].body.code == "bad_labels"
+    assert [run.labels for run in life.runs()] == [{"team": "a"}]
 
 
 def test_a_chain_of_finished_flows_counts_its_depth_too() -> None:

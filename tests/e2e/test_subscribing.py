@@ -26,5 +26,10 @@ def test_the_examples_of_the_guide_do_what_they_say(
         exec(compile(block, "docs/subscribing.md", "exec"), names)
     names["hw"].close()
     said = capsys.readouterr().out
-    for expected in ("run.succeeded\n", "10\n", "{'n': {'type': 'int', 'value': 3}}\n{'type': 'int', 'value': 6}\n6\n"):
+    for expected in (
+        "run.succeeded guide\n",
+        "True\n",
+        "10\n",
+        "{'n': {'type': 'int', 'value': 3}}\n{'type': 'int', 'value': 6}\n6\n",
+    ):
         assert expected in said

@@ -195,6 +195,16 @@ async def test_an_entry_of_no_project_is_an_event_that_readers_take() -> None:
     assert event.project is None
 
 
+async def test_the_labels_of_a_run_are_a_header_of_its_messages() -> None:
+    labelled = message_of(entry(1, RunCancelling(flow="f"), run_id="r", seq=1, labels={"team": "a"}))
+    assert ("hwlabels", b'{"team":"a"}') in labelled.headers
+    event = parse(labelled.value, labelled.headers)
+    assert isinstance(event, Event)
+    assert isinstance(event.data, dict)
+    assert event.data["labels"] == {"team": "a"}
+    assert "hwlabels" not in {name for name, _ in message_of(entry(1)).headers}
+
+
 async def test_every_type_of_entry_has_a_topic() -> None:
     import typing
 

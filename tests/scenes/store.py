@@ -53,10 +53,11 @@ class Story:
             seq = self._seqs[run] = self._seqs.get(run, 0) + 1
         entry = Entry(
             position=self.position, body=body, subject=run or project, project=project, principal="token:local",
-            time_us=T0 + self.position, run_id=run, seq=seq, causation=more.get("causation"),
+            time_us=T0 + self.position, run_id=run, seq=seq, causation=more.get("causation"), labels=more.get("labels"),
         )  # fmt: skip
         names = [column.name for column in LOG.columns if column.name not in ("body", "type")]
         row = {name: getattr(entry, name) for name in names}
+        row["labels"] = None if entry.labels is None else msgspec.json.encode(entry.labels).decode()
         with self._engine.begin() as connection:
             connection.execute(LOG.insert(), {**row, "type": entry.type, "body": types.encode_body(body).decode()})
             connection.execute(LOG_HEAD.update().values(position=self.position))

@@ -76,7 +76,7 @@ class Life:
             self.heard += 1
             entry = Entry(
                 position=position, body=word.body, subject=word.subject, project=word.project,
-                principal=word.principal, time_us=word.time_us, run_id=word.run_id, seq=word.seq,
+                principal=word.principal, time_us=word.time_us, run_id=word.run_id, seq=word.seq, labels=word.labels,
             )  # fmt: skip
             self._decide(m.Followed((entry,), position))
         return turn

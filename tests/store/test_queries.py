@@ -16,7 +16,7 @@ from headwater.errors import InvalidInput
 from headwater.store.queries import Queries, Scope
 from headwater.store.run_search import RunFilter
 from headwater.store.writer import Writer
-from headwater.wire.types import CommandRefused, EventPublished, Failure
+from headwater.wire.types import CommandRefused, EventPublished, Failure, Said
 
 RUN = run_id(1)
 NUMBER_OF = {run_id(number): number for number in range(10)}
@@ -102,9 +102,39 @@ def test_runs_are_found_by_time_parameter_and_the_words_of_their_failure(engine:
         found(parameters=("day",))
 
 
+def test_runs_and_what_was_said_of_them_are_found_by_their_labels(engine: sa.Engine) -> None:
+    writer, queries = Writer(engine, "conductor"), Queries(engine)
+    writer.take_epoch()
+    runs = {
+        run_id(n): a_run(n, labels={"team": "a" if n % 2 else "b", "kind": "nightly"} if n < 4 else {})
+        for n in range(1, 6)
+    }
+    said = [
+        Said(body=started(), subject=run.id, project="eta", principal="p", time_us=T0, run_id=run.id, seq=1,
+             labels=run.labels or None)
+        for run in runs.values()
+    ]  # fmt: skip
+    told = writer.commit({"runs": runs}, said)
+    found = queries.runs(RunFilter(labels=("team=a", "kind=nightly"))).items
+    assert [(NUMBER_OF[run.id], run.labels["team"]) for run in found] == [(3, "a"), (1, "a")]
+    page = queries.log(Scope(labels=(("team", "a"),)), after=0, upto=9)
+    assert page.entries == [told[0], told[2]]
+    assert told[3].labels is None
+    with pytest.raises(InvalidInput, match="no label"):
+        queries.runs(RunFilter(labels=("team",)))
+
+
 @pytest.mark.parametrize(
     "by",
-    [{}, {"project": "eta"}, {"flow": "f"}, {"state": "FAILED"}, {"parameters": ("a=1", "b=2")}, {"error": "a b"}],
+    [
+        {},
+        {"project": "eta"},
+        {"flow": "f"},
+        {"state": "FAILED"},
+        {"parameters": ("a=1", "b=2")},
+        {"labels": ("a=1",)},
+        {"error": "a b"},
+    ],
     ids=str,
 )
 def test_a_page_of_runs_is_a_walk_along_an_index_however_it_is_narrowed(tmp_path: Path, by: dict[str, Any]) -> None:

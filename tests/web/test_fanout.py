@@ -1,3 +1,5 @@
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from scenes.store import T0, started
@@ -7,8 +9,8 @@ from headwater.web.fanout import Follower, Gap, Subscription
 from headwater.wire.types import Entry
 
 
-def an_entry(position: int, run: str) -> Entry:
-    about = {"subject": run, "project": "eta", "principal": "p", "run_id": run}
+def an_entry(position: int, run: str, **more: Any) -> Entry:
+    about: dict[str, Any] = {"subject": run, "project": "eta", "principal": "p", "run_id": run, **more}
     return Entry(position=position, body=started(), time_us=T0, seq=position, **about)
 
 
@@ -40,6 +42,14 @@ def test_a_slow_subscriber_is_cut_and_hands_out_nothing_more() -> None:
         slow.offer(entry)
     assert slow.is_cut
     assert slow.take() == []
+
+
+def test_a_subscriber_by_label_is_handed_what_carries_all_of_them() -> None:
+    chosen = Subscription(Scope(labels=(("kind", "nightly"), ("team", "a"))), 0, 0, buffer_max=9)
+    carried = [{"team": "a", "kind": "nightly", "x": "1"}, {"team": "a"}, {"team": "b", "kind": "nightly"}, None]
+    for position, labels in enumerate(carried, 1):
+        chosen.offer(an_entry(position, "r", labels=labels))
+    assert [entry.position for entry in chosen.take()] == [1]
 
 
 def test_progress_keeps_the_newest_word_of_each_step() -> None:

@@ -154,6 +154,16 @@ async def test_a_run_starts_under_the_callers_key_and_principal(tmp_path: Path) 
         assert order.sha256
 
 
+async def test_labels_go_to_the_conductor_and_narrow_a_listing_and_a_watch(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, scene.client() as client:
+        await client.post("/v1/runs", json={"flow": "f", "labels": {"team": "a"}})
+        ((_, order),) = scene.owners.placed
+        assert order.data["labels"] == {"team": "a"}
+        for path in ("/v1/runs?label=team", "/v1/watch?label=te%20am%3Da"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_input"), path
+
+
 @pytest.mark.parametrize(
     ("refused", "status"),
     [(Refused(code="not_found", reason="No flow"), 404), (Refused(code="bad_parameters", reason="x"), 400)],

@@ -77,5 +77,6 @@ class Archiver:
             return
         data = await asyncio.to_thread(rows)
         target = await self._tables.prepare(table, data.schema)
-        files = await asyncio.to_thread(write_files, target, data.to_batches())
+        known = [name for name in data.column_names if name in target.schema.names]  # a table of an older version
+        files = await asyncio.to_thread(write_files, target, data.select(known).to_batches())
         await self._tables.append(table, files, key, PROJECT, PRINCIPAL)

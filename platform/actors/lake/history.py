@@ -16,7 +16,7 @@ EVENTS_HISTORY: Final = "headwater.events_history"
 _TIME: Final = pa.timestamp("us", tz="UTC")
 _TEXTS: Final = ("id", "project", "flow", "code_version", "state", "trigger", "event_source", "event_id",
                  "idempotency_key", "principal", "parent_id", "root_id", "cancel_reason")  # fmt: skip
-_JSON: Final = ("parameters", "result", "failure")
+_JSON: Final = ("parameters", "result", "failure", "labels")
 _TIMES: Final = ("created_us", "started_us", "ended_us")
 _SAID: Final = ("run_id", "type", "subject", "project", "principal", "causation", "body")
 

@@ -156,6 +156,7 @@ class State:
                 run_id=None if over else run.id,
                 seq=None if over else spoken.seq,
                 causation=causation,
+                labels=run.labels or None,
             )
         )
         return spoken

@@ -36,8 +36,15 @@ class AsyncClient:
     async def publish(self, event_type: str, data: JSON | None = None, **attributes: str | None) -> str:
         return await self._link.do(events.publish(events.event_of(event_type, data, attributes)))
 
-    async def run(self, flow: str, parameters: Mapping[str, JSON] | None = None, *, key: str | None = None) -> AsyncRun:
-        return AsyncRun(self._link, await self._link.do(runs.start(runs.start_of(flow, parameters, key))))
+    async def run(
+        self,
+        flow: str,
+        parameters: Mapping[str, JSON] | None = None,
+        *,
+        key: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> AsyncRun:
+        return AsyncRun(self._link, await self._link.do(runs.start(runs.start_of(flow, parameters, key, labels))))
 
     async def watch(
         self,
@@ -45,10 +52,11 @@ class AsyncClient:
         *,
         flow: str | None = None,
         state: str | Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
         since: str | None = None,
     ) -> AsyncIterator[Entry]:
         """As of the first `anext`, or after the cursor `since`."""
-        async for told in self.follow(project, flow=flow, state=state, since=since):
+        async for told in self.follow(project, flow=flow, state=state, labels=labels, since=since):
             if is_entry(told):
                 yield told
 
@@ -58,10 +66,11 @@ class AsyncClient:
         *,
         flow: str | None = None,
         state: str | Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
         since: str | None = None,
     ) -> AsyncIterator[Entry | Progress]:
         since = since or cursor_of(await self._link.do(inventory.status()))
-        async for told in self._link.told(Watch(watch_path(project, flow, state), since=since)):
+        async for told in self._link.told(Watch(watch_path(project, flow, state, labels), since=since)):
             yield told
 
     def flows(self) -> Awaitable[list[api.FlowView]]:

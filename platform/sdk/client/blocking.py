@@ -58,9 +58,16 @@ class Client:
         """The event's id, once it is durable. `id`, `source`, `subject` and others are CloudEvents attributes."""
         return self._link.do(events.publish(events.event_of(event_type, data, attributes)))
 
-    def run(self, flow: str, parameters: Mapping[str, JSON] | None = None, *, key: str | None = None) -> Run:
-        """A run of `flow` (or `project/flow`). The same key again gives the same run."""
-        return Run(self._link, self._link.do(runs.start(runs.start_of(flow, parameters, key))))
+    def run(
+        self,
+        flow: str,
+        parameters: Mapping[str, JSON] | None = None,
+        *,
+        key: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Run:
+        """A run of `flow` (or `project/flow`), to be found by its `labels`. The same key again gives the same run."""
+        return Run(self._link, self._link.do(runs.start(runs.start_of(flow, parameters, key, labels))))
 
     def watch(
         self,
@@ -68,13 +75,15 @@ class Client:
         *,
         flow: str | None = None,
         state: str | Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
         since: str | None = None,
     ) -> Generator[Entry, None, None]:
         """Every new entry of a project, or of all: from now on, or after the cursor `since`. Does not end.
 
-        `flow` narrows to the runs of that name, `state` to the entries that say that a run came into one of these.
+        `flow` narrows to the runs of that name, `labels` to those that carry all of them, `state` to the entries that
+        say that a run came into one of these.
         """
-        return entries(self.follow(project, flow=flow, state=state, since=since))
+        return entries(self.follow(project, flow=flow, state=state, labels=labels, since=since))
 
     def follow(
         self,
@@ -82,10 +91,11 @@ class Client:
         *,
         flow: str | None = None,
         state: str | Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
         since: str | None = None,
     ) -> Generator[Entry | Progress, None, None]:
         """Like `watch`, with the progress of running steps in between."""
-        return self._link.told(self._watch(watch_path(project, flow, state), since))
+        return self._link.told(self._watch(watch_path(project, flow, state, labels), since))
 
     def on_change(
         self,
@@ -94,10 +104,11 @@ class Client:
         project: str | None = None,
         flow: str | None = None,
         state: str | Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
         since: str | None = None,
     ) -> Subscription:
         """Calls back for each entry that `watch` would give, in a thread of its own; `.close()` ends it."""
-        return Subscription(self._link, self._watch(watch_path(project, flow, state), since), callback)
+        return Subscription(self._link, self._watch(watch_path(project, flow, state, labels), since), callback)
 
     def _watch(self, path: str, since: str | None) -> Watch:
         return Watch(path, since=since or cursor_of(self._link.do(inventory.status())))

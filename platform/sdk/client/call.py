@@ -70,7 +70,7 @@ def ask(call: Call, kind: Any) -> Program[Any]:
 
 def get(path: str, kind: Any, **filters: object) -> Program[Any]:
     """The answer to a GET; filters that are None are left out."""
-    given = urlencode({name: text for name, text in filters.items() if text is not None})
+    given = urlencode({name: text for name, text in filters.items() if text is not None}, doseq=True)
     return ask(Call("GET", f"{path}?{given}" if given else path), kind)
 
 

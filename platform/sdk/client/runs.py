@@ -12,6 +12,7 @@ import msgspec
 from ...errors import HeadwaterError, Unavailable
 from ...wire import api
 from ...wire.calls import Progress
+from ...wire.labels import checked as checked_labels
 from ...wire.types import JSON, Entry, Failure
 from .call import Call, Program, checked, get, listing, post
 from .ids import new_id
@@ -182,12 +183,22 @@ def start(asked: api.StartRun) -> Program[str]:
     raise Unavailable(what, remedy="Ask again with the same key: it starts one run.")
 
 
-def start_of(flow: str, parameters: Mapping[str, JSON] | None, key: str | None) -> api.StartRun:
+def start_of(
+    flow: str, parameters: Mapping[str, JSON] | None, key: str | None, labels: Mapping[str, str] | None = None
+) -> api.StartRun:
     project, _, name = flow.rpartition("/")
-    return api.StartRun(flow=name, project=project or None, parameters=dict(parameters or {}), key=key or new_id())
+    return api.StartRun(
+        flow=name,
+        project=project or None,
+        parameters=dict(parameters or {}),
+        key=key or new_id(),
+        labels=checked_labels(labels),
+    )
 
 
-def runs(**filters: object) -> Program[list[api.RunSummary]]:
+def runs(labels: Mapping[str, str] | None = None, **filters: object) -> Program[list[api.RunSummary]]:
+    if labels:
+        filters["label"] = [f"{name}={text}" for name, text in checked_labels(labels).items()]
     return listing("/v1/runs", api.RunSummary, **filters)
 
 

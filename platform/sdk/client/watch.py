@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeGuard, TypeVar
 from urllib.parse import urlencode
 
@@ -18,6 +18,7 @@ import msgspec
 from ...errors import Conflict, Unavailable
 from ...wire import api, cursor
 from ...wire.calls import Progress
+from ...wire.labels import checked
 from ...wire.types import Entry, decode_entry
 
 TRIES_MAX = 30
@@ -151,10 +152,17 @@ def cursor_of(status: api.Status) -> str:
     return f"{status.store_epoch}:{status.position}"
 
 
-def watch_path(project: str | None, flow: str | None = None, state: str | Sequence[str] = ()) -> str:
+def watch_path(
+    project: str | None,
+    flow: str | None = None,
+    state: str | Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+) -> str:
     given = [(name, text) for name, text in (("project", project), ("flow", flow)) if text]
     states = [state] if isinstance(state, str) else list(state)
-    return f"/v1/watch?{urlencode([*given, *(('state', each) for each in states)])}"
+    given += [("state", each) for each in states]
+    given += [("label", f"{name}={text}") for name, text in checked(labels).items()]
+    return f"/v1/watch?{urlencode(given)}"
 
 
 def is_entry(told: Told) -> TypeGuard[Entry]:

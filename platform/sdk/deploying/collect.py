@@ -127,6 +127,7 @@ def _flow(name: str, flow: Flow[Any, Any]) -> FlowSpec:
         function=flow.reference,
         parameters=parameters,
         triggers=flow.on,
+        labels=flow.labels,
         doc=inspect.getdoc(flow.function) or "",
         file=name,
         line=line,

@@ -25,7 +25,8 @@ router = APIRouter(prefix="/v1/runs", tags=["runs"])
 async def list_runs(request: Request, asked: Annotated[RunQuery, Query()]) -> Response:
     """Newest first. `since` and `until` are microseconds UTC; `after` is the `next` of the page before.
 
-    `parameter` is NAME=VALUE and may be repeated; `error` gives words that are all in what the run failed of.
+    `parameter` and `label` are NAME=VALUE and may be repeated; `error` gives words that are all in what the run
+    failed of.
     """
     chosen = RunFilter(
         project=asked.project,
@@ -34,6 +35,7 @@ async def list_runs(request: Request, asked: Annotated[RunQuery, Query()]) -> Re
         since_us=asked.since,
         until_us=asked.until,
         parameters=tuple(asked.parameter),
+        labels=tuple(asked.label),
         error=asked.error,
     )
     queries = platform_of(request).queries
@@ -48,6 +50,8 @@ async def start_run(
     asked = await struct_of(request, api.StartRun)
     key = idempotency_key or asked.key
     data = {"flow": asked.flow, "project": asked.project, "parameters": asked.parameters, "key": key}
+    if asked.labels:
+        data["labels"] = asked.labels
     command, answer = await place(request, "run.start", data, project=asked.project or "")
     if answer is None:
         return JsonAnswer(pending(command), 202)

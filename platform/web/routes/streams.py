@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from ...core.records import RunState
 from ...errors import InvalidInput, NotFound, did_you_mean
 from ...store.queries import Scope
+from ...wire.labels import labels_of
 from ..answers import JsonAnswer
 from ..asyncapi import document
 from ..paging import WatchQuery
@@ -36,8 +37,14 @@ async def watch_run(request: Request, run_id: str, since: str | None = None) -> 
 @router.get("/v1/watch", responses=_DOCS)
 async def watch(request: Request, asked: Annotated[WatchQuery, Query()]) -> Response:
     """What is new, from now on or after `since`: everywhere, in a project, of a flow's runs. With `state` only the
-    entries that say that a run came into one of these states."""
-    scope = Scope(project=asked.project, flow=asked.flow, types=tuple(map(type_of_state, asked.state)))
+    entries that say that a run came into one of these states, with `label` (NAME=VALUE) only those of runs that carry
+    it; both may be repeated."""
+    scope = Scope(
+        project=asked.project,
+        flow=asked.flow,
+        types=tuple(map(type_of_state, asked.state)),
+        labels=tuple(sorted(labels_of(asked.label).items())),
+    )
     return _answer(_streams(request).of_scope(scope, cursor_of(request, asked.since)))
 
 

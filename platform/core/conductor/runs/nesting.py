@@ -70,6 +70,7 @@ def _child_of(turn: Turn, parent: Run, row: CommandRow, call: calls.RunCall) -> 
         idempotency_key=key,
         principal=parent.principal,
         parameters=call.parameters,
+        labels=parent.labels,
         parent_id=parent.id,
         parent_ordinal=row.ordinal,
         root_id=parent.root_id,

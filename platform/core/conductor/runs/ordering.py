@@ -7,6 +7,7 @@ from typing import Any, Final
 from ....errors import did_you_mean
 from ....wire.calls import Order
 from ....wire.ids import digest_of
+from ....wire.labels import problem_of
 from ....wire.types import CommandDone, CommandRefused
 from ...inbox import Ordered
 from ...records import Run, RunState
@@ -77,10 +78,13 @@ def _start(
     problem = misfit(schema, parameters) if isinstance(parameters, dict) else "the parameters must be an object"
     if problem:
         return _refuse(order, "bad_parameters", f"Flow {flow[1]!r}: {problem}")
+    labels = data.get("labels") or {}
+    if wrong := problem_of(labels):
+        return _refuse(order, "bad_labels", f"Flow {flow[1]!r}: {wrong}")
     key = call_key(order)
     before = state.run_of_key.get(key) or known_run
     if before is None:
-        start = Start(flow=flow, parameters=parameters, idempotency_key=key, principal=order.principal)
+        start = Start(flow=flow, parameters=parameters, idempotency_key=key, principal=order.principal, labels=labels)
         before = new_run(state, turn, start).id
     return CommandDone(command=order.id, result={"run_id": before})
 

@@ -60,6 +60,7 @@ def _go_on(
         idempotency_key=key,
         principal=order.principal,
         parameters=before.parameters,
+        labels=before.labels,
         resumed_from=before.id,
         redo=redo,
         root_id=before.root_id,

@@ -17,7 +17,8 @@ from ..triggers.limiting import admit
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is started with. `event` is (source, id) of what caused it; `key` the trigger's."""
+    """What a run is started with. `event` is (source, id) of what caused it; `key` the trigger's;
+    `labels` go before those of the flow."""
 
     flow: tuple[str, str]
     parameters: dict[str, Any]
@@ -28,6 +29,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     event: tuple[str, str] = ("", "")
     depth: int = 0
     root_id: str = ""
+    labels: dict[str, str] = {}
 
 
 def new_run(state: State, turn: Turn, start: Start) -> Run:
@@ -52,17 +54,19 @@ def _run_of(state: State, turn: Turn, start: Start) -> Run:
     seed = hashlib.sha256(start.idempotency_key.encode()).digest()[:RANDOM_BYTES]
     run_id, trigger = uuid7(turn.now_us, seed), start.trigger
     limited = trigger is not None and trigger.spec.concurrency is not None
+    flow = state.flows[start.flow]
     return Run(
         id=run_id,
         project=start.flow[0],
         flow=start.flow[1],
-        code_version=state.flows[start.flow].code_version,
+        code_version=flow.code_version,
         trigger=trigger.id if trigger else "",
         event_source=start.event[0],
         event_id=start.event[1],
         idempotency_key=start.idempotency_key,
         principal=start.principal,
         parameters=start.parameters,
+        labels=flow.spec.labels | start.labels,
         slot=digest_of(trigger.id, start.key) if trigger and limited else "",
         priority=trigger.spec.priority if trigger else 0,
         root_id=start.root_id or run_id,

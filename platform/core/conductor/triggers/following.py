@@ -147,7 +147,13 @@ def happening_of(state: State, entry: Entry) -> Happening | None:
         return replace(happening, id=body.event_id, depth=body.depth, root_id=body.root_id)
     ended = _STATES.get(type(body))
     if ended is not None and isinstance(body, RunSucceeded | RunFailed | RunCancelled | RunNeedsAttention):
-        data = {"run_id": entry.run_id, "flow": body.flow, "project": entry.project, "state": ended}
+        data = {
+            "run_id": entry.run_id,
+            "flow": body.flow,
+            "project": entry.project,
+            "state": ended,
+            "labels": entry.labels or {},
+        }
         happening = _happening(entry, "finished", f"{entry.project}/{body.flow}", data)
         return replace(happening, state=ended, depth=body.depth + 1, root_id=body.root_id)
     return None

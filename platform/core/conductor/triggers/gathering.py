@@ -49,6 +49,7 @@ def gather(
         event_id=happening.id,
         event_type=happening.subject,
         parameters=found.parameters,
+        labels=found.labels,
         principal=principal,
         depth=happening.depth,
         root_id=happening.root_id,
@@ -137,6 +138,7 @@ def _start(state: State, turn: Turn, trigger: Trigger, gathering: Gathering) -> 
         event=(last.source, last.event_id),
         depth=deepest.depth,
         root_id=deepest.root_id,
+        labels={name: text for part in parts for name, text in part.labels.items()},
     )
     run = new_run(state, turn, start)
     _close(state, replace(gathering, state="STARTED", run_id=run.id))

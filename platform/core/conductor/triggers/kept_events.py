@@ -58,6 +58,7 @@ def _once_more(state: State, turn: Turn, asked: Ordered, row: InboxRow) -> Resul
         idempotency_key=key,
         principal=asked.order.principal,
         event=(row.source, row.id),
+        labels=found.labels,
     )
     return {"outcome": "run", "run_id": new_run(state, turn, start).id}
 

@@ -96,6 +96,7 @@ def begin(state: State, turn: Turn, trigger: Trigger, found: Match, cause: Cause
         event=(happening.source, happening.id),
         depth=happening.depth,
         root_id=happening.root_id,
+        labels=found.labels,
     )
     return {"trigger": trigger.id, "run_id": new_run(state, turn, start).id}
 
