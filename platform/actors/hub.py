@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from ..core.decisions import DECISION_TYPES
 from ..store.reader import Reader
 from ..wire.types import Entry
 from .follower import Follower
@@ -45,10 +46,11 @@ CONDUCTOR_TYPES: Final = frozenset(
         "event.published",
         "flow.deployed",
         "model.registered",
+        "model.aliased",
         "model.refused",
         "table.committed",
         "table.reset",
-        "node.left",
+        *DECISION_TYPES,
     }
 )
 FOLLOWERS: Final[dict[str, frozenset[str] | None]] = {

@@ -41,6 +41,7 @@ class RegistryActor(OwnerActor):
             Rows(
                 flows=picture.rows("flows"),
                 versions=picture.rows("model_versions"),
+                aliases=picture.rows("model_aliases"),
                 deployments=picture.rows("deployments"),
                 offsets=offsets,
                 tree=trees[0].tree if trees else None,

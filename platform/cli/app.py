@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from . import (
+    aliases,
     artifacts,
     config_file,
     deploys,
@@ -45,6 +46,7 @@ for noun in (
     quotas,
     artifacts,
     predict,
+    aliases,
     letters,
     triggers,
     config_file,

@@ -65,6 +65,7 @@ LISTINGS: Final[dict[tuple[str, ...], Listing]] = {
         (
             Column("model", "name", "id"),
             Column("version", "version", "number"),
+            Column("aliases", "aliases", "names", rank=1),
             Column("project", "project", rank=3),
             Column("metrics", "metrics", "metrics"),
             Column("size", "size_bytes", "bytes", rank=4),

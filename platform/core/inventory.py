@@ -50,6 +50,16 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     registered_us: int
 
 
+class ModelAlias(msgspec.Struct, frozen=True, kw_only=True):
+    """A name for one version of a model, which can be moved. The key is (name, alias)."""
+
+    name: str
+    alias: str
+    version: int
+    principal: str
+    moved_us: int
+
+
 class DeploymentState(StrEnum):
     REQUESTED = "REQUESTED"
     READY = "READY"

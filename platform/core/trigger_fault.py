@@ -13,6 +13,7 @@ from ..wire.labels import problem_of as labels_problem
 from ..wire.manifest import TriggerSpec
 from ..wire.types import JSON
 from .cron import problem_of_cron
+from .decisions import NAMES, PREFIX
 from .expression import problem_of
 
 BATCH_REMEDY: Final = 'Write batch=(count, time), as in batch=(100, "30s")'
@@ -30,6 +31,12 @@ def fault_of(spec: TriggerSpec, parameters: JSON) -> TriggerFault | None:
 
 def _faults(spec: TriggerSpec, parameters: JSON) -> Iterator[TriggerFault]:
     yield from _of_expressions(spec)
+    for heard in (spec, *spec.members):
+        if heard.kind == "event" and heard.subject.startswith(PREFIX) and heard.subject not in NAMES:
+            near = did_you_mean(heard.subject, NAMES)
+            yield TriggerFault(
+                f"{heard.subject!r} is no decision of the platform's", near or "Name one of quota or gpus"
+            )
     if spec.members:
         yield from _of_members(spec, parameters)
     else:

@@ -78,9 +78,11 @@ def finished(flow: object, *, state: str = "SUCCEEDED", **options: Unpack[Option
     return _trigger("finished", subject, options, state=state)
 
 
-def model(model_name: str, **options: Unpack[Options]) -> TriggerSpec:
-    """Each new version of the model."""
-    return _trigger("model", model_name, options)
+def model(model_name: str, *, alias: str | None = None, **options: Unpack[Options]) -> TriggerSpec:
+    """Each new version of the model; with `alias` instead each time that it is moved to a version."""
+    if alias is not None and (not isinstance(alias, str) or not alias):
+        raise InvalidInput(f"on.model: alias is {alias!r}", remedy='Write its name, as in alias="champion"')
+    return _trigger("model", model_name if alias is None else f"{model_name}@{alias}", options)
 
 
 def cron(expression: str, *, tz: str = "UTC", catch_up: str = "latest", **options: Unpack[Options]) -> TriggerSpec:

@@ -39,6 +39,7 @@ from .schema import (
     LEASES,
     LOG,
     LOG_HEAD,
+    MODEL_ALIASES,
     MODEL_VERSIONS,
     OFFSETS,
     PINS,
@@ -196,7 +197,11 @@ class Queries:
         return self._listing(FLOWS, views.flow_view, after=after, limit=limit)
 
     def models(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
-        return self._listing(MODEL_VERSIONS, views.model_view, after=after, limit=limit)
+        page: api.Page[Any] = self._listing(MODEL_VERSIONS, views.model_view, after=after, limit=limit)
+        with reached(self._engine) as connection:
+            mine = MODEL_ALIASES.c.name.in_({model.name for model in page.items})
+            aliases = self._structs(connection, MODEL_ALIASES, mine)
+        return views.with_aliases(page, aliases)
 
     def deployments(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
         return self._listing(DEPLOYMENTS, views.deployment_view, after=after, limit=limit)

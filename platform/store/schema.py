@@ -187,6 +187,7 @@ MODEL_VERSIONS: Final = _table(
     ("name", "version"),
     sa.UniqueConstraint("run_id", "ordinal", name="version_once"),
 )
+MODEL_ALIASES: Final = _table("model_aliases", inventory.ModelAlias, ("name", "alias"))
 DEPLOYMENTS: Final = _table("deployments", inventory.Deployment, ("name",))
 NODES: Final = _table("nodes", inventory.Node, ("id",))
 DEVICES: Final = _table("devices", inventory.DeviceRow, ("id",))

@@ -62,6 +62,18 @@ def flow_view(flow: inventory.FlowRow) -> api.FlowView:
     return _copied(api.FlowView, flow, doc=spec.doc, parameters=spec.parameters, triggers=triggers)
 
 
+def with_aliases(page: api.Page[api.ModelView], aliases: Sequence[inventory.ModelAlias]) -> api.Page[api.ModelView]:
+    """The versions with the aliases that stand for each."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for alias in aliases:
+        found.setdefault((alias.name, alias.version), []).append(alias.alias)
+    items = [
+        msgspec.structs.replace(model, aliases=tuple(found.get((model.name, model.version), ())))
+        for model in page.items
+    ]
+    return api.Page(items=items, next=page.next)
+
+
 def model_view(model: inventory.ModelVersion) -> api.ModelView:
     return _copied(api.ModelView, model)
 

@@ -260,6 +260,7 @@ class ModelView(Answer, frozen=True):
     tables: JSON
     principal: str
     registered_us: int
+    aliases: tuple[str, ...] = ()
 
 
 class DeploymentView(Answer, frozen=True):

@@ -258,6 +258,15 @@ class ModelRegistered(Body, frozen=True, tag="model.registered"):
     metrics: JSON = None
 
 
+class ModelAliased(Body, frozen=True, tag="model.aliased"):
+    """The alias of a model stands for another version from here on."""
+
+    name: str
+    alias: str
+    version: int
+    previous_version: int | None = None
+
+
 class ModelRefused(Body, frozen=True, tag="model.refused"):
     name: str
     run_id: str
@@ -402,7 +411,7 @@ AnyBody = (
     RunAccepted | RunStarted | RunSucceeded | RunFailed | RunCancelling | RunCancelled | RunNeedsAttention
     | RunModelRegistered | StepWaiting | StepHeld | StepLeased | StepStarted | StepSucceeded | StepFailed | StepEnded
     | StepCheckpointed | StepPreempting | QuotaReclaimed
-    | EventPublished | TriggerExpired | FlowDeployed | ModelRequested | ModelRegistered | ModelRefused
+    | EventPublished | TriggerExpired | FlowDeployed | ModelRequested | ModelRegistered | ModelAliased | ModelRefused
     | DeploymentRequested | DeploymentReady | DeploymentFailed | TableCommitted | TableReset | QuotaChanged | NodeJoined
     | NodeLeft | NodeDrained | DevicesFreed | DeviceQuarantined | CommandDone | CommandRefused | EventRejected | DataGap
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from headwater.core.inbox import Ordered
 from headwater.core.inventory import DeploymentState
@@ -23,6 +24,7 @@ from headwater.wire.types import (
     DeploymentRequested,
     Entry,
     FlowDeployed,
+    ModelAliased,
     ModelRefused,
     ModelRegistered,
     ModelRequested,
@@ -349,3 +351,32 @@ def test_every_command_ends_in_one_entry_with_the_command_as_its_cause() -> None
     desk.order("deployment.remove", name="nothing")
     causes = [word.causation for word in desk.said if isinstance(word.body, CommandDone | CommandRefused)]
     assert causes == ["cli/c1", "cli/c2"]
+
+
+def test_an_alias_is_moved_from_version_to_version_and_each_move_is_told_once() -> None:
+    desk = Desk()
+    desk.request("delay", "r1")
+    desk.request("delay", "r2")
+    for version in (1, 2, 2):
+        answer = desk.order("model.alias", name="delay", alias="champion", version=version)
+        assert answer["done"] == {"name": "delay", "alias": "champion", "version": version}
+    moves = [word.body for word in desk.said if isinstance(word.body, ModelAliased)]
+    assert [(move.previous_version, move.version) for move in moves] == [(None, 1), (1, 2)]
+    assert desk.state.aliases["delay", "champion"].version == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "words"),
+    [
+        ({"name": "delays", "alias": "champion", "version": 1}, "not_found", "Did you mean 'delay'"),
+        ({"name": "delay", "alias": "champion", "version": 2}, "not_found", "its newest is 1"),
+        ({"name": "delay", "alias": "champion"}, "not_found", "no version None"),
+        ({"name": "delay", "alias": "3rd", "version": 1}, "invalid_input", "'3rd'"),
+    ],
+)
+def test_an_alias_that_cannot_be_is_refused_by_name(data: dict[str, Any], code: str, words: str) -> None:
+    desk = Desk()
+    desk.request("delay", "r1")
+    refused = desk.order("model.alias", **data)["refused"]
+    assert refused["code"] == code
+    assert words in refused["reason"]

@@ -5,15 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from scenes.conductor import a_flow
-from scenes.triggers import Life, a_triggered
+from scenes.conductor import Scene, a_flow
+from scenes.triggers import ANY, Life, a_triggered
 
+from headwater.actors.hub import CONDUCTOR_TYPES
 from headwater.core.conductor import messages as m
+from headwater.core.decisions import DECISION_TYPES, NAMES
 from headwater.core.inbox import Arrived
+from headwater.core.trigger_fault import fault_of
+from headwater.sdk import on
 from headwater.wire import calls
 from headwater.wire.envelope import Event
 from headwater.wire.manifest import Batch, FlowSpec, TriggerSpec
-from headwater.wire.types import CommandRefused, EventRejected, RunAccepted
+from headwater.wire.types import (
+    CommandRefused,
+    DevicesFreed,
+    Entry,
+    EventRejected,
+    ModelAliased,
+    ModelRegistered,
+    NodeLeft,
+    RunAccepted,
+    Said,
+)
 
 LIST = {"type": "object", "properties": {"n": {"type": "array"}}, "additionalProperties": False}
 
@@ -162,3 +176,63 @@ def test_what_a_flow_published_keeps_its_outcome_though_nobody_listens() -> None
     publishes(life, run_id, "unheard")
     row = life.rows["inbox"]["conductor", "headwater", f"{run_id}/0"]
     assert (row.type, row.outcome, row.data) == ("unheard", [], {"n": 1})
+
+
+WHATEVER = {
+    "type": "object",
+    "properties": {"version": {}, "previous_version": {}, "node": {}, "devices": {}},
+    "additionalProperties": False,
+}
+
+
+def says(life: Life, body: Any) -> None:
+    life.said.append(Said(body=body, subject="s", project="", principal="p", time_us=life.now_us))
+    life.tell(m.Due())
+
+
+def test_an_alias_that_is_moved_starts_who_listens_to_it_and_a_new_version_does_not() -> None:
+    moved = on.model("delay", alias="champion")
+    life = Life(a_triggered(moved, parameters=WHATEVER))
+    says(life, ModelRegistered(name="delay", version=3, digest="d", run_id="r", ordinal=0))
+    says(life, ModelAliased(name="delay", alias="challenger", version=3))
+    says(life, ModelAliased(name="delay", alias="champion", version=3, previous_version=2))
+    (run,) = life.runs()
+    assert moved.name == "model:delay@champion"
+    assert run.parameters == {"version": 3, "previous_version": 2}
+
+
+def test_a_decision_about_devices_starts_who_listens_to_it_from_the_log_alone() -> None:
+    life = Life(a_triggered(on.event("headwater.node.left", where="data.reason == 'gone'"), parameters=WHATEVER))
+    says(life, NodeLeft(node="n1", reason="drained"))
+    says(life, NodeLeft(node="n2", reason="gone"))
+    life.lands("headwater.node.left", "forged", node="n3", reason="gone")
+    (run,) = life.runs()
+    assert run.parameters == {"node": "n2"}
+    assert next(row for row in life.rows["inbox"].values() if row.id == "forged").outcome == []
+
+
+def test_every_decision_about_quota_and_devices_can_be_listened_to_and_no_other() -> None:
+    for name in sorted(NAMES):
+        assert fault_of(on.event(name), ANY) is None, name
+    assert {"headwater.quota.changed", "headwater.device.freed", "headwater.quota.reclaimed"} <= NAMES
+    fault = fault_of(on.event("headwater.quota.chnged"), ANY)
+    assert fault is not None
+    assert "Did you mean 'headwater.quota.changed'" in fault.remedy
+    assert DECISION_TYPES <= CONDUCTOR_TYPES
+
+
+def test_a_flow_that_its_own_devices_start_again_stands_one_deeper_in_its_chain() -> None:
+    again = a_flow(name="again", triggers=(on.event("headwater.device.freed"),), parameters=WHATEVER)
+    scene = Scene(a_flow(), msgspec.structs.replace(again, function="flow:again"))
+    first = scene.a_running_run()
+    fence = scene.a_step_at_work(first, "n1/0", gpus_milli=1_000)
+    scene.report(fence)
+    host_fence = scene.state.runs[first].host_fence
+    scene.tell(m.RunFunctionEnded(calls.RunEnd(run_id=first, fence=host_fence, outcome=calls.Outcome())))
+    assert first not in scene.state.runs
+    freed = DevicesFreed(fence=fence, devices=("n1/0",))
+    word = Entry(position=1, body=freed, subject="n1", project="", principal="p", time_us=1)
+    scene.tell(m.Followed((word,), 1))
+    (second,) = scene.state.runs.values()
+    assert (second.flow, second.depth, second.root_id) == ("again", 1, first)
+    assert second.parameters == {"devices": ["n1/0"]}

@@ -34,6 +34,7 @@ from .messages import Wake
 
 OWNER: Final = "conductor"
 FENCE: Final = "fence"
+CHAINS_MAX: Final = 10_000
 HEARD_MAX: Final = 1_000  # published events that a look into the rows may not have seen yet
 
 
@@ -136,6 +137,7 @@ class State:
         self.watched_by: Groups[tuple[str, int], int] = Groups(self.book)
         self.heard: deque[tuple[int, Happening]] = deque(maxlen=HEARD_MAX)
         self.answered_of: Ledger[str, int] = Ledger(self.book)
+        self.chains: dict[int | None, tuple[int, str]] = {}
 
     def say(self, turn: Turn, run: Run, body: AnyBody, *, causation: str | None = None) -> Run:
         """A word about a run: the next of its sequence. The run with its number, put back.
@@ -199,6 +201,7 @@ class State:
         for fence, attempt in settled.get("attempts", {}).items():
             if not attempt.state.live and fence not in self.doubtful:
                 runs.add(attempt.run_id)
+                self._remember_chain(attempt)
                 self.attempts.forget(fence)
                 for device in attempt.devices:
                     self.leases.forget((fence, device))
@@ -210,6 +213,15 @@ class State:
             if gathering.state != "OPEN":
                 self.gatherings.forget(gathering_id)
         self.mail.tidy()
+
+    def _remember_chain(self, attempt: Attempt) -> None:
+        """Where in a chain of flows an attempt stood whose devices are yet to be given back. Lost by a restart."""
+        run = self.runs.get(attempt.run_id)
+        if run is None or not attempt.devices:
+            return
+        self.chains[attempt.fence] = (run.depth, run.root_id)
+        if len(self.chains) > CHAINS_MAX:
+            self.chains.pop(next(iter(self.chains)))
 
     def forget_run(self, run_id: str) -> None:
         """Drop an ended run from memory; its rows stay. Only for what was settled."""

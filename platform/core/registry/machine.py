@@ -20,6 +20,7 @@ from ..inbox import Arrived, Ordered, TopicGap
 from ..ledger import Book
 from ..turn import Turn
 from . import messages as m
+from .aliases import move
 from .deployments import apply, became_failed, became_ready, remove, serving_began
 from .deploys import deploy
 from .models import refuse_model, requested
@@ -101,6 +102,7 @@ def _obey(state: State, turn: Turn, order: Order) -> CommandDone | CommandRefuse
 
 _COMMANDS: dict[str, Callable[[State, Turn, Order, dict[str, Any]], CommandDone | CommandRefused]] = {
     "code.deploy": deploy,
+    "model.alias": move,
     "deployment.apply": apply,
     "deployment.remove": remove,
 }

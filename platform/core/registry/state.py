@@ -11,7 +11,7 @@ from ...wire.calls import Order
 from ...wire.manifest import FlowSpec
 from ...wire.types import JSON, AnyBody, CommandRefused, Said
 from ..inbox import Inbox
-from ..inventory import CodeVersion, Deployment, FlowRow, ModelVersion
+from ..inventory import CodeVersion, Deployment, FlowRow, ModelAlias, ModelVersion
 from ..ledger import Book, Ledger
 from ..records import Offset
 from ..turn import Turn
@@ -34,6 +34,7 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
     flows: Iterable[FlowRow] = ()
     versions: Iterable[ModelVersion] = ()
+    aliases: Iterable[ModelAlias] = ()
     deployments: Iterable[Deployment] = ()
     offsets: Iterable[Offset] = ()
     tree: JSON = None
@@ -49,6 +50,7 @@ class State:
         self.flows: Ledger[tuple[str, str], FlowRow] = Ledger(self.book, "flows")
         self.code: Ledger[str, CodeVersion] = Ledger(self.book, "code_versions")
         self.versions: Ledger[tuple[str, int], ModelVersion] = Ledger(self.book, "model_versions")
+        self.aliases: Ledger[tuple[str, str], ModelAlias] = Ledger(self.book, "model_aliases")
         self.deployments: Ledger[str, Deployment] = Ledger(self.book, "deployments")
         self.newest: Ledger[str, ModelVersion] = Ledger(self.book)
         self.made: Ledger[tuple[str, int], ModelVersion] = Ledger(self.book)
@@ -62,6 +64,8 @@ class State:
             self.versions.load((row.name, row.version), row)
             self.newest.load(row.name, row)
             self.made.load((row.run_id, row.ordinal), row)
+        for alias in rows.aliases:
+            self.aliases.load((alias.name, alias.alias), alias)
         for deployment in rows.deployments:
             self.deployments.load(deployment.name, deployment)
         self.mail.load(rows.offsets)

@@ -9,8 +9,10 @@ from urllib.parse import quote
 import msgspec
 
 from ...errors import InvalidInput
+from ...wire import api
 from .call import Call, Program, checked
 from .inventory import status
+from .orders import order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +35,10 @@ class ModelHandle:
         """The outputs by name. Features are a pa.Table, a dict of columns, or an array with a column per input."""
         return self._link.do(predict(self.name, features))
 
+    def alias(self, alias: str, version: int) -> None:
+        """From now on `alias` stands for that version, and what listens to it starts."""
+        self._link.do(move_alias(self.name, alias, version))
+
 
 class AsyncModelHandle:
     def __init__(self, link: AsyncLink, name: str) -> None:
@@ -41,6 +47,9 @@ class AsyncModelHandle:
     def predict(self, features: Features) -> Awaitable[dict[str, Array]]:
         return self._link.do(predict(self.name, features))
 
+    async def alias(self, alias: str, version: int) -> None:
+        await self._link.do(move_alias(self.name, alias, version))
+
 
 class Metadata(msgspec.Struct, frozen=True):
     """What `/v2/models/NAME` says."""
@@ -48,6 +57,10 @@ class Metadata(msgspec.Struct, frozen=True):
     name: str
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
+
+
+def move_alias(name: str, alias: str, version: int) -> Program[api.CommandView]:
+    return order("model.alias", {"name": name, "alias": alias, "version": version})
 
 
 def predict(name: str, features: Features) -> Program[dict[str, Array]]:

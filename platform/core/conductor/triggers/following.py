@@ -13,6 +13,7 @@ from ....wire.types import (
     EventPublished,
     Failure,
     FlowDeployed,
+    ModelAliased,
     ModelRefused,
     ModelRegistered,
     NodeLeft,
@@ -23,8 +24,10 @@ from ....wire.types import (
     RunSucceeded,
     TableCommitted,
     TableReset,
+    encode_body,
     encode_entry,
 )
+from ...decisions import DECISION_TYPES, NAMES, PREFIX, SAID
 from ...inbox import LOG, letter_id
 from ...records import DeadLetter, Run
 from ...trigger import Happening, Trigger, listeners_of, triggers_of
@@ -145,6 +148,10 @@ def happening_of(state: State, entry: Entry) -> Happening | None:
     if isinstance(body, EventPublished):
         happening = _happening(entry, "event", body.event_type, body.data)
         return replace(happening, id=body.event_id, depth=body.depth, root_id=body.root_id)
+    if isinstance(body, ModelAliased):
+        return _happening(entry, "model", f"{body.name}@{body.alias}", msgspec.to_builtins(body))
+    if entry.type in DECISION_TYPES:
+        return _decided(state, entry)
     ended = _STATES.get(type(body))
     if ended is not None and isinstance(body, RunSucceeded | RunFailed | RunCancelled | RunNeedsAttention):
         data = {
@@ -163,6 +170,21 @@ def _happening(entry: Entry, kind: str, subject: str, data: Any) -> Happening:
     source, event_id = "headwater", f"{entry.run_id or entry.subject}/{entry.position}"
     attributes = {"id": event_id, "source": source, "type": entry.type, "subject": subject, "project": entry.project}
     return Happening(kind=kind, subject=subject, source=source, id=event_id, attributes=attributes, data=data)
+
+
+def _decided(state: State, entry: Entry) -> Happening | None:
+    """A decision about quota or devices, where a trigger listens to it; one about an attempt stands in the chain of
+    flows where that attempt's run does."""
+    name = f"{PREFIX}{entry.type}"
+    if not state.triggers.get((SAID, name)):
+        return None
+    happening = _happening(entry, SAID, name, msgspec.json.decode(encode_body(entry.body)))
+    happening = replace(happening, attributes={**happening.attributes, "type": name})
+    fence = getattr(entry.body, "fence", None)
+    attempt = state.attempts.get(fence) if fence is not None else None
+    run = state.runs.get(attempt.run_id) if attempt is not None else None
+    depth, root_id = (run.depth, run.root_id) if run is not None else state.chains.get(fence, (-1, ""))
+    return replace(happening, depth=depth + 1, root_id=root_id)
 
 
 def _after(happening: Happening, run: Run | None) -> Happening:
@@ -207,8 +229,10 @@ def _unlisten(state: State, trigger: Trigger) -> None:
 
 
 def _subject(trigger: Trigger) -> tuple[str, str]:
-    """A finished flow without a project is one of the listener's own."""
+    """A finished flow without a project is one of the listener's own; what the platform says comes from the log."""
     spec = trigger.heard
+    if spec.kind == "event" and spec.subject in NAMES:
+        return SAID, spec.subject
     if spec.kind == "finished" and "/" not in spec.subject:
         return spec.kind, f"{trigger.project}/{spec.subject}"
     return spec.kind, spec.subject
