@@ -8,7 +8,7 @@ next event.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -102,6 +102,18 @@ class Queues:
     def add(self, step: StepWaiting) -> None:
         self._undo.note(self._remove, step)
         self._add(step)
+
+    def load(self, steps: Iterable[StepWaiting]) -> None:
+        """Adds many that nobody takes back: each line is sorted once."""
+        lines: dict[LineKey, list[Turn]] = {}
+        for step in steps:
+            self.steps[step.step_id] = step
+            lines.setdefault(line_of(step), []).append(turn_of(step))
+        for key, turns in lines.items():
+            line = self.lines.setdefault(key, Line())
+            line.turns = sorted([*line.turns, *turns])
+            self._shapes.setdefault(key[0], {})[key[1]] = None
+            self._changed(key)
 
     def remove(self, step: StepWaiting) -> None:
         self._undo.note(self._add, step)

@@ -65,10 +65,7 @@ class Reclaiming:
 
     def victims(self) -> Victims:
         if self._victims is None:
-            self._victims = Victims(self._usage)
-            for holder, holding in self._holdings.all.items():
-                if isinstance(holder, int):
-                    self._victims.add(holder, holding)
+            self._victims = Victims(self._usage, self._holdings.all)
             self._holdings.watch(self._victims.add, self._victims.remove)
         return self._victims
 

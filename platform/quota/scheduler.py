@@ -85,8 +85,8 @@ class Scheduler:
         machine._models_changed()
         for event in history:
             machine._take(event)
-        for step in waiting:
-            machine._queues.add(step)
+        machine._queues.load(waiting)
+        machine._reclaiming.victims()  # in order from the start, so that no claim waits for it
         machine._make_way_again(list(leaving))
         return machine
 
@@ -312,6 +312,7 @@ class Scheduler:
             self._holdings.put(holder, charged)
             if not charged.released:
                 self._holdings.charge(charged)
+        self._reclaiming.victims()
         for key in self._queues.lines:
             self._telling.moved(key)
             self._granting.look_at(key)
@@ -356,12 +357,12 @@ class Scheduler:
         self._admission = Admission(usage, self._inventory, self._places)
         self._order = Order(usage, self._queues, self._admission)
         self._holdings.use(usage, self._order)
-        reclaiming = Reclaiming(
+        self._reclaiming = Reclaiming(
             self._undo, usage, self._inventory, self._places, self._holdings, self._admission, self._evicted
         )
         backfill = Backfill(self._undo, usage, self._inventory, self._holdings, self._admission)
         self._granting.use(usage, self._order, self._admission, version)
-        self._granting.look_with(reclaiming, backfill)
+        self._granting.look_with(self._reclaiming, backfill)
         self._reasons = Reasons(usage, self._inventory, self._queues, self._holdings, self._order, self._reservations)
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from .holdings import Holding
+from .placement.inventory import Holder
 from .usage import Usage
 
 Pool = tuple[int, str]  # a cohort's node, and a flavour
@@ -19,15 +20,23 @@ Saved = tuple[int, int]  # minus the time of the last checkpoint, fence
 
 
 class Victims:
-    def __init__(self, usage: Usage) -> None:
+    def __init__(self, usage: Usage, holdings: Mapping[Holder, Holding]) -> None:
         self._usage = usage
         self._pools: dict[Pool, dict[int, dict[int, list[Saved]]]] = {}
+        lists: dict[int, list[Saved]] = {}
+        for holder, holding in holdings.items():
+            pool = self._pool(holding)
+            if pool is not None and isinstance(holder, int):
+                saved = self._saved(pool, holding)
+                saved.append((-holding.saved_us(), holder))
+                lists[id(saved)] = saved
+        for saved in lists.values():
+            saved.sort()
 
     def add(self, fence: int, holding: Holding) -> None:
         pool = self._pool(holding)
         if pool is not None:
-            sizes = self._pools.setdefault(pool, {}).setdefault(self.priority(holding), {})
-            insort(sizes.setdefault(size_of(holding), []), (-holding.saved_us(), fence))
+            insort(self._saved(pool, holding), (-holding.saved_us(), fence))
 
     def remove(self, fence: int, holding: Holding) -> None:
         pool = self._pool(holding)
@@ -45,6 +54,10 @@ class Victims:
             lists = [_losses(size, saved, now_us) for size, saved in by_priority[priority].items()]
             for _, fence in heapq.merge(*lists):
                 yield fence
+
+    def _saved(self, pool: Pool, holding: Holding) -> list[Saved]:
+        sizes = self._pools.setdefault(pool, {}).setdefault(self.priority(holding), {})
+        return sizes.setdefault(size_of(holding), [])
 
     def priority(self, holding: Holding) -> int:
         return holding.step.priority + self._usage.priorities.get(holding.step.project, 0)

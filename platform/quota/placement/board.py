@@ -74,10 +74,13 @@ class Board:
         return {self._ids[slot]: int(ranks[slot]) for slot in np.flatnonzero(ranks)}
 
     def _follow(self, kinds: tuple[Kind, ...]) -> None:
-        """Takes in what was touched. A new node, model or distribution means to begin anew."""
-        if kinds is not self._kinds or any(self._is_new(node_id) for node_id in self._touched):
+        """Takes in what was touched. A new node or model means to begin anew, a distribution to measure anew."""
+        if any(self._is_new(node_id) for node_id in self._touched):
             self._kinds = kinds
             self._begin()
+        elif kinds is not self._kinds:
+            self._kinds = kinds
+            self._measure_anew()
         for node_id in self._touched:
             slot = self._slots.get(node_id)
             if slot is not None:
@@ -103,15 +106,18 @@ class Board:
         self._widest = max((len(node.devices) for node in self._nodes.values()), default=0)
         self._rooms = np.zeros((len(self._ids), 2 + self._widest), np.int64)
         self._brief = [(0, 0, 0)] * len(self._ids)  # CPUs, memory, most free on one device
+        self._measure_anew()
+        self._touched.clear()
+        for slot, node_id in enumerate(self._ids):
+            self._write(slot, self._nodes[node_id])
+
+    def _measure_anew(self) -> None:
         self._amount = np.zeros(len(self._ids), np.int64)  # the fragmentation of each node, where measured
         self._measured = np.zeros(len(self._ids), np.bool_)
         self._choose_potentials()
         self._log.clear()
         self._dropped = 0
         self._lines.clear()
-        self._touched.clear()
-        for slot, node_id in enumerate(self._ids):
-            self._write(slot, self._nodes[node_id])
 
     def _choose_potentials(self) -> None:
         """One for each different choice of kinds; `_potential_of` says which, by node."""
