@@ -1,4 +1,5 @@
-"""quota: the tree with what each node is guaranteed and takes, and who waits for what.
+"""quota: the tree with what each node is guaranteed and takes, and who waits for what; explain, simulate and usage
+are in `quota_asked`.
 
 The platform says what each project holds of each flavour; what a team or cohort uses is the sum of what is below it.
 What is borrowed comes first out of what the parent guarantees beyond its children, then out of what its other
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ..errors import InvalidInput
+from . import quota_asked
 from .forms import moment
 from .listings import Column
 from .options import AsJson, client, example
@@ -35,15 +36,24 @@ WAITING: Final = (
 RUN_TAIL: Final = 6
 
 
+EXAMPLES: Final = example("headwater quota", "headwater quota --apply quota.toml", "headwater quota explain fit")
+
+
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Look", epilog=example("headwater quota", "headwater quota --apply quota.toml"))(quota)
+    group = typer.Typer(help="Show the quota tree, ask why a step waits and what would happen if.")
+    group.callback(invoke_without_command=True, epilog=EXAMPLES)(quota)
+    quota_asked.register(group)
+    app.add_typer(group, name="quota", rich_help_panel="Look")
 
 
 def quota(
+    context: typer.Context,
     apply: Annotated[Path | None, typer.Option(metavar="FILE", help="Replace the tree by that of a TOML file.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the quota tree: what each project is guaranteed, uses, borrows and lends, and why steps wait."""
+    if context.invoked_subcommand is not None:
+        return
     with client() as hw:
         if apply is not None:
             _apply(hw, apply)
@@ -156,11 +166,5 @@ def _steps(count: int) -> str:
 
 
 def _apply(hw: Client, path: Path) -> None:
-    import tomllib
-
-    try:
-        tree = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        remedy = "Give a TOML file with a [quota] section."
-        raise InvalidInput(f"{path} cannot be read: {error}", remedy=remedy) from None
+    tree = quota_asked.toml_of(path, remedy="Give a TOML file with a [quota] section.")
     hw.order("quota.apply", {"tree": tree.get("quota", tree)})

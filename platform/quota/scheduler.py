@@ -21,6 +21,7 @@ from typing import assert_never
 from . import messages
 from .admission import Admission, amounts_of
 from .backfill import Backfill
+from .explaining import Explaining, Explanation
 from .granting import Granting
 from .holdings import Holding, Holdings, flavour_of, holding_of
 from .messages import (
@@ -36,7 +37,7 @@ from .messages import (
     Waiting,
 )
 from .order import Order
-from .placement.inventory import Holder, Inventory
+from .placement.inventory import Holder, Inventory, Node
 from .places import Places
 from .queues import LineKey, Queues, line_of
 from .reasons import Reasons
@@ -134,7 +135,12 @@ class Scheduler:
         if step_id in self._holdings.all:
             return self._holdings.all[step_id].grant()
         step = self._queues.steps.get(step_id)
-        return None if step is None else self._telling.why(step, self._reasons, self._admission)
+        return None if step is None else self._explaining.why(step, self._reasons)
+
+    def explained(self, step_id: str) -> Explanation | None:
+        """Everything about why the step waits; None where it does not."""
+        step = self._queues.steps.get(step_id)
+        return None if step is None else self._explaining.of(step, self._reasons)
 
     def usage(self) -> list[NodeUsage]:
         """Each node of the tree, parents first, with what is used, borrowed, lent and waited for."""
@@ -150,6 +156,10 @@ class Scheduler:
     def holdings(self) -> Mapping[Holder, Holding]:
         """By step id what was proposed, by fence what was leased."""
         return self._holdings.all
+
+    def nodes(self) -> Mapping[str, Node]:
+        """By id, those that left and still hold something included."""
+        return self._inventory.nodes
 
     @property
     def tree(self) -> Tree:
@@ -363,6 +373,7 @@ class Scheduler:
         backfill = Backfill(self._undo, usage, self._inventory, self._holdings, self._admission)
         self._granting.use(usage, self._order, self._admission, version)
         self._granting.look_with(self._reclaiming, backfill)
+        self._explaining = Explaining(usage, self._inventory, self._admission, self._reservations, self._telling)
         self._reasons = Reasons(usage, self._inventory, self._queues, self._holdings, self._order, self._reservations)
 
 

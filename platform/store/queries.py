@@ -18,11 +18,13 @@ from ..core.collection import Needs
 from ..core.records import AttemptState, LeaseState, RunState, StepState
 from ..errors import InvalidInput
 from ..wire import api
+from ..wire.quota_api import UsageView
 from ..wire.trigger_api import Explanation, TriggerDetail
 from ..wire.types import Entry
 from . import trigger_views, views
 from .engine import reached
 from .event_types import event_types
+from .quota_usage import usage
 from .reader import Picture, entry_of
 from .references import references
 from .results import Results
@@ -240,6 +242,12 @@ class Queries:
             return None
         attempts = [(project_of[attempt.run_id], attempt) for attempt in live]
         return views.quota_view(trees[0], views.holdings(trees[0], attempts, leases, models), waiting)
+
+    def usage(self, *, from_us: int, to_us: int, bucket_s: int, now_us: int, project: str | None = None) -> UsageView:
+        """What each project had of the devices from then to then, by stretches of `bucket_s`."""
+        with reached(self._engine) as connection, connection.begin():
+            found = usage(connection, from_us=from_us, to_us=to_us, bucket_s=bucket_s, now_us=now_us, project=project)
+        return UsageView(from_us=from_us, to_us=to_us, bucket_s=bucket_s, items=found)
 
     def gaps(self) -> list[api.GapView]:
         """The partitions that stand still until somebody says from where to go on."""

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from ..wire import api
+from ..wire.quota_api import Lack, Simulate, Simulated, StepExplained, UsageView, Used
 from ..wire.trigger_api import (
     Explanation,
     Replayed,
@@ -87,6 +88,18 @@ EXAMPLES: Final[tuple[Any, ...]] = (
         held=(api.Held(project="eta", devices=("local/0",), gpus_milli=1000, runs=1, used={"gpu": 1000, "cpu": 1000}),),
         waiting=(api.Waiting(step_id=f"{_RUN}/0", run_id=_RUN, project="flights", name="fit", code="lent",
                              reason="local/0 is lent to project 'eta' until its step ends", since_us=_T),),
+    ),
+    StepExplained(
+        step_id=f"{_RUN}/0", project="eta", name="fit", code="quota",
+        sentence="Step fit waits for quota: it needs 4 GPUs, and project eta may take 1 GPU more now.",
+        lacks=(Lack(flavour="gpu", needed=4000, room=1000, bound_by="research", used=3000, nominal=2000),),
+    ),
+    Simulate(scenario={"lost": ["node-7"], "steps": [{"project": "eta", "gpu": 4, "count": 2}]}),
+    Simulated(starts=("if/1",), ends=(), refused=(), losses=(), usage=[], homeless=(f"{_RUN}/0",)),
+    UsageView(
+        from_us=_T, to_us=_T + 3_600_000_000, bucket_s=3600,
+        items=(Used(project="eta", from_us=_T, to_us=_T + 3_600_000_000, leased_gpu_ms=3_600_000,
+                    running_gpu_ms=3_420_000, idle_gpu_ms=180_000, attempts=2),),
     ),
     api.Appended(table="lake.flights", snapshot_id=9120821448250902266, rows_added=27_268, rows_total=279_752,
                  commit_key="month-11"),

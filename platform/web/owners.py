@@ -16,12 +16,15 @@ from ..data.write import WrittenFile, write_files
 from ..errors import HeadwaterError, InvalidInput, Unavailable
 from ..wire import api
 from ..wire.calls import Order
+from ..wire.quota_api import Simulated, StepExplained
+from ..wire.types import JSON
 from .seams import Append, Done, Refused
 
 NEEDED: Final = ("conductor", "scheduler", "gpu_pool", "registry")
 ALIVE: Final = "alive"
 DESCRIBE_TIMEOUT_S: Final = 2.0
 APPEND_TIMEOUT_S: Final = 300.0
+SCHEDULER_TIMEOUT_S: Final = 30.0
 AGAIN_AFTER_S: Final = (0.2, 0.5, 1.0, 2.0, 3.0)  # an owner that died is back after four or five seconds
 
 
@@ -64,6 +67,13 @@ class RayOwners:
 
     async def flow_metrics(self) -> list[api.FlowMetrics]:
         return msgspec.convert(await ask("views", "flow_metrics"), list[api.FlowMetrics])
+
+    async def explain_step(self, step_id: str) -> StepExplained | None:
+        said = await ask("scheduler", "explain", step_id, within_s=SCHEDULER_TIMEOUT_S)
+        return msgspec.convert(said, StepExplained) if said else None
+
+    async def simulate_quota(self, scenario: dict[str, JSON]) -> Simulated:
+        return msgspec.convert(await ask("scheduler", "simulate", scenario, within_s=SCHEDULER_TIMEOUT_S), Simulated)
 
 
 async def ask(actor: str, method: str, *words: Any, within_s: float | None = None) -> Any:

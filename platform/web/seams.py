@@ -15,6 +15,7 @@ from ..events.bus import Producer
 from ..store.queries import Queries
 from ..wire import api
 from ..wire.calls import Order
+from ..wire.quota_api import Simulated, StepExplained
 from ..wire.types import JSON
 from .live import Hub
 
@@ -55,6 +56,12 @@ class Owners(Protocol):
         """For each owner that is needed "ok", or what is wrong."""
 
     async def flow_metrics(self) -> list[api.FlowMetrics]: ...
+
+    async def explain_step(self, step_id: str) -> StepExplained | None:
+        """Why the step waits; None where it does not."""
+
+    async def simulate_quota(self, scenario: dict[str, JSON]) -> Simulated:
+        """What the scenario would lead to. Raises InvalidInput naming what does not fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

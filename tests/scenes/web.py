@@ -23,6 +23,7 @@ from headwater.web.live import Hub
 from headwater.web.seams import Append, Done, Platform, Refused, WebSettings
 from headwater.wire import api
 from headwater.wire.calls import Order
+from headwater.wire.quota_api import Simulated, StepExplained
 from headwater.wire.topics import TOPICS
 
 from .store import Story
@@ -39,6 +40,8 @@ class Orders:
     appended: list[tuple[Append, int]] = field(default_factory=list)
     parts: dict[str, str] = field(default_factory=lambda: {"conductor": "ok"})
     is_silent: bool = False
+    explained: dict[str, StepExplained] = field(default_factory=dict)
+    scenarios: list[Any] = field(default_factory=list)
 
     async def order(self, owner: str, order: Order) -> Done | Refused:
         self.placed.append((owner, order))
@@ -60,6 +63,13 @@ class Orders:
 
     async def flow_metrics(self) -> list[api.FlowMetrics]:
         return [api.FlowMetrics(flow="eta/train_delay", minute_us=0, started=1, succeeded=1, failed=0)]
+
+    async def explain_step(self, step_id: str) -> StepExplained | None:
+        return self.explained.get(step_id)
+
+    async def simulate_quota(self, scenario: dict[str, Any]) -> Simulated:
+        self.scenarios.append(scenario)
+        return Simulated(starts=("if/1",), ends=(), refused=(), losses=(), usage=[])
 
 
 @dataclass

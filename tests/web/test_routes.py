@@ -18,6 +18,7 @@ from headwater.events.bus import Start
 from headwater.sdk.deploying.bundle import bundle_of, pack
 from headwater.web.seams import Done, Refused
 from headwater.wire.envelope import Event, parse
+from headwater.wire.quota_api import StepExplained
 from headwater.wire.topics import EVENTS
 from headwater.wire.types import CommandDone, Demand
 
@@ -375,3 +376,31 @@ async def test_what_the_registry_refuses_is_the_deployers_to_mend(tmp_path: Path
 async def test_an_upload_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     async with a_scene(tmp_path) as scene, scene.client() as client:
         assert (await client.post("/v1/deploys", content=b"no tar")).status_code == 400
+
+
+# Quota
+
+
+async def test_a_step_that_waits_is_explained_and_any_other_is_not_found(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, scene.client() as client:
+        said = StepExplained(step_id=f"{RUN}/0", project="eta", name="fit", code="quota", sentence="It waits.")
+        scene.owners.explained[said.step_id] = said
+        assert (await client.get(f"/v1/quota/explain/{RUN}/0")).json()["sentence"] == "It waits."
+        assert (await client.get(f"/v1/quota/explain/{RUN}/1")).status_code == 404
+
+
+async def test_a_scenario_is_played_by_the_scheduler(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, scene.client() as client:
+        answer = await client.post("/v1/quota/simulate", json={"scenario": {"lost": ["n1"]}})
+        assert (answer.json()["starts"], scene.owners.scenarios) == (["if/1"], [{"lost": ["n1"]}])
+        assert (await client.post("/v1/quota/simulate", json={"scenario": 3})).status_code == 400
+
+
+async def test_usage_of_the_last_day_is_one_stretch_unless_asked_otherwise(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, scene.client() as client:
+        hour_us = 3_600_000_000
+        lease: dict[str, Any] = {"node": "local", "milli": 1000, "run_id": RUN, "step_id": f"{RUN}/0", "project": "etl"}
+        scene.story.put("leases", Lease(fence=1, device="local/0", since_us=T0 - hour_us, **lease))
+        found = (await client.get(f"/v1/quota/usage?from={T0 - 2 * hour_us}&to={T0}&bucket=3600")).json()
+        assert found["items"] == []
+        assert (await client.get("/v1/quota/usage?from=9&to=9")).status_code == 400

@@ -14,6 +14,8 @@ import ray
 
 from ...core.records import Offset
 from ...errors import Unavailable
+from ...quota.scenario import parse_scenario
+from ...quota.simulate import play
 from ...store.reader import Picture
 from ...wire import topics
 from ...wire.calls import Grant, Hold, Reclaim, Verdict
@@ -158,6 +160,14 @@ class SchedulerActor(OwnerActor):
 
     @ray.method
     async def explain(self, step_id: str) -> dict[str, Any]:
-        """Why the step waits, or where it was granted a place; empty where it does neither."""
-        found = self.machine.engine.explain(step_id)
+        """Everything about why the step waits; empty where it does not."""
+        found = self.machine.engine.explained(step_id)
         return {} if found is None else msgspec.to_builtins(found)
+
+    @ray.method
+    async def simulate(self, scenario: dict[str, Any]) -> dict[str, Any]:
+        """What the scenario would lead to, from the live picture, which stays as it is."""
+        now_us = wall_clock_us()
+        outcome = play(self.machine.engine, parse_scenario(scenario, now_us), now_us)
+        said: dict[str, Any] = msgspec.to_builtins(outcome)
+        return said

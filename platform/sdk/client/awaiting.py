@@ -8,9 +8,10 @@ from typing import Any
 
 from ...wire import api
 from ...wire.calls import Progress
+from ...wire.quota_api import Simulated, StepExplained, UsageView
 from ...wire.trigger_api import Explanation, Replayed, ReplayEvents, Resolved, TriggerDetail
 from ...wire.types import JSON, Entry
-from . import events, inventory, orders, runs, steps, triggers
+from . import events, inventory, orders, quota, runs, steps, triggers
 from .address import find
 from .async_link import AsyncLink
 from .models import AsyncModelHandle
@@ -117,7 +118,23 @@ class AsyncClient:
         return self._link.do(steps.collect(str(dry_run).lower()))
 
     def quota(self) -> Awaitable[api.QuotaView]:
-        return self._link.do(inventory.quota())
+        return self._link.do(quota.quota())
+
+    def explain_step(self, step_id: str) -> Awaitable[StepExplained]:
+        return self._link.do(quota.explain_step(step_id))
+
+    def simulate_quota(self, scenario: Mapping[str, Any]) -> Awaitable[Simulated]:
+        return self._link.do(quota.simulate(scenario))
+
+    def quota_usage(
+        self,
+        *,
+        from_us: int | None = None,
+        to_us: int | None = None,
+        bucket_s: int | None = None,
+        project: str | None = None,
+    ) -> Awaitable[UsageView]:
+        return self._link.do(quota.usage(from_us, to_us, bucket_s, project))
 
     def order(self, kind: str, data: JSON | None = None) -> Awaitable[api.CommandView]:
         return self._link.do(orders.order(kind, data))

@@ -18,9 +18,10 @@ from typing import Any
 
 from ...wire import api
 from ...wire.calls import Progress
+from ...wire.quota_api import Simulated, StepExplained, UsageView
 from ...wire.trigger_api import Explanation, Replayed, ReplayEvents, Resolved, TriggerDetail
 from ...wire.types import JSON, Entry
-from . import events, inventory, orders, runs, steps, triggers
+from . import events, inventory, orders, quota, runs, steps, triggers
 from .address import find
 from .link import Link
 from .models import ModelHandle
@@ -166,7 +167,26 @@ class Client:
         return self._link.do(steps.collect(str(dry_run).lower()))
 
     def quota(self) -> api.QuotaView:
-        return self._link.do(inventory.quota())
+        return self._link.do(quota.quota())
+
+    def explain_step(self, step_id: str) -> StepExplained:
+        """Why a step waits: what it lacks, who is ahead, what is kept for it. Raises NotFound where it does not."""
+        return self._link.do(quota.explain_step(step_id))
+
+    def simulate_quota(self, scenario: Mapping[str, Any]) -> Simulated:
+        """What the scenario (docs/quota.md) would lead to now; nothing is changed."""
+        return self._link.do(quota.simulate(scenario))
+
+    def quota_usage(
+        self,
+        *,
+        from_us: int | None = None,
+        to_us: int | None = None,
+        bucket_s: int | None = None,
+        project: str | None = None,
+    ) -> UsageView:
+        """What each project had of the devices, and how much lay idle: of the last day, unless said otherwise."""
+        return self._link.do(quota.usage(from_us, to_us, bucket_s, project))
 
     def order(self, kind: str, data: JSON | None = None) -> api.CommandView:
         """What became of a command to one of the owners, `quota.apply` for instance."""

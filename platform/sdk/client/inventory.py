@@ -28,10 +28,6 @@ def actors() -> Program[list[api.ActorView]]:
     return listing("/v1/actors", api.ActorView)
 
 
-def quota() -> Program[api.QuotaView]:
-    return get("/v1/quota", api.QuotaView)
-
-
 def status() -> Program[api.Status]:
     return get("/v1/status", api.Status)
 

@@ -1,4 +1,4 @@
-"""What there is: flows, models, deployments, tables, quota."""
+"""What there is: flows, models, deployments, tables."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from ...errors import NotFound
 from ...wire import api
 from ..answers import JsonAnswer
-from ..openapi import answers, pages
+from ..openapi import pages
 from ..paging import Paging
 from ..requests import platform_of
 
@@ -45,12 +44,3 @@ async def list_tables(request: Request, asked: Asked) -> Response:
     """The newest announced snapshot of each table."""
     queries = platform_of(request).queries
     return JsonAnswer(await asyncio.to_thread(queries.tables, after=asked.after, limit=asked.limit))
-
-
-@router.get("/quota", responses=answers(api.QuotaView))
-async def show_quota(request: Request) -> Response:
-    """The quota tree, what is held under it, and why steps wait."""
-    found = await asyncio.to_thread(platform_of(request).queries.quota)
-    if found is None:
-        raise NotFound("There is no quota tree yet", remedy="The Scheduler makes it when it starts.")
-    return JsonAnswer(found)
