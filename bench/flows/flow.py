@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from headwater.sdk import Model, flow, on, register, step
+from headwater.sdk import Model, flow, on, register, sleep, step
 
 
 @flow(project="flights", on=on.event("bench.sent"))
@@ -45,3 +45,23 @@ def make_adder() -> Model:
     output = helper.make_tensor_value_info("sum", TensorProto.DOUBLE, ["rows"])
     graph = helper.make_graph([helper.make_node("Add", ["left", "right"], ["sum"])], "adder", inputs, [output])
     return Model.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8))
+
+
+@flow(project="flights")
+def fan_out(count: int) -> int:
+    """The sum of what `count` steps give, all started before the first is asked for."""
+    return sum(each.result() for each in [same(number) for number in range(count)])
+
+
+@step
+def same(number: int) -> int:
+    return number
+
+
+@flow(project="flights")
+def step_and_sleep(rounds: int, pause_s: float) -> int:
+    """As many times a trivial step and a durable sleep."""
+    for number in range(rounds):
+        same(number).result()
+        sleep(pause_s)
+    return rounds
