@@ -195,8 +195,8 @@ class ConductorActor:
                 attempt = self.state.attempts.get(fence) if fence is not None else None
                 env = self.state.steps[attempt.step_id].env if attempt is not None else ()
                 self.crew.start_worker(node, fence, env)
-            case m.Dispatch(worker, fence):
-                self._dispatch(worker, fence)
+            case m.Dispatch(worker, fences):
+                self.crew.dispatch(worker, [order for fence in fences if (order := self._order_of(fence)) is not None])
             case m.CancelAttempt(worker, fence):
                 self.crew.cancel(worker, fence, self._wiring.settings.leases.stop_grace_s)
             case m.PreemptAttempt(worker, fence, due_us):
@@ -227,14 +227,14 @@ class ConductorActor:
             ),
         )
 
-    def _dispatch(self, worker: str, fence: int) -> None:
+    def _order_of(self, fence: int) -> calls.AttemptOrder | None:
         state = self.state
         attempt = state.attempts.get(fence)
         if attempt is None:
-            return
+            return None
         step, run = state.steps[attempt.step_id], state.runs[attempt.run_id]
         inputs = {ordinal: state.commands[run.id, ordinal].outcome for ordinal in step.needs}
-        order = calls.AttemptOrder(
+        return calls.AttemptOrder(
             fence=fence,
             run_id=run.id,
             step_id=step.id,
@@ -258,7 +258,6 @@ class ConductorActor:
             env=step.env,
             memory_bytes=step.demand.memory_bytes,
         )
-        self.crew.dispatch(worker, order)
 
     def _wake(self, at_us: int) -> None:
         delay_s = min(max(0.0, (at_us - wall_clock_us()) / 1_000_000), WAKE_MAX_S)

@@ -27,7 +27,8 @@ from .lines.directory import Directory
 from .lines.line import Line
 from .names import NAMESPACE, living
 from .wiring import Wiring
-from .work.post_mortem import cause_of, ended_for_memory
+from .work.ground import spare_log
+from .work.post_mortem import cause_of, come_to, ended_for_memory
 
 START_S: Final = 60.0
 HELLO_S: Final = 10.0
@@ -64,7 +65,7 @@ class Crew:
         self._workers: dict[str, Line] = {}
         self._handles: dict[str, Any] = {}  # of workers
         self._tasks: set[asyncio.Task[None]] = set()
-        self._at_work: dict[str, calls.AttemptOrder] = {}
+        self._at_work: dict[str, list[calls.AttemptOrder]] = {}
         self._out_of_memory = ended_for_memory()
         self._starting_hosts = 0
         self._starting_blank: set[str] = set()
@@ -76,6 +77,7 @@ class Crew:
         for name in living("host:"):
             _kill(ray.get_actor(name, namespace=NAMESPACE))
         found: list[m.WorkerJoined] = []
+        self._clear_spares(living("worker:"))
         for name in living("worker:"):
             handle = ray.get_actor(name, namespace=NAMESPACE)
             try:
@@ -89,6 +91,13 @@ class Crew:
                 m.WorkerJoined(worker, name.split(":")[1], None, described["code_version"], tuple(described["env"]))
             )
         return found
+
+    def _clear_spares(self, workers: list[str]) -> None:
+        """Files that workers of an earlier life had kept ready."""
+        kept = {spare_log(self._wiring.folder, name) for name in workers}
+        for spare in (self._wiring.folder / "logs" / "spare").glob("*.log"):
+            if spare not in kept:
+                spare.unlink(missing_ok=True)
 
     # Hosts.
 
@@ -202,34 +211,43 @@ class Crew:
             self._workers.pop(worker, None)
             self._handles.pop(worker, None)
             self._lines.drop(name)
-            cause = await asyncio.to_thread(self._examine, self._at_work.pop(worker, None))
+            cause = await asyncio.to_thread(self._examine, name, self._at_work.pop(worker, []))
             self._tell(m.WorkerLost(worker, _cause(error), cause))
 
-    def _examine(self, order: calls.AttemptOrder | None) -> Failure | None:
-        """What the attempt that the process was busy with has died of, where that can be told."""
+    def _examine(self, worker: str, orders: list[calls.AttemptOrder]) -> Failure | None:
+        """What the one attempt that the process was busy with has died of, where that can be told. A last word that
+        passed by us may still lie in the file that was kept ready."""
         before, self._out_of_memory = self._out_of_memory, ended_for_memory()
-        if order is None:
+        spare = spare_log(self._wiring.folder, worker)
+        if len(orders) != 1:
+            spare.unlink(missing_ok=True)
             return None
+        order = orders[0]
         log_file = self._wiring.folder / "logs" / "runs" / order.run_id / f"{order.ordinal}.{order.attempt}.log"
+        come_to(spare, log_file)
         return cause_of(log_file, order.name, no_memory=self._out_of_memory > before)
 
-    def dispatch(self, worker: str, order: calls.AttemptOrder) -> None:
-        if worker in self._workers:  # a worker that is gone is told of by its watch
-            self._at_work[worker] = order
-            self._spawn(self._run(worker, order))
+    def dispatch(self, worker: str, orders: list[calls.AttemptOrder]) -> None:
+        """To be run one after the other."""
+        if orders and worker in self._workers:  # a worker that is gone is told of by its watch
+            self._at_work[worker] = orders
+            self._spawn(self._run(worker, orders))
 
-    async def _run(self, worker: str, order: calls.AttemptOrder) -> None:
-        """Asks again over a line that was lost: a worker runs a fence once, and gives its report again."""
-        while (line := self._workers.get(worker)) is not None:
+    async def _run(self, worker: str, orders: list[calls.AttemptOrder]) -> None:
+        """Asks for what has no report yet, also over a line that was lost: a worker runs a fence once, and gives its
+        report again."""
+        while orders and (line := self._workers.get(worker)) is not None:
             try:
-                reports: list[calls.Report] = await line.call("run", [order])
+                reports: list[calls.Report] = await line.call("run", orders)
             except Unavailable:
                 await asyncio.sleep(ASK_AGAIN_S)
                 continue
-            if self._at_work.get(worker) is order:
-                del self._at_work[worker]
+            reported = {report.fence for report in reports}
+            left = [order for order in orders if order.fence not in reported]
+            if self._at_work.get(worker) is orders:
+                self._at_work[worker] = left
+            orders = left
             self._tell(m.Reported(tuple(reports)))
-            return
 
     def cancel(self, worker: str, fence: int, grace_s: float) -> None:
         line = self._workers.get(worker)

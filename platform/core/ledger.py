@@ -8,6 +8,7 @@ rows the next transaction writes: a ledger with a table is written, one without 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 K = TypeVar("K")
@@ -123,6 +124,10 @@ class Groups(Generic[K, M]):
 
     def of(self, group: K) -> list[M]:
         return list(self._groups.get(group, ()))
+
+    def first(self, group: K, most: int) -> list[M]:
+        """The first of the group, at most so many."""
+        return list(islice(self._groups.get(group, ()), most))
 
     def has(self, group: K, member: M) -> bool:
         return member in self._groups.get(group, ())

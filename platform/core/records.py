@@ -138,7 +138,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """A step of a run. Its id is `run_id/ordinal`. `attempts` counts all, `failures` those that eat `retries`,
     `evictions` those that were ended for other steps. An elastic gang goes with `ranks_min` ranks or more.
 
-    `attention` is set while a person has to say what becomes of it.
+    `attention` is set while a person has to say what becomes of it; `alone` once it was lost together with others.
     """
 
     id: str
@@ -169,6 +169,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     failures: int = 0
     losses: int = 0
     evictions: int = 0
+    alone: bool = False
     held_code: str = ""
     held_reason: str = ""
     checkpoint: Payload | None = None
@@ -191,7 +192,8 @@ class Preemption(msgspec.Struct, frozen=True, kw_only=True):
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try at a step, under one fence. `worker` is the incarnation it is bound to, None until one registers;
-    `artifact` the digest of its result where that is one."""
+    `artifact` the digest of its result where that is one; `place` the fence that its place was leased under, where
+    that is another attempt's."""
 
     fence: int
     step_id: str
@@ -200,6 +202,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     state: AttemptState
     node: str
     devices: tuple[str, ...] = ()
+    place: int = 0
     demand: Demand
     worker: str | None = None
     secret: str = ""

@@ -12,13 +12,15 @@ from ..wire.types import Said
 
 class GrantGuard(msgspec.Struct, frozen=True, kw_only=True):
     """What must hold in the rows when a grant is committed: the Scheduler that proposed it still leads, the tree is
-    the one it decided on, the step waits, the devices are in service and free of any live lease."""
+    the one it decided on, the step waits and so do `companions`, the devices are in service and free of any live lease.
+    """
 
     scheduler_epoch: int
     tree_version: int
     step_id: str
     devices: tuple[str, ...]
     milli: int
+    companions: tuple[str, ...] = ()
 
 
 class ReclaimGuard(msgspec.Struct, frozen=True, kw_only=True):

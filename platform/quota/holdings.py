@@ -58,6 +58,8 @@ class Holdings:
         self._undo, self._inventory, self._places = undo, inventory, places
         self.all: dict[Holder, Holding] = {}
         self.by_project: dict[str, dict[Holder, None]] = {}
+        self._place_of: dict[int, int] = {}  # attempts that share a place, by fence
+        self._sharers: dict[int, int] = {}  # how many of them are left at each
         self.going: dict[Holder, None] = {}  # what is being ended for others, or emptied
         self._watchers: list[tuple[Watcher, Watcher]] = []
 
@@ -95,6 +97,30 @@ class Holdings:
         """The gang is being ended for another."""
         self.put(fence, replace(self.all[fence], leaving=True))
         return self.all[fence]
+
+    def share(self, place: int, fence: int) -> None:
+        """The attempt has a part in what another holds, or held before it."""
+        if fence in self._place_of:
+            return
+        if place not in self._sharers:
+            self._undo.put(self._sharers, place, 0)
+        self._undo.put(self._place_of, fence, place)
+        self._undo.put(self._sharers, place, self._sharers[place] + 1)
+
+    def is_shared(self, place: int) -> bool:
+        return place in self._sharers
+
+    def last_of(self, fence: int) -> int | None:
+        """The holding that nobody has a part in once this attempt is over; None while others have."""
+        if fence not in self._place_of:
+            return None if fence in self._sharers else fence
+        place = self._undo.pop(self._place_of, fence)
+        left = self._sharers[place] - 1
+        if left:
+            self._undo.put(self._sharers, place, left)
+            return None
+        self._undo.pop(self._sharers, place)
+        return place
 
     def release(self, fence: int) -> None:
         """The quota, CPUs and memory back; the devices follow with `empty`."""

@@ -74,7 +74,8 @@ class AttemptLeased(Struct, frozen=True):
     """The Conductor took a grant, or (after a restart) what it took earlier. One tuple of devices per rank.
 
     `nodes` is empty where all ranks are on `node`. The fields from `project` on are needed only for a step
-    that this Scheduler has not seen waiting.
+    that this Scheduler has not seen waiting. `place` is the fence of another attempt where this one goes along with
+    it: they share that one's place and quota, which are free when the last of them is released.
     """
 
     step_id: str
@@ -93,6 +94,7 @@ class AttemptLeased(Struct, frozen=True):
     once: bool = False
     ranks_min: int = 0
     evictions: int = 0
+    place: int = 0
 
 
 class AttemptReleased(Struct, frozen=True):

@@ -13,10 +13,12 @@ event (`Ticked` will do), never in the same one, so that a refusal repeated for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace as replace_fields
 
 from . import messages
 from .admission import Admission, amounts_of
@@ -109,13 +111,17 @@ class Scheduler:
 
     def decide(self, event: Event, now_us: int = 0) -> list[Effect]:
         """What follows from the event. Time only goes on: an earlier `now_us` than before counts as that."""
+        return self.decide_all((event,), now_us)
+
+    def decide_all(self, events: Sequence[Event], now_us: int = 0) -> list[Effect]:
+        """What follows from all of them, as if they had happened at once: one look at who may go."""
         depth = self._undo.depth()
         try:
             self._tick(now_us)
-            if isinstance(event, messages.GrantRefused):
-                return self._take(event)
+            if all(isinstance(event, messages.GrantRefused) for event in events):
+                return [effect for event in events for effect in self._take(event)]
             self._queues.resume_all()
-            effects = self._take(event)
+            effects = [effect for event in events for effect in self._take(event)]
             effects += self._granting.run(self._now_us)
             return effects + self._telling.say(self._reasons, self._admission)
         except BaseException:
@@ -227,8 +233,20 @@ class Scheduler:
         elif step_id in self._holdings.all:
             self._granting.project_gave_back(self._holdings.drop(step_id).step.project)
 
+    def _joined(self, leased: messages.AttemptLeased) -> None:
+        """It goes along with the attempt that has the place. After a restart that one may be over already."""
+        self._gone(leased.step_id)
+        if leased.place not in self._holdings.all:
+            self._leased(replace_fields(leased, fence=leased.place, place=0))
+        elif not self._holdings.is_shared(leased.place):
+            self._holdings.share(leased.place, leased.place)
+        self._holdings.share(leased.place, leased.fence)
+
     def _leased(self, leased: messages.AttemptLeased) -> None:
         held = self._holdings.all
+        if leased.place:
+            self._joined(leased)
+            return
         if leased.fence in held:
             return
         pending, waiting = held.get(leased.step_id), self._queues.steps.get(leased.step_id)
@@ -246,9 +264,10 @@ class Scheduler:
         self._holdings.hold(leased.fence, holding)
 
     def _released(self, fence: int) -> None:
-        holding = self._holdings.all.get(fence)
-        if holding is not None and not holding.released:
-            self._holdings.release(fence)
+        place = self._holdings.last_of(fence)
+        holding = None if place is None else self._holdings.all.get(place)
+        if place is not None and holding is not None and not holding.released:
+            self._holdings.release(place)
             self._granting.project_gave_back(holding.step.project)
 
     def _leaves(self, event: messages.AttemptLeaving) -> None:

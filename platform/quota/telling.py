@@ -13,6 +13,7 @@ from .reasons import Reasons
 from .undo import Undo
 
 BEHIND, RESERVED = "queue", "reserved"
+BEHIND_MAX = 100  # who stands further back in its line is told when it comes first, or asks
 REFUSED = "its grant was refused"
 
 
@@ -42,7 +43,7 @@ class Telling:
         for step in self._came:
             if step.step_id in self._queues.reserved:
                 effects += self._tell(step, RESERVED, reasons.reserved(step))
-            elif step.step_id in self._queues.steps and self._queues.first_free(line_of(step)) is not step:
+            elif step.step_id in self._queues.steps and self._is_told_of_those_ahead(step):
                 effects += self._tell(step, BEHIND, reasons.behind(step))
         moved = [(first, key) for key in self._moved if (first := self._queues.first_free(key)) is not None]
         for first, key in sorted(moved, key=lambda each: turn_of(each[0])):
@@ -63,6 +64,10 @@ class Telling:
         if key in self._queues.put_off or not causes:
             return reasons.undecided(step, REFUSED)
         return reasons.in_full(step, causes)
+
+    def _is_told_of_those_ahead(self, step: StepWaiting) -> bool:
+        queues = self._queues
+        return queues.first_free(line_of(step)) is not step and queues.ahead_of(step, 0)[0] < BEHIND_MAX
 
     def _tell(self, step: StepWaiting, reason: object, said: Waiting) -> list[Effect]:
         if self.told.get(step.step_id) == reason:

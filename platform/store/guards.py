@@ -18,6 +18,12 @@ _SUPPOSED: Final = sa.select(
     sa.select(STEPS.c.state).where(STEPS.c.id == sa.bindparam("step")).scalar_subquery(),
 )
 
+_ELSEWHERE: Final = (
+    sa.select(sa.func.count())
+    .select_from(STEPS)
+    .where(STEPS.c.id.in_(sa.bindparam("steps", expanding=True)), STEPS.c.state != StepState.WAITING)
+)
+
 
 _LIVE: Final = sa.select(
     sa.select(LOG_HEAD.c.scheduler_epoch).scalar_subquery(),
@@ -54,6 +60,8 @@ def grant_guard(wanted: GrantGuard) -> Guard:
             return reason
         if state not in (StepState.WAITING, None):  # None: it begins to wait in this very transaction
             return "step_not_waiting"
+        if wanted.companions and connection.scalar(_ELSEWHERE, {"steps": wanted.companions}):
+            return "step_not_waiting: one that goes along"
         return _devices_free(connection, wanted) if wanted.devices else ""
 
     return ask

@@ -236,7 +236,8 @@ class AttemptOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How an attempt ended, from the one worker that ran it. Times in microseconds UTC.
 
-    `seen_empty` says that nothing of the attempt is left on its logical devices.
+    `seen_empty` says that nothing of the attempt is left on its logical devices; one that was not `begun` is given back
+    without having run.
     """
 
     fence: int
@@ -247,6 +248,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rows: int = 0
     peak_memory_bytes: int = 0
     seen_empty: bool = True
+    begun: bool = True
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

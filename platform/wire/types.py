@@ -130,6 +130,8 @@ class StepHeld(Body, frozen=True, tag="step.held"):
 
 
 class StepLeased(Body, frozen=True, tag="step.leased"):
+    """`place` is the fence under which its place was leased to another attempt, which it goes along with; else 0."""
+
     step_id: str
     name: str
     attempt: int
@@ -137,6 +139,7 @@ class StepLeased(Body, frozen=True, tag="step.leased"):
     node: str
     devices: tuple[str, ...]
     demand: Demand
+    place: int = 0
 
 
 class StepStarted(Body, frozen=True, tag="step.started"):

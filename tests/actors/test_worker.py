@@ -326,3 +326,39 @@ async def test_a_memory_error_is_told_as_such(place: Place) -> None:
     assert failure is not None
     assert (failure.kind, failure.cause_type) == ("out_of_memory", "MemoryError")
     assert failure.bases[0] == "builtins.MemoryError"
+
+
+async def test_several_orders_of_a_call_are_done_in_their_order(place: Place, tmp_path: Path) -> None:
+    path = str(tmp_path / "count")
+    orders = [desk.attempt(place.bundle, "worker_steps:counts", path, fence=fence) for fence in range(1, 21)]
+    reports: dict[int, Report] = {}
+    while left := [order for order in orders if order.fence not in reports]:
+        reports |= {each.fence: each for each in await asyncio.wait_for(place.worker.run(left), 20)}
+    ran = [reports[fence] for fence in range(1, 21) if reports[fence].begun]  # all, unless one took very long
+    assert ran
+    assert [each.started_us for each in ran] == sorted(each.started_us for each in ran)
+    assert Path(path).read_text() == "x" * len(ran)
+
+
+async def test_behind_one_that_takes_long_what_has_not_begun_is_given_back(place: Place, tmp_path: Path) -> None:
+    path = str(tmp_path / "count")
+    await place.run("counts", path, fence=1)
+    orders = [
+        desk.attempt(place.bundle, "worker_steps:naps", fence=2),
+        desk.attempt(place.bundle, "worker_steps:counts", path, fence=3),
+    ]
+    (back,) = await asyncio.wait_for(place.worker.run(orders), 20)
+    assert (back.fence, back.begun) == (3, False)
+    asking = asyncio.create_task(place.worker.run(orders[:1]))
+    await place.worker.cancel(2, 10.0)
+    (ended,) = await asyncio.wait_for(asking, 20)
+    assert ended.outcome.failure is not None
+    assert ended.begun
+    assert Path(path).read_text() == "x"
+
+
+async def test_an_attempt_that_prints_nothing_leaves_no_log(place: Place) -> None:
+    await place.run("add", 1, 2)
+    assert not (place.home / "logs" / "runs").exists()
+    await place.run("talks", fence=2)
+    assert len(list((place.home / "logs" / "runs" / "run").iterdir())) == 1

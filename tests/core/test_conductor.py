@@ -281,7 +281,7 @@ def test_a_grant_leases_the_device_and_goes_to_an_idle_worker() -> None:
     fence = scene.a_step_at_work(run_id, "n1/0", gpus_milli=1000)
     lease = scene.state.leases[fence, "n1/0"]
     assert (lease.milli, lease.state) == (1000, LeaseState.HELD)
-    assert scene.state.workers["w1"].fence == fence
+    assert scene.state.workers["w1"].fences == (fence,)
 
 
 def test_a_device_is_not_granted_twice() -> None:
@@ -308,10 +308,10 @@ def test_the_first_worker_to_register_is_bound() -> None:
     turn = scene.grant(f"{run_id}/0")
     fence = turn.answer[0].fence
     assert m.StartWorker("n1", fence) in turn.effects
-    assert m.Dispatch("w1", fence) in scene.tell(m.WorkerJoined("w1", "n1", fence)).effects
+    assert m.Dispatch("w1", (fence,)) in scene.tell(m.WorkerJoined("w1", "n1", fence)).effects
     scene.tell(m.WorkerJoined("w2", "n1", fence))
     assert scene.state.attempts[fence].worker == "w1"
-    assert scene.state.workers["w2"].fence is None
+    assert scene.state.workers["w2"].fences == ()
 
 
 def test_a_step_with_packages_of_its_own_gets_a_worker_that_was_started_with_them() -> None:
@@ -345,7 +345,7 @@ def test_a_report_ends_the_attempt_and_tells_the_host() -> None:
     turn = scene.report(fence)
     assert scene.state.steps[f"{run_id}/0"].state is StepState.SUCCEEDED
     assert any(isinstance(effect, m.Deliver) for effect in turn.effects)
-    assert scene.state.workers["w1"].fence is None
+    assert scene.state.workers["w1"].fences == ()
 
 
 def test_a_short_attempt_tells_of_its_start_with_its_end() -> None:
@@ -497,7 +497,7 @@ def test_a_start_finds_hosts_for_runs_and_sends_living_workers_their_fence_again
     scene.state.workers.forget("w1")
     scene.state.hosts.forget("h1")
     turn = scene.tell(m.Started((m.WorkerJoined("w1", "n1", None, "v1"),)))
-    assert m.Dispatch("w1", fence) in turn.effects
+    assert m.Dispatch("w1", (fence,)) in turn.effects
     assert m.StartHost() in turn.effects
     assert scene.state.homeless.of("v1") == [run_id]
 

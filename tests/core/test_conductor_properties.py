@@ -19,6 +19,7 @@ from headwater.core.conductor import messages as m
 from headwater.core.conductor.machine import Conductor, Rows
 from headwater.core.conductor.runs.waiting import taken_by
 from headwater.core.conductor.state import State
+from headwater.core.conductor.steps.together import kind_of
 from headwater.core.conductor.triggers.following import learn_flow
 from headwater.core.inbox import LOG, Arrived, Ordered
 from headwater.core.ledger import Groups, Ledger
@@ -310,6 +311,15 @@ class AnySequence(RuleBasedStateMachine):
         if fence := picked(live, pick):
             self.tell(self.a_report(fence, self.state.attempts[fence].worker or "", kind))
 
+    @precondition(attempts_live)
+    @rule(pick=PICK)
+    def call_back(self, pick: int) -> None:
+        """A worker gives back what it has not begun."""
+        at_work = [worker for worker in self.state.workers.values() if len(worker.fences) > 1]
+        if worker := picked(sorted(at_work, key=lambda one: one.id), pick):
+            reported = self.a_report(worker.fences[-1], worker.id, None).reports[0]
+            self.tell(m.Reported((msgspec.structs.replace(reported, begun=False),)))
+
     @precondition(lambda self: len(self.state.doubtful) > 0)
     @rule(pick=PICK, kind=FAILURES)
     def report_what_was_given_up(self, pick: int, kind: str | None) -> None:
@@ -410,6 +420,29 @@ class AnySequence(RuleBasedStateMachine):
         won = Counter(attempt.step_id for attempt in attempts if attempt.state is AttemptState.SUCCEEDED)
         assert all(count == 1 for count in won.values())
         assert set(won) == {s.id for s in self.rows["steps"].values() if s.state is StepState.SUCCEEDED}
+
+    @invariant()
+    def those_that_wait_for_company_are_those_that_wait(self) -> None:
+        state = self.state
+        queued = {step_id for kind in state.waiting_of.groups() for step_id in state.waiting_of.of(kind)}
+        waiting = [step for step in state.steps.values() if step.state is StepState.WAITING]
+        assert queued == {step.id for step in waiting if kind_of(step) is not None}
+
+    @invariant()
+    def attempts_that_share_a_place_share_a_worker(self) -> None:
+        places: dict[int, set[str | None]] = defaultdict(set)
+        for attempt in self.state.attempts.values():
+            if attempt.place:
+                places[attempt.place].add(attempt.worker)
+                assert not attempt.devices
+        assert all(len(workers) == 1 and None not in workers for workers in places.values())
+
+    @invariant()
+    def a_worker_is_busy_with_its_live_attempts(self) -> None:
+        for worker in self.state.workers.values():
+            for fence in worker.fences:
+                attempt = self.state.attempts.get(fence)
+                assert attempt is None or attempt.worker == worker.id
 
     @invariant()
     def a_run_is_numbered_without_gaps(self) -> None:
@@ -562,7 +595,7 @@ class AnySequence(RuleBasedStateMachine):
             map(len, [*ledgers, state.pins, state.run_of_key, state.answered_of, state.suspects, state.doubtful])
         )
         groups: list[Any] = [state.commands_of, state.steps_of, state.live_of, state.fed_by, state.held_on]
-        groups += [state.children_of, state.waits, state.taken_of, state.watched_by]
+        groups += [state.waiting_of, state.children_of, state.waits, state.taken_of, state.watched_by]
         assert not any(g.groups() for g in [*groups, state.runs_on, state.homeless, state.pins_of, state.timers_of])
 
 

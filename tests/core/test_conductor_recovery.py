@@ -52,7 +52,7 @@ def test_a_cancelled_step_whose_worker_has_not_started_ends_at_once() -> None:
     assert "run.cancelled" in scene.types()
     turn = scene.tell(m.WorkerJoined("w1", "n1", fence))
     assert not any(isinstance(effect, m.Dispatch) for effect in turn.effects)
-    assert scene.state.workers["w1"].fence is None
+    assert scene.state.workers["w1"].fences == ()
 
 
 def test_a_start_tells_workers_of_a_cancelled_run_again() -> None:

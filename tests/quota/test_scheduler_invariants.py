@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from headwater.quota.messages import (
     AttemptCheckpointed,
+    AttemptLeased,
     AttemptReleased,
     Demand,
     DeviceFreed,
@@ -72,13 +73,14 @@ def picture(scheduler: Scheduler) -> object:
     waiting = {key: list(line.turns) for key, line in queues.lines.items()}
     used = scheduler._usage.snapshot()
     told, held = dict(scheduler._telling.told), dict(scheduler._holdings.all)
+    shared = (dict(scheduler._holdings._place_of), dict(scheduler._holdings._sharers))
     by_project = {name: dict(mine) for name, mine in scheduler._holdings.by_project.items() if mine}
     kept = dict(scheduler._reservations.kept)
     granting = scheduler._granting
     asked = (list(granting.due._sorted), list(granting.large._sorted), dict(granting.later), dict(scheduler._evicted))
     more = (kept, asked, dict(scheduler._holdings.going), dict(queues.reserved), scheduler._now_us)
     inside = (more, nodes, devices, rooms, partly, waiting, dict(queues.put_off), dict(queues.steps))
-    return apart((inside, used, told, held, by_project, scheduler._version))
+    return apart((inside, used, told, held, shared, by_project, scheduler._version))
 
 
 def apart(value: object) -> object:
@@ -98,6 +100,7 @@ class Platform(RuleBasedStateMachine):
         self.grants: dict[str, Grant] = {}
         self.demands: dict[str, Demand] = {}
         self.live: dict[int, tuple[str, ...]] = {}
+        self.places: dict[int, int] = {}  # attempts that went along, by fence
         self.emptying: dict[int, tuple[str, ...]] = {}
         self.settled = True
         self.now_s = 0
@@ -205,6 +208,21 @@ class Platform(RuleBasedStateMachine):
         assert not (settled and effects)
         self.live[self.count] = tuple(device for devices in grant.devices for device in devices)
 
+    @precondition(lambda self: self.live)
+    @rule(which=st.integers(0, 50), other=st.integers(0, 50))
+    def go_along(self, which: int, other: int) -> None:
+        """Another step goes with an attempt that holds no devices: it waits, or was just granted a place."""
+        bare = [fence for fence in sorted(self.live) if not self.live[fence]]
+        waiting = sorted({*self.one._queues.steps, *self.grants})
+        if not bare or not waiting:
+            return
+        fence, step_id = bare[which % len(bare)], waiting[other % len(waiting)]
+        self.grants.pop(step_id, None)
+        self.count += 1
+        place = self.places.get(fence, fence)
+        self.feed(AttemptLeased(step_id, self.count, "a", (), self.demands[step_id], place=place))
+        self.places[self.count], self.live[self.count] = place, ()
+
     @precondition(lambda self: self.grants)
     @rule(which=st.integers(0, 50), reason=st.sampled_from(["device not free", "step_not_waiting"]))
     def refuse(self, which: int, reason: str) -> None:
@@ -262,6 +280,16 @@ class Platform(RuleBasedStateMachine):
             assert device.free + sum(device.holders.values()) == device.total
             held = sum(amount for holder, amount in device.holders.items() if not str(holder).startswith("kept"))
             assert held <= device.total
+
+    @invariant()
+    def a_place_is_held_while_one_that_shares_it_lives(self) -> None:
+        held = {fence: holding for fence, holding in self.one._holdings.all.items() if isinstance(fence, int)}
+        for fence in self.live:
+            place = self.places.get(fence, fence)
+            assert place in held
+            assert not held[place].released
+        in_use = {self.places.get(fence, fence) for fence in [*self.live, *self.emptying]}
+        assert set(held) <= in_use
 
     @invariant()
     def nothing_waits_that_fits_and_may_go(self) -> None:

@@ -145,23 +145,22 @@ class QuotaDesk:
             self.trees.forget(version)
 
     def _tell(self, turn: Turn, events: list[q.Event]) -> None:
-        """The engine hears `events` in order; what it decides becomes one effect of each kind."""
+        """The engine hears `events` at once; what it decides becomes one effect of each kind."""
         grants: list[q.Grant] = []
         holds: list[calls.Hold] = []
         reclaims: list[calls.Reclaim] = []
-        for event in events:
-            depth = self.engine.depth()
-            effects = self.engine.decide(event, turn.now_us)
-            self.book.note(lambda depth=depth: self.engine.back_to(depth))  # type: ignore[misc]
-            for effect in effects:
-                if isinstance(effect, q.Waiting | q.Impossible):
-                    holds.append(words.hold_of(effect))
-                elif isinstance(effect, q.Reclaim):
-                    reclaims.append(words.reclaim_of(effect, self.engine.tree_version))
-                elif isinstance(effect, q.Grant) and words.on_one_node(effect):
-                    grants.append(effect)
-                else:
-                    holds.append(self._too_wide(effect))
+        depth = self.engine.depth()
+        effects = self.engine.decide_all(events, turn.now_us)
+        self.book.note(lambda: self.engine.back_to(depth))
+        for effect in effects:
+            if isinstance(effect, q.Waiting | q.Impossible):
+                holds.append(words.hold_of(effect))
+            elif isinstance(effect, q.Reclaim):
+                reclaims.append(words.reclaim_of(effect, self.engine.tree_version))
+            elif isinstance(effect, q.Grant) and words.on_one_node(effect):
+                grants.append(effect)
+            else:
+                holds.append(self._too_wide(effect))
         if grants:
             self._propose(turn, grants)
         if reclaims:

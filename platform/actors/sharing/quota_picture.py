@@ -72,7 +72,7 @@ def _history(picture: Picture) -> Iterator[q.Event]:
         .where(ATTEMPTS.c.state.in_(_LIVE) | ATTEMPTS.c.fence.in_(holding))
     )
     steps: dict[str, Step] = {step.id: step for step in picture.rows("steps", of)}
-    for attempt in attempts:
+    for attempt in sorted(attempts, key=lambda each: each.fence):  # the first of those that share a place comes first
         step = steps[attempt.step_id]
         yield _leased_of(attempt, step)
         if step.checkpoint_us is not None and step.checkpoint_us >= attempt.leased_us:
@@ -126,6 +126,7 @@ def _leased_of(attempt: Attempt, step: Step) -> q.AttemptLeased:
         once=step.effect == "once",
         ranks_min=step.ranks_min,
         evictions=step.evictions,
+        place=attempt.place,
     )
 
 

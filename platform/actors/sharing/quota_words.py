@@ -58,6 +58,7 @@ def leased_of(entry: t.Entry, body: t.StepLeased) -> q.AttemptLeased:
         project=entry.project,
         run_id=run_of(body.step_id),
         name=body.name,
+        place=body.place,
     )
 
 

@@ -24,6 +24,11 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(settings.artifacts.result_max_bytes, settings.logs.file_max_bytes)
 
 
+def spare_log(home: Path, process: str) -> Path:
+    """Where a process keeps the file that becomes the log of the next attempt that prints."""
+    return home / "logs" / "spare" / f"{process.rpartition(':')[2]}.log"
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     home: Path
@@ -37,6 +42,9 @@ class Ground:
     def secret(self) -> bytes:
         """What proves on a line that its caller belongs to this platform."""
         return (self.home / "secret").read_bytes()
+
+    def spare_log_of(self, process: str) -> Path:
+        return spare_log(self.home, process)
 
     def log_of(self, run_id: str, name: str) -> Path:
         return self.home / "logs" / "runs" / run_id / f"{name}.log"

@@ -42,6 +42,7 @@ class LogFile:
         self._path, self._max_bytes, self._moved = path, max_bytes, moved
         self._lock = threading.RLock()
         self._unseen = 0
+        self._own: Path | None = None
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         last = pieces(path)[-1:]
         self._start = last[0].start if last else 0
@@ -51,8 +52,29 @@ class LogFile:
     def stream(self) -> TextIO:
         return self._stream
 
+    def lend(self, path: Path) -> None:
+        """From the first word on this is the log at `path`, which must not be there; until then there is none."""
+        with self._lock:
+            self._own = path
+
+    def settle(self) -> bool:
+        """Whether the file has something in it; then it is the log that it was lent to."""
+        with self._lock:
+            self._stream.flush()
+            if self._own is not None and os.fstat(self._stream.fileno()).st_size:
+                self._come_to_its_place()
+            return self._own is None
+
+    def _come_to_its_place(self) -> None:
+        assert self._own is not None
+        self._own.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path.rename(self._own)
+        self._path, self._own = self._own, None
+
     def write(self, text: str) -> int:
         with self._lock:
+            if self._own is not None:
+                self._come_to_its_place()
             self._unseen += len(text)
             if self._unseen > LOOK_EVERY_CHARACTERS:
                 self.look()
@@ -66,9 +88,8 @@ class LogFile:
         """Goes on in a new file where this one is full: of what was written past this object, too."""
         with self._lock:
             self._unseen = 0
-            if self._stream.closed:
+            if self._stream.closed or not self.settle():
                 return
-            self._stream.flush()
             size = os.fstat(self._stream.fileno()).st_size
             if size >= (self._max_bytes // 8 if self._start else self._max_bytes // 2):
                 self._go_on(self._start + size)

@@ -63,8 +63,9 @@ class Led(io.TextIOBase):
 class ProcessOutput:
     """For a process that runs one attempt at a time: all it prints, threads and C code included, is that attempt's."""
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, max_bytes: int, spare: Path) -> None:
+        self._max_bytes, self._spare = max_bytes, spare
+        self._ready: LogFile | None = None
         self._open: LogFile | None = None
         faulthandler.enable(file=2, all_threads=False)  # a signal's last words stand in the attempt's log
         _lead(lambda: self._open)
@@ -72,7 +73,8 @@ class ProcessOutput:
 
     @contextlib.contextmanager
     def to(self, path: Path) -> Iterator[None]:
-        log = LogFile(path, self._max_bytes, _stand_in)
+        """The file comes to its place with the first word: most attempts print nothing, and a file is dear to make."""
+        log = self._log_at(path)
         saved = os.dup(1), os.dup(2)
         _stand_in(log.stream.fileno())
         self._open = log
@@ -83,7 +85,20 @@ class ProcessOutput:
             for standard, own in zip((1, 2), saved, strict=True):
                 os.dup2(own, standard)
                 os.close(own)
+            self._put_away(log)
+
+    def _log_at(self, path: Path) -> LogFile:
+        if path.exists():
+            return LogFile(path, self._max_bytes, _stand_in)
+        log, self._ready = self._ready or LogFile(self._spare, self._max_bytes, _stand_in), None
+        log.lend(path)
+        return log
+
+    def _put_away(self, log: LogFile) -> None:
+        if log.settle():
             log.close()
+        else:
+            self._ready = log
 
     def _look(self) -> None:
         """Bounds what children and C code write, which passes by us."""

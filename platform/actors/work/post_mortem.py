@@ -29,6 +29,16 @@ def cause_of(log: Path, step: str, *, no_memory: bool) -> Failure | None:
     return None
 
 
+def come_to(spare: Path, log: Path) -> None:
+    """What was written past the process's own streams, at the place where the attempt's log is looked for."""
+    with contextlib.suppress(OSError):
+        if spare.stat().st_size and not log.exists():
+            log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            spare.rename(log)
+        else:
+            spare.unlink()
+
+
 def last_words(log: Path) -> str:
     """The last lines of a log; empty where there is none."""
     with contextlib.suppress(OSError), log.open("rb") as source:

@@ -5,6 +5,9 @@
         a repeated dispatch joins it,               the loop stays free: timeouts,
         or gets the kept report                     cancels, progress
 
+Several orders of one call are short work, done one after the other. Their reports leave together, at the latest after
+50 ms; and where one of them alone takes as long as that, those that have not begun are given back.
+
 User code runs in a thread of its own. To stop it, an exception is raised there; where that is not heard within the
 grace, the attempt is reported as stopped and this process ends, because a thread cannot be killed.
 """
@@ -15,7 +18,8 @@ import asyncio
 import os
 import time
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +43,7 @@ CLAIM_WITHIN_S: Final = 10.0
 STOP_GRACE_S: Final = 10.0
 SAY_RUNNING_AFTER_S: Final = 0.3
 LEAVE_AFTER_S: Final = 0.5
+TOGETHER_S: Final = 0.05
 LOOK_AT_MEMORY_S: Final = 0.25
 KILL_AFTER_S: Final = 2.0  # after the grace of an attempt that makes way
 
@@ -61,11 +66,12 @@ class Worker:
         self._switchboard = Switchboard(self, self._ground.secret)
         self._door = door or LineDoor(self._ground.secret)
         self._thread = UserThread()
-        self._output = ProcessOutput(limits.log_max_bytes)
-        self._jobs: OrderedDict[int, asyncio.Task[Report]] = OrderedDict()
+        self._output = ProcessOutput(limits.log_max_bytes, self._ground.spare_log_of(name))
+        self._jobs: OrderedDict[int, asyncio.Future[Report]] = OrderedDict()
+        self._queue: deque[_Queued] = deque()
+        self._serving: asyncio.Task[None] | None = None
         self._running: dict[int, _Job] = {}
         self._called_off: OrderedDict[int, str] = OrderedDict()  # fence → cancelled or preempted, before it came
-        self._turn = asyncio.Lock()
         self._telling: set[asyncio.Task[None]] = set()
         self._last = ("", 0)
 
@@ -74,10 +80,17 @@ class Worker:
         return self._incarnation
 
     async def run(self, orders: list[AttemptOrder]) -> list[Report]:
-        """The reports, in the order of the orders, when all have ended."""
+        """The reports, in the order of the orders: of all, or of those that have ended while others take longer. Who
+        asks again for the rest is given them."""
         self._last = ("run", _now_us())
-        jobs = [self._job(order) for order in orders]
-        return [await asyncio.shield(job) for job in jobs]
+        call = object()
+        jobs = [self._job(order, call) for order in orders]
+        if self._serving is None or self._serving.done():
+            self._serving = asyncio.get_running_loop().create_task(self._serve())
+        done, _ = await asyncio.wait(jobs, timeout=TOGETHER_S if len(jobs) > 1 else None)
+        if not done:
+            await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+        return [job.result() for job in jobs if job.done()]
 
     async def cancel(self, fence: int, grace_s: float = STOP_GRACE_S) -> None:
         """Asks the attempt to stop, and after the grace ends this process with it.
@@ -126,22 +139,45 @@ class Worker:
             "memory_bytes": memory_peak.resident_bytes(),
         }
 
-    def _job(self, order: AttemptOrder) -> asyncio.Task[Report]:
+    def _job(self, order: AttemptOrder, call: object) -> asyncio.Future[Report]:
         if (known := self._jobs.get(order.fence)) is not None:
             return known
-        job = asyncio.get_running_loop().create_task(self._in_turn(order))
+        job: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
         self._jobs[order.fence] = job
+        self._queue.append(_Queued(order, call, job))
         while len(self._jobs) > REPORTS_MAX and next(iter(self._jobs.values())).done():
             self._jobs.popitem(last=False)
         return job
 
-    async def _in_turn(self, order: AttemptOrder) -> Report:
-        async with self._turn:
-            refusal = await self._refusal(order)
-            if refusal is not None:
-                now_us = _now_us()
-                return self._report(order, now_us, Outcome(failure=refusal))
-            return await self._attempt(order)
+    async def _serve(self) -> None:
+        while self._queue:
+            queued = self._queue.popleft()
+            try:
+                queued.job.set_result(await self._in_turn(queued))
+            except Exception as error:  # whoever asked is told
+                queued.job.set_exception(error)
+
+    async def _in_turn(self, queued: _Queued) -> Report:
+        refusal = await self._refusal(queued.order)
+        if refusal is not None:
+            return self._report(queued.order, _now_us(), Outcome(failure=refusal))
+        giving_back = None
+        if self._queue:
+            giving_back = asyncio.get_running_loop().call_later(TOGETHER_S, self._give_back, queued.call)
+        try:
+            return await self._attempt(queued.order)
+        finally:
+            if giving_back is not None:
+                giving_back.cancel()
+
+    def _give_back(self, call: object) -> None:
+        """What came in the same call and has not begun will not be run here."""
+        waiting, self._queue = self._queue, deque()
+        for queued in waiting:
+            if queued.call is call:
+                queued.job.set_result(self._report(queued.order, _now_us(), Outcome(), begun=False))
+            else:
+                self._queue.append(queued)
 
     async def _refusal(self, order: AttemptOrder) -> Failure | None:
         """Why user code must not start."""
@@ -184,7 +220,7 @@ class Worker:
             for timer in (*timers, *job.timers):
                 timer.cancel()
         feed.flush()
-        return self._report(order, started_us, outcome, rows=feed.rows, seen_empty=not job.overdue)
+        return self._report(order, started_us, outcome, feed=feed, seen_empty=not job.overdue)
 
     def _perform(self, job: _Job) -> None:
         """In the thread of user code."""
@@ -197,7 +233,7 @@ class Worker:
         job.end_from_thread(outcome)
 
     def _report(
-        self, order: AttemptOrder, started_us: int, outcome: Outcome, *, rows: int = 0, seen_empty: bool = True
+        self, order: AttemptOrder, started_us: int, outcome: Outcome, *, feed: ProgressFeed | None = None, **more: bool
     ) -> Report:
         return Report(
             fence=order.fence,
@@ -205,9 +241,9 @@ class Worker:
             started_us=started_us,
             ended_us=_now_us(),
             outcome=outcome,
-            rows=rows,
+            rows=0 if feed is None else feed.rows,
             peak_memory_bytes=memory_peak.peak_bytes(),
-            seen_empty=seen_empty,
+            **more,
         )
 
     def _tell(self, progress: Progress) -> None:
@@ -220,6 +256,15 @@ class Worker:
             await self._door.progress([progress])
         except Unavailable:
             return  # lossy by contract: the next word says more
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """An order that has not begun, with the call that it came in."""
+
+    order: AttemptOrder
+    call: object
+    job: asyncio.Future[Report]
 
 
 class _Job:

@@ -34,7 +34,7 @@ from . import messages as m
 from .runs.answering import settle_cancel, watched_by
 from .runs.commanding import due, issued
 from .runs.executing import function_ended, host_lost
-from .runs.failing import lose, need_attention
+from .runs.failing import lose_all, need_attention
 from .runs.pinning import pinned
 from .runs.waiting import taken_by
 from .state import State
@@ -44,6 +44,7 @@ from .steps.placing import host_joined, let_go_of_hosts, parked
 from .steps.reclaiming import RECLAIM, overdue, reclaims_proposed
 from .steps.reporting import checkpointed, claimed, progressed, reported
 from .steps.stepping import back_from_backoff, cancel_steps, held_back
+from .steps.together import kind_of
 from .triggers.arriving import arrived, halted, ordered
 from .triggers.following import followed, followed_one_by_one
 from .triggers.gathering import GATHER
@@ -167,13 +168,16 @@ def _started(state: State, turn: Turn, event: m.Started) -> None:
     for run in state.runs.values():
         if run.state is RunState.CANCELLING or run.state.ended:
             cancel_steps(state, turn, run.id, run.cancel_reason or "the run has ended")
+    gone: dict[str, list[int]] = {}
     for attempt in state.attempts.values():
         if attempt.state.live and attempt.worker is None:
             state.starting_workers.put(attempt.fence, attempt.node)
             turn.effects.append(m.StartWorker(attempt.node, attempt.fence))
-        elif attempt.state.live and attempt.worker not in found:
-            lost = Failure(kind="lost", message="its worker was gone when the Conductor started")
-            lose(state, turn, attempt.fence, lost, gone=True)
+        elif attempt.state.live and attempt.worker is not None and attempt.worker not in found:
+            gone.setdefault(attempt.worker, []).append(attempt.fence)
+    for fences in gone.values():
+        lost = Failure(kind="lost", message="its worker was gone when the Conductor started")
+        lose_all(state, turn, fences, lost, gone=True)
     for run in state.runs.values():
         if run.state is RunState.CANCELLING:
             settle_cancel(state, turn, run.id)
@@ -198,6 +202,8 @@ def _load(state: State, rows: Rows) -> None:
         state.steps_of.load(step.run_id, step.id)
         if step.attention is not None:
             state.doubtful.load(step.attention.fence, step.id)
+        if step.state is StepState.WAITING and (kind := kind_of(step)) is not None:
+            state.waiting_of.load(kind, step.id)
     for attempt in rows.attempts:
         state.attempts.load(attempt.fence, attempt)
         if attempt.state.live:

@@ -201,8 +201,10 @@ class StartWorker(Struct, frozen=True):
 
 
 class Dispatch(Struct, frozen=True):
+    """To be run in this order, in one call."""
+
     worker: str
-    fence: int
+    fences: tuple[int, ...]
 
 
 class CancelAttempt(Struct, frozen=True):

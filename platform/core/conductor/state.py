@@ -51,13 +51,13 @@ class Host(msgspec.Struct, frozen=True):
 
 
 class Worker(msgspec.Struct, frozen=True):
-    """A worker that is there, by its incarnation. `fence` is the attempt it is busy with; `env` the packages beside the
-    platform's that it was started with."""
+    """A worker that is there, by its incarnation. `fences` are the attempts it is busy with, in their order; `env` the
+    packages beside the platform's that it was started with."""
 
     id: str
     node: str
     code_version: str | None = None
-    fence: int | None = None
+    fences: tuple[int, ...] = ()
     env: tuple[str, ...] = ()
 
 
@@ -111,12 +111,14 @@ class State:
         self.models: Ledger[str, PinnedModel] = Ledger(self.book)
         self.hosts: Ledger[str, Host] = Ledger(self.book)
         self.workers: Ledger[str, Worker] = Ledger(self.book)
+        self.paces: Ledger[str, int] = Ledger(self.book)
         self.slot_of: Ledger[str, str] = Ledger(self.book)
         self.run_of_key: Ledger[str, str] = Ledger(self.book)
         self.cursor = 0
         self.commands_of: Groups[str, int] = Groups(self.book)
         self.steps_of: Groups[str, str] = Groups(self.book)
         self.live_of: Groups[str, int] = Groups(self.book)
+        self.waiting_of: Groups[tuple[Any, ...], str] = Groups(self.book)
         self.fed_by: Groups[tuple[str, int], str] = Groups(self.book)
         self.held_on: Groups[str, tuple[int, str]] = Groups(self.book)
         self.runs_on: Groups[str, str] = Groups(self.book)

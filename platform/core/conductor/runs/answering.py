@@ -11,6 +11,7 @@ from ...turn import Turn
 from .. import messages as m
 from ..state import State
 from ..steps.placing import place
+from ..steps.together import queue
 
 replace = msgspec.structs.replace
 
@@ -106,6 +107,7 @@ def ask(state: State, turn: Turn, step: Step) -> None:
     since = step.waiting_us or turn.now_us
     waiting = replace(step, state=StepState.WAITING, waiting_us=since, held_code="", held_reason="")
     state.steps.put(step.id, waiting)
+    queue(state, waiting)
     body = StepWaiting(
         step_id=step.id,
         name=step.name,

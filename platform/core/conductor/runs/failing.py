@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -15,6 +16,8 @@ from .. import messages as m
 from ..state import State
 from ..steps.placing import leave_host
 from .answering import answer, ask, settle_cancel
+
+WAITS_AGAIN = frozenset({"lost", "preempted", "called_back"})  # it need not wait for long: nothing of its own failed
 
 replace = msgspec.structs.replace
 
@@ -70,6 +73,35 @@ def lose(state: State, turn: Turn, fence: int, failure: Failure, *, gone: bool) 
         after_a_bad_end(state, turn, attempt, step, BadEnd(failure, again))
 
 
+def lose_all(state: State, turn: Turn, fences: Iterable[int], failure: Failure, *, gone: bool) -> None:
+    """What a worker had when it was lost. Several were together: none of them is to blame, and each comes back
+    alone, so that whichever ends its process does so as the only one."""
+    live = [fence for fence in fences if (attempt := state.attempts.get(fence)) is not None and attempt.state.live]
+    if len(live) == 1:
+        lose(state, turn, live[0], failure, gone=gone)
+        return
+    for fence in live:
+        attempt = state.attempts[fence]
+        state.steps.put(attempt.step_id, replace(state.steps[attempt.step_id], alone=True))
+        lost = Failure(kind="lost", message=f"its process ended with {len(live)} attempts: {failure.message}")
+        _withdraw(state, turn, attempt, AttemptState.LOST, lost)
+
+
+def give_back(state: State, turn: Turn, attempt: Attempt) -> None:
+    """Its worker has not begun it, and will not: what stood before it takes long."""
+    failure = Failure(kind="called_back", message="it stood behind one that takes long, and had not begun")
+    _withdraw(state, turn, attempt, AttemptState.CANCELLED, failure)
+
+
+def _withdraw(state: State, turn: Turn, attempt: Attempt, ended: AttemptState, failure: Failure) -> None:
+    """The step waits for another place, without counting this one; in a run that goes on no more it has ended."""
+    step = state.steps[attempt.step_id]
+    if state.runs[step.run_id].state not in GOING:
+        failure, ended = Failure(kind="cancelled", message=failure.message), AttemptState.CANCELLED
+    close(state, turn, replace(attempt, state=ended, failure=failure), None)
+    after_a_bad_end(state, turn, attempt, step, BadEnd(failure, again=True))
+
+
 def make_way(state: State, turn: Turn, attempt: Attempt, report: calls.Report | None) -> None:
     """The attempt has ended for another step. Its own waits again where it stood, as often as is allowed."""
     assert attempt.preemption is not None
@@ -91,7 +123,7 @@ def make_way(state: State, turn: Turn, attempt: Attempt, report: calls.Report | 
 def after_a_bad_end(state: State, turn: Turn, attempt: Attempt, step: Step, end: BadEnd) -> None:
     again = end.again and state.runs[step.run_id].state in GOING
     tell_of(state, turn, attempt, end, final=not again)
-    if again and end.failure.kind in ("lost", "preempted"):
+    if again and end.failure.kind in WAITS_AGAIN:
         ask(state, turn, step)
     elif again:
         _back_off(state, turn, step)

@@ -1,4 +1,7 @@
-"""T2: the Scheduler proposes where a step may go; the Conductor leases the place, or says why not."""
+"""T2: the Scheduler proposes where a step may go; the Conductor leases the place, or says why not.
+
+Short steps of the same kind go along under the same lease (see `together`).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import msgspec
 
 from ....wire import calls
 from ....wire.types import StepLeased
-from ...records import Attempt, AttemptState, Lease, StepState
+from ...records import Attempt, AttemptState, Lease, Step, StepState
 from ...turn import GrantGuard, Turn
 from .. import messages as m
-from ..state import State
+from ..state import State, Worker
 from .crewing import send, worker_for
+from .together import companions, unqueue
 
 WHOLE_GPU_MILLI = 1000
 
@@ -25,6 +29,7 @@ def proposed(state: State, turn: Turn, event: m.Proposed) -> None:
 
 
 def _grant(state: State, turn: Turn, grant: calls.Grant) -> calls.Verdict:
+    """Leases the place to the step, and to those that go along with it to the same worker."""
     step = state.steps.get(grant.step_id)
     if step is None or step.state is not StepState.WAITING:
         return calls.Verdict(step_id=grant.step_id, reason="step_not_waiting")
@@ -32,8 +37,22 @@ def _grant(state: State, turn: Turn, grant: calls.Grant) -> calls.Verdict:
     for device in grant.devices:
         if milli + sum(state.leases[key].milli for key in state.held_on.of(device)) > WHOLE_GPU_MILLI:
             return calls.Verdict(step_id=grant.step_id, reason=f"device_held: {device}")
-    fence = state.next_fence()
     worker = worker_for(state, grant.node, step)
+    others = companions(state, step) if worker is not None and worker.code_version == step.code_version else []
+    turn.guards.append(_guard(grant, milli, others))
+    first = _lease(state, turn, step, grant, worker)
+    for device in grant.devices:
+        state.held_on.add(device, (first.fence, device))
+        state.leases.put((first.fence, device), _device_lease(first, device, milli, step.project))
+    along = [_lease(state, turn, other, grant, worker, place=first.fence) for other in others]
+    send(state, turn, [first, *along], worker, step.code_version)
+    return calls.Verdict(step_id=step.id, fence=first.fence)
+
+
+def _lease(
+    state: State, turn: Turn, step: Step, grant: calls.Grant, worker: Worker | None, *, place: int = 0
+) -> Attempt:
+    fence = state.next_fence()
     attempt = Attempt(
         fence=fence,
         step_id=step.id,
@@ -42,18 +61,16 @@ def _grant(state: State, turn: Turn, grant: calls.Grant) -> calls.Verdict:
         state=AttemptState.LEASED,
         node=grant.node,
         devices=grant.devices,
+        place=place,
         demand=step.demand,
         worker=worker.id if worker else None,
         secret=state.secret_of("attempt", str(fence)),
         leased_us=turn.now_us,
     )
+    unqueue(state, step)
     state.attempts.put(fence, attempt)
     state.live_of.add(step.run_id, fence)
     state.steps.put(step.id, replace(step, state=StepState.LEASED, attempts=attempt.number))
-    for device in grant.devices:
-        state.held_on.add(device, (fence, device))
-        state.leases.put((fence, device), _lease(attempt, device, milli, step.project))
-    turn.guards.append(_guard(grant, milli))
     body = StepLeased(
         step_id=step.id,
         name=step.name,
@@ -62,17 +79,17 @@ def _grant(state: State, turn: Turn, grant: calls.Grant) -> calls.Verdict:
         node=grant.node,
         devices=grant.devices,
         demand=step.demand,
+        place=place,
     )
     state.say_of_run(turn, step.run_id, body)
-    send(state, turn, attempt, worker, step.code_version)
-    return calls.Verdict(step_id=step.id, fence=fence)
+    return attempt
 
 
 def _milli_each(gpus_milli: int, devices: int) -> int:
     return gpus_milli // devices if devices else 0
 
 
-def _lease(attempt: Attempt, device: str, milli: int, project: str) -> Lease:
+def _device_lease(attempt: Attempt, device: str, milli: int, project: str) -> Lease:
     return Lease(
         fence=attempt.fence,
         device=device,
@@ -85,11 +102,12 @@ def _lease(attempt: Attempt, device: str, milli: int, project: str) -> Lease:
     )
 
 
-def _guard(grant: calls.Grant, milli: int) -> GrantGuard:
+def _guard(grant: calls.Grant, milli: int, others: list[Step]) -> GrantGuard:
     return GrantGuard(
         scheduler_epoch=grant.scheduler_epoch,
         tree_version=grant.tree_version,
         step_id=grant.step_id,
         devices=grant.devices,
         milli=milli,
+        companions=tuple(other.id for other in others),
     )

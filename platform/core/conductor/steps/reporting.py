@@ -11,9 +11,10 @@ from ...turn import Turn
 from .. import messages as m
 from ..runs.answering import answer
 from ..runs.attending import go_on
-from ..runs.failing import close, fail, give_up
+from ..runs.failing import close, fail, give_back, give_up
 from ..runs.reusing import remember
 from ..state import State
+from .together import learn_pace
 
 replace = msgspec.structs.replace
 NEVER_BEGUN = frozenset({"cancelled", "lost", "preempted"})  # so it may be, where no word of a start came before
@@ -70,14 +71,18 @@ def reported(state: State, turn: Turn, event: m.Reported) -> None:
     turn.answer = ""
     for report in event.reports:
         worker = state.workers.get(report.worker)
-        if worker is not None and worker.fence == report.fence:
-            state.workers.put(worker.id, replace(worker, fence=None))
+        if worker is not None and report.fence in worker.fences:
+            left = tuple(fence for fence in worker.fences if fence != report.fence)
+            state.workers.put(worker.id, replace(worker, fences=left))
         attempt = state.attempts.get(report.fence)
         if _is_late(state, report):
             _late(state, turn, state.steps[state.doubtful[report.fence]], report)
             continue
         if attempt is None or not attempt.state.live or attempt.worker != report.worker:
             turn.answer = "given up: another attempt holds the step, or it has ended"
+            continue
+        if not report.begun:
+            give_back(state, turn, attempt)
             continue
         attempt = _begun(state, turn, attempt, report)
         if report.outcome.failure is None:
@@ -137,6 +142,7 @@ def _accept(state: State, turn: Turn, attempt: Attempt, report: calls.Report) ->
     )
     step = state.steps[attempt.step_id]
     run = state.runs[step.run_id]
+    learn_pace(state, step, report)
     state.steps.put(step.id, replace(step, state=StepState.SUCCEEDED, checkpoint=None, ended_us=turn.now_us))
     body = StepSucceeded(
         step_id=step.id,

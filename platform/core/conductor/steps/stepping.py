@@ -20,6 +20,7 @@ from .. import messages as m
 from ..runs.answering import answer, ask, skip
 from ..runs.failing import BadEnd, after_a_bad_end, close, resolve
 from ..state import State
+from .together import unqueue
 
 replace = msgspec.structs.replace
 
@@ -79,6 +80,7 @@ def cancel_steps(state: State, turn: Turn, run_id: str, reason: str) -> None:
         if step is None or step.state.ended or step.state in (StepState.LEASED, StepState.RUNNING):
             continue
         state.drop_timer(run_id, f"{step.id}/backoff")
+        unqueue(state, step)
         if step.attention is not None:
             resolve(state, step.attention.fence)
         state.steps.put(step.id, replace(step, state=StepState.CANCELLED, attention=None, ended_us=turn.now_us))
@@ -110,6 +112,7 @@ def held_back(state: State, turn: Turn, event: m.HeldBack) -> None:
         body = StepHeld(step_id=step.id, name=step.name, code=hold.code, reason=hold.reason)
         state.say_of_run(turn, step.run_id, body)
         if hold.final:
+            unqueue(state, step)
             failure = Failure(kind="impossible", message=hold.reason, step=step.name)
             state.steps.put(step.id, replace(step, state=StepState.FAILED, failure=failure, ended_us=turn.now_us))
             ended = StepEnded(step_id=step.id, name=step.name, state="FAILED", reason=hold.reason)
