@@ -134,7 +134,7 @@ def test_a_restart_tells_it_again() -> None:
     step_id, fence = at_work(scene)
     due_us = scene.reclaim(fence, step_id).now_us + 30_000_000
     turn = scene.tell(m.Started((m.WorkerJoined("w1", "n1", None, "v1"),)))
-    assert turn.effects.index(m.Dispatch("w1", fence)) < turn.effects.index(m.PreemptAttempt("w1", fence, due_us))
+    assert turn.effects.index(m.Dispatch("w1", (fence,))) < turn.effects.index(m.PreemptAttempt("w1", fence, due_us))
 
 
 def test_a_step_that_was_ended_for_others_too_often_fails_with_the_bound() -> None:

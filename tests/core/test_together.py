@@ -8,7 +8,7 @@ from scenes.conductor import Scene, a_step
 
 from headwater.core.conductor import messages as m
 from headwater.core.records import StepState
-from headwater.core.turn import Turn
+from headwater.core.turn import GrantGuard, Turn
 from headwater.wire import calls
 from headwater.wire.types import Failure, StepFailed, StepLeased
 
@@ -52,7 +52,9 @@ def test_short_steps_of_a_fan_out_go_along_with_the_first_under_its_place() -> N
     assert [attempt.place for attempt in attempts] == [0, *[fences[0]] * 4]
     assert {attempt.worker for attempt in attempts} == {"w1"}
     assert [word.body.place for word in turn.said if isinstance(word.body, StepLeased)] == [0, *[fences[0]] * 4]
-    assert turn.guards[0].companions == tuple(attempt.step_id for attempt in attempts[1:])
+    (guard,) = turn.guards
+    assert isinstance(guard, GrantGuard)
+    assert guard.companions == tuple(attempt.step_id for attempt in attempts[1:])
 
 
 def test_no_more_than_fifty_milliseconds_of_work_go_together() -> None:

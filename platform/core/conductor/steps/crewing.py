@@ -43,12 +43,12 @@ def worker_joined(state: State, turn: Turn, event: m.WorkerJoined) -> None:
     worker = Worker(event.worker, event.node, event.code_version, env=event.env)
     held = [a for a in state.attempts.values() if a.worker == event.worker and a.state.live]
     if held:  # found again after a restart: the same fences are sent again
-        fences = tuple(sorted(attempt.fence for attempt in held))
+        fences = tuple(sorted(each.fence for each in held))
         state.workers.put(worker.id, replace(worker, fences=fences))
         turn.effects.append(m.Dispatch(worker.id, fences))
-        for attempt in held:
-            if attempt.preemption is not None:
-                turn.effects.append(m.PreemptAttempt(worker.id, attempt.fence, attempt.preemption.due_us))
+        for each in held:
+            if each.preemption is not None:
+                turn.effects.append(m.PreemptAttempt(worker.id, each.fence, each.preemption.due_us))
         return
     attempt = state.attempts.get(event.fence) if event.fence is not None else None
     if event.fence is not None:
