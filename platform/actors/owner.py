@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import ray
 from ray.exceptions import RayError
 
-from ..core.inbox import Arrived, Ordered, SeekTo, TopicGap, headers_as_json
+from ..core.inbox import Arrived, Ordered, SeekTo, TopicGap
 from ..core.records import InboxRow, Offset
 from ..errors import HeadwaterError, Unavailable
 from ..events.bus import Gap, Partition, Start
@@ -244,7 +244,7 @@ def arrived(parsed: Parsed, known: dict[tuple[str, str], InboxRow], secret: byte
         previous=record.previous,
         parsed=said,
         raw=record.value or b"",
-        headers=headers_as_json(record.headers),
+        headers=record.headers,
         principal=principal or f"topic:{record.topic}",
         known=known.get(identity),
     )

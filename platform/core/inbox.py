@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ from .trigger import Happening
 from .turn import Turn
 
 Obey = Callable[[Order], CommandDone | CommandRefused]
+Headers = Sequence[tuple[str, bytes | None]]
 IN_MEMORY_MAX = 10_000
 LOG = "log"
 
@@ -40,7 +41,7 @@ class Arrived(Struct, frozen=True, kw_only=True):
     previous: int | None
     parsed: Event | Rejected
     raw: bytes
-    headers: JSON
+    headers: Headers
     principal: str
     known: InboxRow | None = None
 
@@ -223,7 +224,7 @@ class Inbox:
             project=(event.project if event else None) or self.default_project,
             principal=record.principal,
             raw=record.raw,
-            headers=record.headers,
+            headers=headers_as_json(record.headers),
             received_us=turn.now_us,
         )
         return self.lay_down(turn, letter)
@@ -308,7 +309,7 @@ def letter_id(turn: Turn, *facts: str) -> str:
     return uuid7(turn.now_us, hashlib.sha256("\0".join(facts).encode()).digest()[:RANDOM_BYTES])
 
 
-def headers_as_json(headers: Iterable[tuple[str, bytes | None]]) -> list[list[str | None]]:
+def headers_as_json(headers: Headers) -> list[list[str | None]]:
     """Headers as (name, base64) pairs, for a dead letter's row."""
     return [[name, None if value is None else base64.b64encode(value).decode()] for name, value in headers]
 

@@ -16,42 +16,54 @@ V = TypeVar("V")
 M = TypeVar("M")
 
 _ABSENT: Final = object()
+_Note = tuple[dict[Any, Any] | None, str, Any, Any]
+"""The rows of a ledger, its table, a key, and what was there before; without rows, what undoes it."""
 
 
 class Book:
     """The notes of all ledgers of one machine, in the order of the changes."""
 
     def __init__(self) -> None:
-        self._undo: list[Callable[[], None]] = []
-        self._touched: list[tuple[Ledger[Any, Any], Any]] = []
+        self._notes: list[_Note] = []
+        self._changed: dict[str, dict[Any, Any]] | None = None
 
-    def mark(self) -> tuple[int, int]:
-        return len(self._undo), len(self._touched)
+    def mark(self) -> int:
+        return len(self._notes)
 
-    def rollback(self, mark: tuple[int, int] = (0, 0)) -> None:
+    def rollback(self, mark: int = 0) -> None:
         """Everything as it was at `mark`; without one, as it was when last settled."""
-        undo, touched = mark
-        while len(self._undo) > undo:
-            self._undo.pop()()
-        del self._touched[touched:]
+        self._changed = None
+        while len(self._notes) > mark:
+            rows, _, key, old = self._notes.pop()
+            if rows is None:
+                old()
+            elif old is _ABSENT:
+                rows.pop(key, None)
+            else:
+                rows[key] = old
 
     def changes(self) -> dict[str, dict[Any, Any]]:
         """The rows to write by table and key, the last value of each; None is a row to delete."""
-        rows: dict[str, dict[Any, Any]] = {}
-        for ledger, key in self._touched:
-            rows.setdefault(ledger.table, {})[key] = ledger.get(key)
-        return rows
+        if self._changed is None:
+            self._changed = changed = {}
+            for rows, table, key, _ in self._notes:
+                if rows is not None and table:
+                    changed.setdefault(table, {})[key] = rows.get(key)
+        return self._changed
 
     def settle(self) -> None:
         """Forget how to go back: what was noted is durable."""
-        self._undo.clear()
-        self._touched.clear()
+        self._notes.clear()
+        self._changed = None
 
     def note(self, undo: Callable[[], None]) -> None:
-        self._undo.append(undo)
+        """`undo` takes a change back that no ledger has made."""
+        self._notes.append((None, "", None, undo))
 
-    def touch(self, ledger: Ledger[Any, Any], key: Any) -> None:
-        self._touched.append((ledger, key))
+    def note_row(self, rows: dict[Any, Any], table: str, key: Any, old: Any) -> None:
+        """That `rows[key]` was `old` before it changed."""
+        self._changed = None
+        self._notes.append((rows, table, key, old))
 
 
 class Ledger(Generic[K, V]):
@@ -86,32 +98,17 @@ class Ledger(Generic[K, V]):
         self._rows[key] = value
 
     def put(self, key: K, value: V) -> None:
-        self._remember(key)
+        self._book.note_row(self._rows, self.table, key, self._rows.get(key, _ABSENT))
         self._rows[key] = value
-        if self.table:
-            self._book.touch(self, key)
 
     def remove(self, key: K) -> None:
         """The row goes, in memory and in the store."""
         if key in self._rows:
-            self._remember(key)
-            del self._rows[key]
-            if self.table:
-                self._book.touch(self, key)
+            self._book.note_row(self._rows, self.table, key, self._rows.pop(key))
 
     def forget(self, key: K) -> None:
         """Out of memory without a note; the row stays. Only for what was settled."""
         self._rows.pop(key, None)
-
-    def _remember(self, key: K) -> None:
-        old = self._rows.get(key, _ABSENT)
-        self._book.note(lambda: self._restore(key, old))
-
-    def _restore(self, key: K, old: Any) -> None:
-        if old is _ABSENT:
-            self._rows.pop(key, None)
-        else:
-            self._rows[key] = old
 
 
 class Groups(Generic[K, M]):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import jsonschema  # type: ignore[import-untyped]
 import msgspec
 
 from ..wire.labels import problem_of
 from ..wire.manifest import FlowSpec, TriggerSpec
 from ..wire.types import JSON
 from .expression import Failed, evaluate
+from .schema_fit import first_error, without_required
 
 KEY_MAX_CHARS: Final = 1_024
 
@@ -121,7 +121,7 @@ def _narrowed(trigger: Trigger, happening: Happening) -> str:
 
 
 def _off_schema(schema: JSON, data: JSON) -> str:
-    error = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(data)), None)
+    error = first_error(schema, data)
     if error is None:
         return ""
     path = ".".join(str(part) for part in ("data", *error.absolute_path))
@@ -148,7 +148,7 @@ def _mapped(trigger: Trigger, happening: Happening) -> dict[str, Any] | Mismatch
         return given
     schema, fitted = trigger.parameters, given
     if trigger.spec.members:  # the others bring the rest
-        schema = {**schema, "required": []}
+        schema = without_required(schema)
     if trigger.spec.batch is not None:
         fitted = {name: [value] for name, value in given.items()}
     problem = misfit(schema, fitted)
@@ -212,8 +212,7 @@ def misfit(schema: JSON, parameters: dict[str, Any]) -> str:
     for name in parameters:
         if name not in known:
             return f"unknown parameter {name!r} = {_shown(parameters[name])}; known are {', '.join(known) or 'none'}"
-    validator = jsonschema.Draft202012Validator(schema)
-    error = next(iter(validator.iter_errors(parameters)), None)
+    error = first_error(schema, parameters)
     if error is None:
         return ""
     path = ".".join(str(part) for part in error.absolute_path)

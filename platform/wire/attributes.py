@@ -53,6 +53,9 @@ def checked_attributes(found: Mapping[str, Json]) -> dict[str, Attribute]:
 
 
 def _checked(name: str, item: Json) -> Attribute:
+    known = ATTRIBUTE_MAX_CHARS.get(name)
+    if known and type(item) is str and 0 < len(item) <= known and item.isascii() and item.isprintable():
+        return item  # what nearly all are
     if not _NAME.fullmatch(name):
         raise Refused(
             Reason.INVALID_ENVELOPE,

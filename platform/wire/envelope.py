@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
-from typing import Final, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -271,15 +271,13 @@ def _no_event(headers: _Headers) -> Refused:
 
 
 def _event(attributes: dict[str, Attribute], data: Json | bytes) -> Event:
-    def text(name: str) -> str | None:
-        found = attributes.get(name)
-        return None if found is None else str(found)
-
+    """Of attributes that were checked: those that CloudEvents names are texts."""
+    text: Callable[[str], Any] = attributes.get
     time = text("time")
     return Event(
-        id=str(attributes["id"]),
-        source=str(attributes["source"]),
-        type=str(attributes["type"]),
+        id=text("id"),
+        source=text("source"),
+        type=text("type"),
         subject=text("subject"),
         time_us=None if time is None else time_us_of(time),
         project=text("project"),

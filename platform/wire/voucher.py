@@ -25,12 +25,13 @@ def voucher(secret: bytes, principal: str, event: Event) -> list[tuple[str, byte
 def vouched(secret: bytes, headers: Sequence[tuple[str, bytes | None]], event: Event) -> str | None:
     """The principal that the headers prove; None where they claim none, or falsely."""
     found = {name: value or b"" for name, value in headers if name in (PRINCIPAL, PROOF)}
+    if not found.get(PRINCIPAL) or not found.get(PROOF):
+        return None
     try:
-        principal = found.get(PRINCIPAL, b"").decode()
+        principal = found[PRINCIPAL].decode()
     except UnicodeDecodeError:
         return None
-    good = hmac.compare_digest(found.get(PROOF, b""), _proof(secret, principal, event))
-    return principal if principal and good else None
+    return principal if hmac.compare_digest(found[PROOF], _proof(secret, principal, event)) else None
 
 
 def _proof(secret: bytes, principal: str, event: Event) -> bytes:

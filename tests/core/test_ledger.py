@@ -23,7 +23,7 @@ class AnyChanges(RuleBasedStateMachine):
         self.written: Ledger[str, int] = Ledger(self.book, "numbers")
         self.memory: Ledger[str, int] = Ledger(self.book)
         self.groups: Groups[str, int] = Groups(self.book)
-        self.marks: list[tuple[tuple[int, int], Any]] = []
+        self.marks: list[tuple[int, Any]] = []
         self.store: dict[str, int] = {}
 
     def seen(self) -> Any:

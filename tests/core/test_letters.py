@@ -26,7 +26,7 @@ def lands(life: Life, event_id: str, n: Any, raw: bytes | None = None, parsed: R
     record = Arrived(
         topic="headwater.events", topic_id="t", partition=0, offset=life.offset, previous=life.offset or None,
         parsed=parsed or event, raw=value if raw is None else raw, principal="p",
-        headers=[[name, msgspec.to_builtins(text)] for name, text in headers],
+        headers=headers,
     )  # fmt: skip
     life.offset += 1
     life.tell(record)

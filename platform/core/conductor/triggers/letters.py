@@ -93,9 +93,12 @@ def _parsed(letter: DeadLetter) -> Event | Happening | str:
             return msgspec.json.decode(letter.raw, type=Happening)
         except msgspec.DecodeError:
             return "it holds no single event"
-    headers = [(str(name), None if text is None else base64.b64decode(text)) for name, text in letter.headers or ()]
-    parsed = parse(letter.raw, headers)
+    parsed = parse(letter.raw, _headers(letter))
     return parsed.sentence if isinstance(parsed, Rejected) else parsed
+
+
+def _headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
+    return [(str(name), None if text is None else base64.b64decode(text)) for name, text in letter.headers or ()]
 
 
 def _to_its_trigger(state: State, turn: Turn, order: Order, letter: DeadLetter, parsed: Event | Happening) -> Result:
@@ -129,7 +132,7 @@ def _as_new(state: State, turn: Turn, order: Order, letter: DeadLetter, event: E
         previous=None,
         parsed=event,
         raw=letter.raw,
-        headers=letter.headers,
+        headers=_headers(letter),
         principal=letter.principal,
     )
     outcomes = match(state, turn, Cause(happening_of(event), letter.principal, record))

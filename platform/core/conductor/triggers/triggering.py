@@ -8,7 +8,7 @@ import msgspec
 
 from ....wire.envelope import Event as CloudEvent
 from ....wire.ids import digest_of
-from ...inbox import Arrived, letter_id
+from ...inbox import Arrived, headers_as_json, letter_id
 from ...records import DeadLetter
 from ...trigger import Happening, Match, Mismatch, Trigger, judge
 from ...turn import Turn
@@ -118,7 +118,7 @@ def _letter_of(state: State, turn: Turn, trigger: Trigger, verdict: Mismatch, ca
         project=trigger.project,
         principal=cause.principal,
         raw=record.raw if record else msgspec.json.encode(happening),
-        headers=record.headers if record else None,
+        headers=headers_as_json(record.headers) if record else None,
         received_us=turn.now_us,
     )
     return state.mail.lay_down(turn, letter)
