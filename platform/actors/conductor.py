@@ -24,7 +24,7 @@ from ..core.inbox import SeekTo
 from ..core.records import Offset, RunState
 from ..core.trigger import Happening
 from ..events.bus import Gap
-from ..events.ingest import Ingest, Parsed, gather_in_order
+from ..events.ingest import Ingest, Parsed
 from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
 from ..events.relay import Relay
@@ -35,7 +35,7 @@ from ..store.writer import Writer
 from ..wire import calls, topics
 from ..wire.foreign import formats_of
 from ..wire.types import Entry, NodeJoined
-from .courtesy import settle_in
+from .courtesy import collect_rarely, settle_in
 from .crew import Crew
 from .describe import Described
 from .earlier import Earlier, done_earlier
@@ -87,6 +87,7 @@ class ConductorActor:
         self._journal = journal
         await journal.take_epoch()
         position = await asyncio.to_thread(self._load)
+        collect_rarely()
         self.loop = Loop(self.machine, journal, carry_out=self._carry_out, published=self._published)
         self.crew = Crew(wiring, self.loop.tell, self._lines, ray_node_of=lambda node: self._ray_nodes.get(node, ""))
         self.hub = Hub(self._reader, position)
@@ -158,7 +159,7 @@ class ConductorActor:
         known = {}
         if not self.state.mail.complete:
             known = await known_inbox(self._reader, OWNER, [parsed.said for parsed in records])
-        await gather_in_order([self.loop.ask(arrived(parsed, known, self._secret)) for parsed in records])
+        await self.loop.ask_all([arrived(parsed, known, self._secret) for parsed in records])
 
     async def gap(self, gap: Gap, topic_id: str) -> None:
         await self.loop.ask(gap_of(gap, topic_id))

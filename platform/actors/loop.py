@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from ..core.ledger import Book
@@ -81,6 +81,20 @@ class Loop:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait((event, answer))
         return await answer
+
+    async def ask_all(self, events: Iterable[Any]) -> list[Any]:
+        """The answers to `events`, once all have one; raises the first error among them."""
+        loop = asyncio.get_running_loop()
+        answers: list[asyncio.Future[Any]] = []
+        for event in events:
+            answers.append(loop.create_future())
+            self._waiting.put_nowait((event, answers[-1]))
+        for answer in reversed(answers):  # the last is answered last: one wait for all of a commit
+            if not answer.done():
+                await asyncio.wait([answer])
+        if failed := [error for answer in answers if (error := answer.exception()) is not None]:
+            raise failed[0]
+        return [answer.result() for answer in answers]
 
     def tell(self, event: Any) -> None:
         """Takes `event` in; nobody waits for what it leads to."""

@@ -21,7 +21,7 @@ from ..core.inbox import Arrived, Ordered, SeekTo, TopicGap
 from ..core.records import InboxRow, Offset
 from ..errors import HeadwaterError, Unavailable
 from ..events.bus import Gap, Partition, Start
-from ..events.ingest import Ingest, Parsed, gather_in_order
+from ..events.ingest import Ingest, Parsed
 from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
 from ..store.inbox import known_inbox
@@ -158,7 +158,7 @@ class OwnerActor:
 
     async def take(self, records: list[Parsed]) -> None:
         known = await known_inbox(self.reader, self.owner, [parsed.said for parsed in records])
-        await gather_in_order([self.loop.ask(arrived(parsed, known, self._secret)) for parsed in records])
+        await self.loop.ask_all([arrived(parsed, known, self._secret) for parsed in records])
 
     async def gap(self, gap: Gap, topic_id: str) -> None:
         await self.loop.ask(gap_of(gap, topic_id))

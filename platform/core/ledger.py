@@ -44,12 +44,14 @@ class Book:
 
     def changes(self) -> dict[str, dict[Any, Any]]:
         """The rows to write by table and key, the last value of each; None is a row to delete."""
-        if self._changed is None:
-            self._changed = changed = {}
-            for rows, table, key, _ in self._notes:
-                if rows is not None and table:
-                    changed.setdefault(table, {})[key] = rows.get(key)
-        return self._changed
+        if self._changed is not None:
+            return self._changed
+        changed: dict[str, dict[Any, Any]] = {}
+        for rows, table, key, _ in self._notes:
+            if rows is not None and table:
+                changed.setdefault(table, {})[key] = rows.get(key)
+        self._changed = changed
+        return changed
 
     def settle(self) -> None:
         """Forget how to go back: what was noted is durable."""

@@ -2,14 +2,17 @@
 
 The position belongs to the owner's rows. What cannot be read in order is sought again from there, so
 nothing is skipped and nothing is taken twice. Records wait in Kafka while the owner has enough to do.
+
+While a full batch is being taken in, the next one is read and parsed: the owner's commit and the parsing share the
+time. Batches are taken one after another; where one could not be taken, what was read ahead is dropped and read again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Mapping
+from typing import Final, Protocol
 
 import msgspec
 
@@ -51,6 +54,7 @@ class Ingest:
     def __init__(self, source: Source, owner: Owner, *, formats: Mapping[str, str] | None = None) -> None:
         self._source, self._owner, self._formats = source, owner, dict(formats or {})
         self._to_seek: dict[Partition, int | None] = {}
+        self._taking: asyncio.Task[None] | None = None
 
     def seek(self, topic: str, partition: int, offset: int | None) -> None:
         """Before the next batch, go back (or on) to `offset`; None: to the earliest record that is kept."""
@@ -58,29 +62,48 @@ class Ingest:
 
     async def run(self) -> None:
         backoff_s = BACKOFF_MIN_S
-        while True:
-            try:
-                await self._round()
-                backoff_s = BACKOFF_MIN_S
-            except HeadwaterError as error:  # the bus is away, or the owner could not take them
-                log.warning("%s; trying again in %.2f s", error, backoff_s)
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+        try:
+            while True:
+                try:
+                    await self._round()
+                    backoff_s = BACKOFF_MIN_S
+                except HeadwaterError as error:  # the bus is away, or the owner could not take them
+                    log.warning("%s; trying again in %.2f s", error, backoff_s)
+                    await asyncio.sleep(backoff_s)
+                    backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+        finally:
+            if self._taking is not None:
+                self._taking.cancel()
 
     async def _round(self) -> None:
-        for partition, offset in list(self._to_seek.items()):
-            await self._source.seek(partition, offset)
-            if self._to_seek[partition] == offset:  # otherwise another place was asked for meanwhile
-                del self._to_seek[partition]
+        if self._to_seek:
+            await self._all_taken()
+            await self._seek_where_asked()
         while self._owner.busy():
             await asyncio.sleep(BACKOFF_MIN_S)
         batch = await self._source.next_batch(BATCH_MAX, WAIT_S)
         ids = self._source.topic_ids()
+        records = [delivery for delivery in batch if isinstance(delivery, Record)]
+        parsed = [self._parsed(record, ids.get(record.topic, "")) for record in records]
+        await self._all_taken()
         for gap in [delivery for delivery in batch if isinstance(delivery, Gap)]:
             await self._owner.gap(gap, ids.get(gap.topic, ""))
-        records = [delivery for delivery in batch if isinstance(delivery, Record)]
-        if records:
-            await self._take([self._parsed(record, ids.get(record.topic, "")) for record in records])
+        if parsed:
+            self._taking = asyncio.create_task(self._take(parsed))
+        if len(parsed) < BATCH_MAX:  # nothing more waits
+            await self._all_taken()
+
+    async def _all_taken(self) -> None:
+        """What was handed over is durable; raises what the owner raised."""
+        taking, self._taking = self._taking, None
+        if taking is not None:
+            await taking
+
+    async def _seek_where_asked(self) -> None:
+        for partition, offset in list(self._to_seek.items()):
+            await self._source.seek(partition, offset)
+            if self._to_seek[partition] == offset:  # otherwise another place was asked for meanwhile
+                del self._to_seek[partition]
 
     def _parsed(self, record: Record, topic_id: str) -> Parsed:
         """A record of somebody else's topic has the headers that make it an event, for its dead letter too."""
@@ -98,12 +121,3 @@ class Ingest:
             for parsed in reversed(records):  # the first of each partition is where to read again
                 self.seek(parsed.record.topic, parsed.record.partition, parsed.record.offset)
             raise
-
-
-async def gather_in_order(asked: Iterable[Awaitable[Any]]) -> list[Any]:
-    """All answers; the first error, if there was one, once all have ended."""
-    answers = await asyncio.gather(*asked, return_exceptions=True)
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
-    return answers

@@ -117,6 +117,14 @@ async def answers(bench: Bench, *events: str) -> list[Any]:
     return await asyncio.gather(*asked(bench, *events), return_exceptions=True)
 
 
+async def test_all_are_answered_before_the_first_error_is_raised() -> None:
+    async with running(Bench(Shelf())) as bench:
+        assert await bench.loop.ask_all(["a", "b"]) == ["a noted", "b noted"]
+        with pytest.raises(ValueError, match="boom"):
+            await bench.loop.ask_all(["c", "boom", "d"])
+        assert bench.journal.commits[1] == ["c", "boom", "d"]
+
+
 async def test_a_burst_is_one_commit() -> None:
     async with running(Bench(Shelf())) as bench:
         assert await answers(bench, "a", "b", "c") == ["a noted", "b noted", "c noted"]

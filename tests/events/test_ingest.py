@@ -10,7 +10,7 @@ import pytest
 
 from headwater.errors import Conflict
 from headwater.events.bus import Gap, Message, Partition, Start
-from headwater.events.ingest import Ingest, Parsed, gather_in_order
+from headwater.events.ingest import BATCH_MAX, Ingest, Parsed
 from headwater.events.memory import MemoryBus
 from headwater.wire.envelope import Event, Rejected
 from headwater.wire.topics import Direction, Topic
@@ -28,8 +28,11 @@ class Owner:
         self.gaps: list[tuple[Gap, str]] = []
         self.failures = 0
         self.full = False
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def take(self, records: list[Parsed]) -> None:
+        await self.gate.wait()
         if self.failures:
             self.failures -= 1
             raise Conflict("The database is away")
@@ -49,7 +52,8 @@ class Scene:
     def __init__(self, bus: MemoryBus, position: int | None = None) -> None:
         self.bus, self.owner = bus, Owner()
         positions = {} if position is None else {P0: position}
-        self.ingest = Ingest(bus.source(Start(topics=("in",), positions=positions)), self.owner)
+        self.source = bus.source(Start(topics=("in",), positions=positions))
+        self.ingest = Ingest(self.source, self.owner)
 
     async def send(self, *ids: str) -> None:
         headers = (("ce_specversion", b"1.0"), ("ce_source", b"s"), ("ce_type", b"t"))
@@ -197,16 +201,24 @@ async def test_reading_goes_on_at_the_earliest_record_that_is_kept() -> None:
     assert len(scene.owner.gaps) == 1
 
 
-async def test_all_are_asked_before_the_first_error_is_raised() -> None:
-    done: list[int] = []
+async def test_the_next_full_batch_is_read_while_one_is_being_taken_in() -> None:
+    scene = Scene(await a_bus())
+    scene.owner.gate.clear()
+    await scene.send(*(f"e{number}" for number in range(2 * BATCH_MAX)))
+    async with running(scene):
+        async with asyncio.timeout(10):
+            while (await scene.source.lag())[P0]:
+                await asyncio.sleep(0.001)
+        assert scene.owner.taken == []
+        scene.owner.gate.set()
+        await until(lambda: scene.owner.offsets() == list(range(2 * BATCH_MAX)))
 
-    async def ask(number: int) -> int:
-        await asyncio.sleep(0)
-        done.append(number)
-        if number == 1:
-            raise Conflict("no")
-        return number
 
-    with pytest.raises(Conflict):
-        await gather_in_order(ask(number) for number in range(3))
-    assert done == [0, 1, 2]
+async def test_what_was_read_ahead_is_dropped_where_one_could_not_be_taken() -> None:
+    scene = Scene(await a_bus())
+    scene.owner.failures = 1
+    count = 2 * BATCH_MAX + 1
+    await scene.send(*(f"e{number}" for number in range(count)))
+    async with running(scene):
+        await until(lambda: len(scene.owner.taken) >= count)
+    assert scene.owner.offsets() == list(range(count))
