@@ -1,14 +1,15 @@
 """Durable events a second through T1, beside raw inserts of the same rows in the same groups by the same driver.
 
-Events arrive as the bytes that Kafka would deliver, 500 at a time, and go the Conductor's way: parsed, validated,
-matched, decided, committed. A matched one makes a run and its log entry, an unmatched one the inbox row alone. The
-rows that were written are then written once more to a fresh store, by nothing but the driver. Goal: at least 0.5 of
-that. PostgreSQL is measured where Debian's package is installed.
+Events arrive as the bytes that Kafka would deliver, 500 at a time, and go the Conductor's way through its own ingest
+and loop: parsed, validated, matched, decided, committed. A matched one makes a run and its log entry, an unmatched one
+the inbox row alone. The rows that were written are then written once more to a fresh store, by nothing but the driver.
+Goal: at least 0.5 of that. PostgreSQL is measured where Debian's package is installed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 import sys
 import tempfile
@@ -22,33 +23,38 @@ import msgspec
 from lab import verdict
 from speed import loop_s
 
+from headwater.actors.courtesy import collect_rarely
 from headwater.actors.journal import Journal
 from headwater.actors.loop import Loop
+from headwater.actors.owner import arrived
 from headwater.core.conductor.machine import Conductor
 from headwater.core.conductor.state import State
 from headwater.core.conductor.triggers.following import learn_flow
-from headwater.core.inbox import Arrived
+from headwater.events.bus import Record
+from headwater.events.ingest import BATCH_MAX, Ingest, Parsed
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.rows import codecs
 from headwater.store.run_terms import Indexed
 from headwater.store.session import Session
 from headwater.store.statements import Statements
-from headwater.store.writer import Writer
-from headwater.wire.envelope import Event, encode_structured, parse
+from headwater.store.writer import Writer, log_row
+from headwater.wire import topics
+from headwater.wire.envelope import Event, encode_structured
 from headwater.wire.manifest import FlowSpec, TriggerSpec
-from headwater.wire.types import encode_body, type_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from scenes.postgres import ABSENT, Server
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
-GROUP, ROUNDS = 500, 3
+ROUNDS = 3
+EVENTS = topics.EVENTS.name
 Commit = tuple[int, list[tuple[str, list[tuple[Any, ...]]]]]
 Bytes = tuple[bytes, list[tuple[str, bytes]]]
 
 
 def main() -> None:
-    print(f"loop of 10 M additions {loop_s():.2f} s; {COUNT} events in groups of {GROUP}, median of {ROUNDS}")
+    collect_rarely()
+    print(f"loop of 10 M additions {loop_s():.2f} s; {COUNT} events in groups of {BATCH_MAX}, median of {ROUNDS}")
     print(f"{'':24}{'events/s':>10}{'raw rows':>10}{'ratio':>8}")
     ratios = {}
     with stores() as fresh:
@@ -99,13 +105,15 @@ async def taken_in(url: str, arriving: list[Bytes]) -> tuple[float, list[Commit]
     journal = Recorded(Writer(engine, "conductor"))
     await journal.take_epoch()
     loop = Loop(Conductor(a_state()), journal, carry_out=lambda _: None, published=lambda _: None)
-    running = asyncio.create_task(loop.run())
+    owner = Taking(loop, len(arriving))
+    ingest = Ingest(Arriving(arriving), owner)
+    running = [asyncio.create_task(loop.run())]
     began = time.perf_counter()
-    for first in range(0, len(arriving), GROUP):
-        group = [arrived(first + index, each) for index, each in enumerate(arriving[first : first + GROUP])]
-        await asyncio.gather(*map(loop.ask, group))
+    running.append(asyncio.create_task(ingest.run()))
+    await owner.done.wait()
     took_s = time.perf_counter() - began
-    running.cancel()
+    for task in running:
+        task.cancel()
     journal.close()
     commits = journal.rows(Statements(engine.dialect))
     engine.dispose()
@@ -122,13 +130,40 @@ def a_state() -> State:
     return state
 
 
-def arrived(offset: int, record: Bytes) -> Arrived:
-    value, headers = record
-    parsed = parse(value, headers)
-    return Arrived(
-        topic="headwater.events", topic_id="t", partition=0, offset=offset, previous=offset or None, parsed=parsed,
-        raw=value, headers=[], principal="topic:headwater.events",
-    )  # fmt: skip
+class Arriving:
+    """The records of a topic as a source hands them over."""
+
+    def __init__(self, arriving: list[Bytes]) -> None:
+        numbered = enumerate(arriving)
+        self._records = (
+            Record(EVENTS, 0, at, at or None, None, value, tuple(headers), 0) for at, (value, headers) in numbered
+        )
+
+    async def next_batch(self, max_records: int, wait_s: float) -> list[Any]:
+        batch = list(itertools.islice(self._records, max_records))
+        if not batch:
+            await asyncio.Event().wait()
+        return batch
+
+    def topic_ids(self) -> dict[str, str]:
+        return {EVENTS: "t"}
+
+
+class Taking:
+    """Takes them in as the Conductor does; `done` once there are so many."""
+
+    def __init__(self, loop: Loop, count: int) -> None:
+        self._loop, self._left, self.done = loop, count, asyncio.Event()
+
+    async def take(self, records: list[Parsed]) -> None:
+        answers = await self._loop.ask_all([arrived(parsed, {}, b"s") for parsed in records])
+        assert set(answers) == {"taken in"}
+        self._left -= len(answers)
+        if not self._left:
+            self.done.set()
+
+    def busy(self) -> bool:
+        return self._loop.full
 
 
 class Recorded(Journal):
@@ -153,13 +188,6 @@ class Recorded(Journal):
             work.append((sql.insert_log, [log_row(entry) for entry in entries]))
             commits.append((len(entries), [(text, rows) for text, rows in work if rows]))
         return commits
-
-
-def log_row(entry: Any) -> tuple[Any, ...]:
-    return (
-        entry.position, entry.run_id, entry.seq, type_of(entry.body), entry.subject, entry.project, entry.principal,
-        entry.causation, entry.time_us, encode_body(entry.body).decode(),
-    )  # fmt: skip
 
 
 def written(url: str, commits: list[Commit]) -> float:

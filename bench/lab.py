@@ -26,8 +26,8 @@ def quiet(part: str, seconds: float) -> None:
 
 
 @contextmanager
-def platform(home: Path | None = None) -> Iterator[tuple[Supervisor, Client]]:
-    """A platform on free ports with the benchmark's flows deployed; this process has joined its Ray."""
+def platform(home: Path | None = None, flows: Path = FLOWS) -> Iterator[tuple[Supervisor, Client]]:
+    """A platform on free ports with `flows` deployed; this process has joined its Ray."""
     with tempfile.TemporaryDirectory(prefix="hwbench") as fresh:
         flags = {"home": str(home or Path(fresh) / "home"), "gpus": 1, "http.port": 0, "serve.port": 0}
         supervisor = Supervisor(load(flags=flags), quiet)
@@ -35,7 +35,7 @@ def platform(home: Path | None = None) -> Iterator[tuple[Supervisor, Client]]:
         threading.Thread(target=supervisor.run, daemon=True).start()
         try:
             with Client(supervisor.url, supervisor.home.token()) as hw:
-                hw.deploy(FLOWS)
+                hw.deploy(flows)
                 yield supervisor, hw
         finally:
             supervisor.stopping.set()

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import openb_trace
-from peers import BestFit, Fgd
+from openb_peers import BestFit, Fgd
 
 from headwater.quota.messages import Demand, NodeSpec
 from headwater.quota.placement import fit

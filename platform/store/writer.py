@@ -88,7 +88,7 @@ class Writer:
                 entries = _entries(said, head[0] - len(said))
                 self._write(work, changes)
                 if entries:
-                    work.many(self._sql.insert_log, [_log_row(entry) for entry in entries])
+                    work.many(self._sql.insert_log, [log_row(entry) for entry in entries])
         except self._session.data_errors as error:
             raise Unwritable(f"What was to be written cannot be encoded: {error}") from error
         except self._session.errors as error:
@@ -178,7 +178,8 @@ def _entries(said: Sequence[Said], before: int) -> list[Entry]:
     ]
 
 
-def _log_row(entry: Entry) -> tuple[Any, ...]:
+def log_row(entry: Entry) -> tuple[Any, ...]:
+    """The values of an entry's row, in the order of the log's columns."""
     return (
         entry.position,
         entry.run_id,
