@@ -139,6 +139,9 @@ class Artifacts(Section):
 
 class Logs(Section):
     file_max_bytes: Count
+    total_max_bytes: Count
+    keep_s: Seconds
+    sweep_every_s: Seconds
 
 
 class Tables(Section):

@@ -7,7 +7,7 @@ by key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -58,6 +58,7 @@ Where = Sequence[sa.ColumnElement[bool]]
 RELAY: Final = "relay"
 STEPS_MAX: Final = 1_000
 WAITING_MAX: Final = 1_000
+IN_ONE_MAX: Final = 400
 _LIVE: Final[dict[sa.Table, tuple[str, ...]]] = {
     RUNS: tuple(state for state in RunState if not state.ended),
     STEPS: tuple(state for state in StepState if not state.ended),
@@ -215,6 +216,22 @@ class Queries:
         with reached(self._engine) as connection:
             found = self._structs(connection, TABLE_HEADS, TABLE_HEADS.c.name == name)
         return views.table_view(found[0]) if found else None
+
+    def ends_of(self, run_ids: Collection[str]) -> dict[str, int | None]:
+        """When the runs ended that there are; None where one goes on."""
+        wanted, found = sorted(run_ids), dict[str, int | None]()
+        for start in range(0, len(wanted), IN_ONE_MAX):
+            some = RUNS.c.id.in_(wanted[start : start + IN_ONE_MAX])
+            rows = self._all(sa.select(RUNS.c.id, RUNS.c.state, RUNS.c.ended_us).where(some))
+            found.update({row.id: row.ended_us if RunState(row.state).ended else None for row in rows})
+        return found
+
+    def attempts_at_work(self) -> set[tuple[str, str]]:
+        """(run, ORDINAL.NUMBER) of each."""
+        at_work = [state for state in AttemptState if state.live]
+        columns = (ATTEMPTS.c.run_id, ATTEMPTS.c.step_id, ATTEMPTS.c.number)
+        rows = self._all(sa.select(*columns).where(ATTEMPTS.c.state.in_(at_work)))
+        return {(row.run_id, f"{row.step_id.rpartition('/')[2]}.{row.number}") for row in rows}
 
     def references(self, ended_since_us: int) -> Needs:
         return references(self._engine, ended_since_us=ended_since_us)

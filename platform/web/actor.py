@@ -89,6 +89,7 @@ class Web:
         self._spawn(self._serve(sock))
         self._spawn(self._attach())
         self._spawn(self._collect(platform))
+        self._spawn(self._sweep(platform))
         host, port = sock.getsockname()[:2]
         return f"http://{host}:{port}"
 
@@ -110,6 +111,8 @@ class Web:
             event_max_bytes=wiring.settings.events.max_bytes,
             artifacts_keep_us=int(wiring.settings.artifacts.keep_s * 1e6),
             artifacts_grace_us=int(wiring.settings.artifacts.grace_s * 1e6),
+            logs_keep_us=int(wiring.settings.logs.keep_s * 1e6),
+            logs_total_max_bytes=wiring.settings.logs.total_max_bytes,
         )
         return Platform(
             settings=settings,
@@ -156,6 +159,17 @@ class Web:
                 log.exception("The artifacts could not be collected; the next time tries again")
             else:
                 log.info("Collected %d artifacts, %d bytes", len(taken), sum(each.size_bytes for each in taken))
+
+    async def _sweep(self, platform: Platform) -> None:
+        """Takes away, now and then, the logs that are too old or too much."""
+        while True:
+            await asyncio.sleep(self._wiring.settings.logs.sweep_every_s)
+            try:
+                gone = await asyncio.to_thread(platform.log_keeper().sweep, now_us())
+            except Exception:
+                log.exception("The logs of old runs could not be removed; the next time tries again")
+            else:
+                log.info("Removed %d logs, %d bytes", len(gone), sum(each.size_bytes for each in gone))
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -16,8 +16,8 @@ from ..wire import api
 from ..wire.types import TERMINAL
 from .frames import HEARTBEAT, end_frame, frame
 from .live import Hub
+from .log_keeping import FLOW, removed_bytes
 
-FLOW: Final = "flow"
 LOOK_EVERY_S: Final = 0.2
 
 
@@ -34,7 +34,18 @@ def logs_of(folder: Path, run: api.RunDetail, step: str | None) -> list[tuple[st
     return [(heading, path) for heading, path in parts if path.is_file()]
 
 
-def text_of(parts: list[tuple[str, Path]]) -> Iterator[bytes]:
+def missing(folder: Path, run: api.RunDetail) -> str:
+    """A line about logs that were there once, or may have been; empty where none can be missing."""
+    if size_bytes := removed_bytes(folder):
+        return f"[... {size_bytes:,} bytes of older attempts were removed: logs.total_max_bytes was reached ...]\n"
+    if not run.ended_us or not run.steps or folder.is_dir():
+        return ""
+    return "[... no logs of this run are here: they go after logs.keep_s, or at logs.total_max_bytes ...]\n"
+
+
+def text_of(parts: list[tuple[str, Path]], note: str = "") -> Iterator[bytes]:
+    if note:
+        yield note.encode()
     for heading, path in parts:
         yield f"==> {heading} <==\n".encode()
         last = b"\n"

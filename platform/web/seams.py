@@ -18,6 +18,7 @@ from ..wire.calls import Order
 from ..wire.quota_api import Simulated, StepExplained
 from ..wire.types import JSON
 from .live import Hub
+from .log_keeping import LogKeeper
 
 MIB = 1 << 20
 
@@ -82,6 +83,8 @@ class WebSettings:
     append_max_bytes: int = 16 * 1024 * MIB
     artifacts_keep_us: int = 30 * 86_400_000_000
     artifacts_grace_us: int = 86_400_000_000
+    logs_keep_us: int = 30 * 86_400_000_000
+    logs_total_max_bytes: int = 10 * 1024 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,15 @@ class Platform:
     def collector(self) -> Collector:
         settings = self.settings
         return Collector(self.files, self.queries.references, settings.artifacts_keep_us, settings.artifacts_grace_us)
+
+    @property
+    def log_folder(self) -> Path:
+        """With a folder for each run."""
+        return self.settings.home / "logs" / "runs"
+
+    def log_keeper(self) -> LogKeeper:
+        settings = self.settings
+        return LogKeeper(self.log_folder, self.queries, settings.logs_keep_us, settings.logs_total_max_bytes)
 
 
 OWNER_OF: dict[str, str] = {

@@ -15,7 +15,7 @@ from ..answers import JsonAnswer, refusal
 from ..openapi import answers, pages, takes
 from ..paging import RunQuery
 from ..requests import pending, place, platform_of, struct_of
-from ..run_logs import Tail, followed, logs_of, text_of
+from ..run_logs import Tail, followed, logs_of, missing, text_of
 from ..seams import Platform, Refused
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
@@ -87,9 +87,10 @@ async def read_logs(request: Request, run_id: str, step: str | None = None, foll
     """
     platform = platform_of(request)
     run = await _run(platform, run_id)
-    folder = platform.settings.home / "logs" / "runs" / run.id
+    folder = platform.log_folder / run.id
     if not follow:
-        return StreamingResponse(text_of(logs_of(folder, run, step)), media_type="text/plain; charset=utf-8")
+        found = text_of(logs_of(folder, run, step), missing(folder, run))
+        return StreamingResponse(found, media_type="text/plain; charset=utf-8")
     tail = Tail(platform.queries, folder, run.id, step)
     news = followed(tail, platform.queries, platform.hub, run.id, heartbeat_s=platform.settings.heartbeat_s)
     return StreamingResponse(news, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
