@@ -63,6 +63,14 @@ def find_key(metadata: TableMetadata, key: str, announced: int | None) -> Entry 
     return None
 
 
+def newest_keyed(metadata: TableMetadata, prefix: str) -> Entry | None:
+    """The newest snapshot that was committed under a key that begins so."""
+    for snapshot in _line(metadata, metadata.current_snapshot_id, until=None):
+        if snapshot.summary is not None and (snapshot.summary[KEY] or "").startswith(prefix):
+            return entry_of(snapshot)
+    return None
+
+
 def entry_of(snapshot: IcebergSnapshot) -> Entry:
     summary = snapshot.summary
     said = {} if summary is None else dict(summary.additional_properties)

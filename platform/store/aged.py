@@ -36,6 +36,11 @@ def aged_runs(reader: Reader, before_us: int, limit: int) -> list[Run]:
     return sorted(runs, key=lambda run: (run.ended_us or 0, run.id))
 
 
+def any_run_of(reader: Reader, run_ids: Sequence[str]) -> bool:
+    """Whether the database has one of these runs."""
+    return any(reader.select(sa.select(RUNS.c.id).where(RUNS.c.id.in_(some)).limit(1)) for some in _parts(run_ids))
+
+
 def words_of(reader: Reader, run_ids: Sequence[str]) -> Iterator[sa.Row[Any]]:
     """The rows of the log that speak of these runs, run by run, in order."""
     for some in _parts(run_ids):

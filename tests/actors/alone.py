@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import sqlalchemy as sa
 
 from headwater.actors.owner import OwnerActor
 from headwater.actors.wiring import Wiring
@@ -20,11 +21,21 @@ from headwater.wire.calls import Order
 from headwater.wire.types import AnyBody, Entry, Said
 
 
-def a_wiring(home: Path) -> Wiring:
-    """A home folder with an empty store."""
-    url = sqlite_url(home / "store.db")
+class Lent(Wiring, frozen=True, kw_only=True):
+    """Knows the engines that it has given away, so that a test can close the connections to its server."""
+
+    lent: list[sa.Engine] = msgspec.field(default_factory=list)
+
+    def engine(self, *, read_only: bool = False) -> sa.Engine:
+        self.lent.append(Wiring.engine(self, read_only=read_only))
+        return self.lent[-1]
+
+
+def a_wiring(home: Path, url: str = "") -> Lent:
+    """A home folder with an empty store, or with that of the database `url`."""
+    url = url or sqlite_url(home / "store.db")
     create(url, store_epoch="e1")
-    return Wiring(
+    return Lent(
         home=str(home),
         store_url=url,
         bootstrap="",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,12 @@ TableWriter = alone(TableWriterActor)
 OLD = T0 + 1_000
 
 
-@pytest.fixture
-def wiring(tmp_path: Path) -> Wiring:
-    return a_wiring(tmp_path)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def wiring(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wiring]:
+    one = a_wiring(tmp_path, "" if request.param == "sqlite" else request.getfixturevalue("postgres").migrated())
+    yield one
+    for engine in one.lent:
+        engine.dispose()
 
 
 class Desk:
@@ -101,20 +104,51 @@ async def test_what_lives_or_is_young_or_needs_a_person_stays(wiring: Wiring) ->
     assert desk.numbers() == [1, 2, 3, 4, 2_000]
 
 
-async def test_a_pass_that_died_before_the_runs_left_goes_on_with_the_same_batch(wiring: Wiring) -> None:
+class DiesAt:
+    """The TableWriter, whose process dies as it is to commit to `table`: before the commit, or after it."""
+
+    def __init__(self, writer: Any, table: str, *, after: bool) -> None:
+        self._writer, self._table, self._after = writer, table, after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+    async def append(self, table: str, *words: Any) -> object:
+        if table == self._table and not self._after:
+            raise Unavailable("died")
+        done: object = await self._writer.append(table, *words)
+        if table == self._table:
+            raise Unavailable("died")
+        return done
+
+
+@pytest.mark.parametrize(
+    ("table", "after"),
+    [(RUNS_HISTORY, False), (RUNS_HISTORY, True), (EVENTS_HISTORY, False), (EVENTS_HISTORY, True), ("", True)],
+)
+async def test_a_pass_that_died_anywhere_leaves_every_run_in_the_lake_once(
+    wiring: Wiring, table: str, after: bool
+) -> None:
     desk = Desk(wiring)
-    desk.put(1)
-    desk.put(2)
-    desk.down = True
+    desk.put(5)
+    desk.put(6)
     async with living(TableWriter(wiring)) as writer:
-        archive = of(wiring, writer, desk)
+        assert await of(wiring, writer, desk)(T0 + 2) == 0
+        desk.put(1)
+        assert await of(wiring, writer, desk)(T0 + 2) == 1  # what was archived before is no concern of the next
+        desk.down = not table
         with pytest.raises(Unavailable):
-            await archive(OLD)
+            await of(wiring, DiesAt(writer, table, after=after), desk)(OLD)
         desk.down = False
-        desk.put(3)  # in the meantime another has come of age
-        assert [await archive(OLD), await archive(OLD), await archive(OLD)] == [2, 1, 0]
-    assert sorted(in_lake(wiring, RUNS_HISTORY)["id"].to_pylist()) == [run_id(1), run_id(2), run_id(3)]
-    assert len(in_lake(wiring, EVENTS_HISTORY)) == 3
+        desk.put(2)  # in the meantime others have come of age, one that ended before all of them
+        desk.put(7)
+        archive = of(wiring, writer, desk)
+        while await archive(OLD):
+            pass
+    assert desk.numbers() == []
+    expected = [run_id(number) for number in (1, 2, 5, 6, 7)]
+    assert sorted(in_lake(wiring, RUNS_HISTORY)["id"].to_pylist()) == expected
+    assert sorted(in_lake(wiring, EVENTS_HISTORY)["run_id"].to_pylist()) == expected
 
 
 async def test_the_inbox_is_forgotten_after_its_time(wiring: Wiring) -> None:

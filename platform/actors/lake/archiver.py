@@ -2,8 +2,9 @@
 
     the oldest that ended long ago ─► files ─► commit to runs_history, to events_history ─► the Conductor forgets them
 
-Each batch has the commit key `archive/FIRST RUN`, so a pass that died between two of these goes on with the very
-batch that it began: as many runs as the first commit holds. Nothing leaves the database that is not in the lake.
+A pass that died after the first commit is finished before the next begins: the newest commit of an archive to
+runs_history says by its own rows which runs it holds, and where the database still has them, they go on from there,
+under the same key. So each run is in either table once, and nothing leaves the database that is not in both.
 """
 
 from __future__ import annotations
@@ -12,21 +13,31 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 import pyarrow as pa
 
 from ...core.inventory import CommitKey
 from ...data.write import Target, WrittenFile, write_files
 from ...errors import HeadwaterError
-from ...store.aged import aged_runs, words_of
+from ...store.aged import aged_runs, any_run_of, words_of
 from ...store.reader import Reader
+from ...wire.ids import digest_of
 from .history import EVENTS_HISTORY, RUNS_HISTORY, events_table, runs_table
+from .lake_desk import LastCommit
 
 PROJECT, PRINCIPAL = "headwater", "headwater"
+PREFIX: Final = "archive/"
 RETRY_S = 60.0
 
 log = logging.getLogger("headwater.archiver")
+
+
+class Batch(NamedTuple):
+    """Runs that leave together, under the commit key of both tables."""
+
+    key: str
+    ids: list[str]
 
 
 class Tables(Protocol):
@@ -37,6 +48,7 @@ class Tables(Protocol):
         self, table: str, files: Sequence[WrittenFile], key: str, project: str, principal: str
     ) -> object: ...
     def spent(self, table: str, key: str) -> CommitKey | None: ...
+    def last_commit(self, table: str, prefix: str, column: str) -> LastCommit | None: ...
 
 
 class Archiver:
@@ -46,6 +58,7 @@ class Archiver:
         self, reader: Reader, tables: Tables, forget: Callable[[list[str]], Awaitable[int]], *, batch: int
     ) -> None:
         self._reader, self._tables, self._forget, self._batch = reader, tables, forget, batch
+        self._finished = False
 
     async def run(self, *, after_s: float, every_s: float) -> None:
         """For ever: all that is older than `after_s`, then a rest."""
@@ -60,17 +73,32 @@ class Archiver:
 
     async def archive(self, before_us: int) -> int:
         """Carries one batch of runs that ended before a time over; how many have left."""
+        batch = await self._begun() or await self._next(before_us)
+        if batch is None:
+            return 0
+        await self._carry(EVENTS_HISTORY, batch.key, lambda: events_table(words_of(self._reader, batch.ids)))
+        count = await self._forget(batch.ids)
+        self._finished = True
+        return count
+
+    async def _begun(self) -> Batch | None:
+        """The batch that is in the lake and in the database as well, where there is one."""
+        if self._finished:
+            return None
+        last = await asyncio.to_thread(self._tables.last_commit, RUNS_HISTORY, PREFIX, "id")
+        ids = [] if last is None else sorted(last.values)
+        left = last is not None and await asyncio.to_thread(any_run_of, self._reader, ids)
+        return Batch(last.key, ids) if last is not None and left else None
+
+    async def _next(self, before_us: int) -> Batch | None:
         runs = await asyncio.to_thread(aged_runs, self._reader, before_us, self._batch)
         if not runs:
-            return 0
-        key = f"archive/{runs[0].id}"
-        begun = await asyncio.to_thread(self._tables.spent, RUNS_HISTORY, key)
-        if begun is not None:
-            runs = runs[: begun.rows_added]
+            return None
         ids = [run.id for run in runs]
-        await self._carry(RUNS_HISTORY, key, lambda: runs_table(runs))
-        await self._carry(EVENTS_HISTORY, key, lambda: events_table(words_of(self._reader, ids)))
-        return await self._forget(ids)
+        batch = Batch(f"{PREFIX}{digest_of(*ids)}", ids)
+        self._finished = False
+        await self._carry(RUNS_HISTORY, batch.key, lambda: runs_table(runs))
+        return batch
 
     async def _carry(self, table: str, key: str, rows: Callable[[], pa.Table]) -> None:
         if await asyncio.to_thread(self._tables.spent, table, key) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
@@ -17,9 +18,10 @@ from ...core.table_writer import Author, Seen, SnapshotFact
 from ...data import catalog as catalogs
 from ...data import commit as commits
 from ...data.catalog import CatalogSettings
-from ...data.history import Entry, Reset, entry_of, snapshots_between
+from ...data.history import Entry, Reset, entry_of, newest_keyed, snapshots_between
 from ...data.write import Target
 from ...errors import NotFound
+from ...sdk.table import Table as Rows
 from ...wire.types import JSON
 
 
@@ -29,6 +31,13 @@ def catalog_of(home: Path, data: Data) -> CatalogSettings:
         return catalogs.embedded(home / "lake")
     properties = {"uri": data.catalog_uri, "warehouse": data.warehouse}
     return CatalogSettings("headwater", {name: value for name, value in properties.items() if value})
+
+
+class LastCommit(NamedTuple):
+    """A commit, and what it has put into one column."""
+
+    key: str
+    values: list[str]
 
 
 class LakeDesk:
@@ -65,6 +74,20 @@ class LakeDesk:
                 columns=(),
             )
         return _seen(table, found, announced, author)
+
+    def last_commit(self, table: str, prefix: str, column: str) -> LastCommit | None:
+        """The newest commit whose key begins so; None where there is none, or no table."""
+        try:
+            with self._opened() as catalog:
+                found = catalogs.load(catalog, table)
+        except NotFound:
+            return None
+        entry = newest_keyed(found.metadata, prefix)
+        if entry is None:
+            return None
+        rows = Rows.pinned(catalogs.snapshot_of(table, found, entry.snapshot_id)).select(column)
+        added = rows if entry.parent_id is None else rows.since(entry.parent_id)
+        return LastCommit(entry.key, added.to_arrow()[column].to_pylist())
 
     def answer_again(self, spent: CommitKey, head: TableHead | None) -> dict[str, JSON]:
         """The first answer to a commit key, as far as the table still tells it."""

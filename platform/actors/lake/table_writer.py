@@ -31,7 +31,7 @@ from ..loop import Machine
 from ..names import find, forget
 from ..owner import OwnerActor
 from .archiver import Archiver
-from .lake_desk import LakeDesk, catalog_of
+from .lake_desk import LakeDesk, LastCommit, catalog_of
 
 LOOKS_MAX: Final = 5
 
@@ -117,6 +117,10 @@ class TableWriterActor(OwnerActor):
         with self.reader.picture() as picture:
             rows: list[CommitKey] = picture.rows("commit_keys", COMMIT_KEYS.c.table == table, COMMIT_KEYS.c.key == key)
         return rows[0] if rows else None
+
+    def last_commit(self, table: str, prefix: str, column: str) -> LastCommit | None:
+        """The newest commit whose key begins so, announced or not. Blocking."""
+        return self.desk.last_commit(table, prefix, column)
 
 
 async def _forget(run_ids: list[str]) -> int:
