@@ -8,7 +8,7 @@ from scenes.store import T0, run_id
 
 from headwater.errors import Conflict
 from headwater.store.engine import create, open_engine
-from headwater.store.migrate import upgrade
+from headwater.store.migrate import FOLDER, HEAD, upgrade
 from headwater.store.queries import Queries
 from headwater.store.reader import Reader
 from headwater.store.run_search import RunFilter
@@ -54,3 +54,9 @@ def test_a_store_that_a_newer_version_wrote_is_refused(url: str, engine: sa.Engi
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(Conflict, match="9999"):
         create(url, store_epoch="e")
+
+
+def test_migrations_are_numbered_one_after_another() -> None:
+    """Two branches that meet may have taken the same number: one of their changes would never be made."""
+    names = sorted(path.name for path in (FOLDER / "versions").glob("[0-9]*.py"))
+    assert [name[:4] for name in names] == [f"{number:04}" for number in range(1, int(HEAD) + 1)]
