@@ -20,7 +20,15 @@ from .errors import InvalidInput, did_you_mean
 
 PACKAGED = Path(__file__).parent / "configs"
 PREFIX = "HEADWATER_"
-NOT_SETTINGS = {"HEADWATER_URL", "HEADWATER_TOKEN", "HEADWATER_CONFIG", "HEADWATER_HAPROXY", "HEADWATER_RAY_TREE"}
+NODE_HOST = "HEADWATER_NODE_HOST"  # in the environment of Ray's processes: the address of their machine
+NOT_SETTINGS = {
+    "HEADWATER_URL",
+    "HEADWATER_TOKEN",
+    "HEADWATER_CONFIG",
+    "HEADWATER_HAPROXY",
+    "HEADWATER_RAY_TREE",
+    NODE_HOST,
+}
 FREE_FORM = "quota"  # its keys are names that users give; the quota engine checks them
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -62,6 +70,7 @@ class Kafka(Section):
 
 
 class Ray(Section):
+    host: str
     port: Port
     cpus: Count
     object_store_bytes: Count

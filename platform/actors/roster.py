@@ -1,6 +1,7 @@
 """The one place where classes become actors: named, detached, asking Ray for no resources.
 
-Long-lived actors are restarted by Ray for ever; the processes that run user code never are.
+Long-lived actors are restarted by Ray for ever, where they were: beside the home folder. FlowHosts live there as well,
+workers on the node of their attempt; neither is ever restarted.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import Any, Final
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from ..core.node_offer import Offer
 from .conductor import ConductorActor
 from .crew import Begun
 from .devices.ray_nodes import RayNode
-from .names import NAMESPACE
+from .names import AT_HEAD, NAMESPACE
 from .wiring import Wiring
 from .work.flow_host import FlowHost
 from .work.ground import limits_of
@@ -55,7 +57,8 @@ def table_writer(wiring: Wiring) -> Any:
 def flow_host(wiring: Wiring, host: str) -> Any:
     runs = wiring.settings.runs
     patience = Patience(evict_after_s=runs.evict_after_s, stuck_after_s=runs.stuck_after_s)
-    return _short_lived(FlowHost, f"host:{host}", host, wiring.home, None, limits_of(wiring.settings), patience)
+    arguments = (host, wiring.home, None, limits_of(wiring.settings), patience)
+    return _short_lived(FlowHost, f"host:{host}", *arguments, resources=AT_HEAD)
 
 
 def worker(wiring: Wiring, begun: Begun) -> Any:
@@ -68,10 +71,11 @@ def worker(wiring: Wiring, begun: Begun) -> Any:
 
 
 def node_agent(wiring: Wiring, name: str, node: RayNode) -> Any:
-    """The living agent of that node, or a new one on it. `gpus` and `cpus` of the settings are this machine's."""
+    """The living agent of that node, or a new one on it. What the settings offer is this machine's."""
     from .devices.node_agent import RENEWALS, NodeAgent
 
     settings = wiring.settings
+    here = Offer(name=name, gpus=wiring.gpus, cpus=settings.ray.cpus)
     remote: Any = ray.remote(NodeAgent)
     return remote.options(
         name=f"node_agent:{name}",
@@ -83,12 +87,7 @@ def node_agent(wiring: Wiring, name: str, node: RayNode) -> Any:
         max_task_retries=0,
         max_concurrency=CALLS_AT_ONCE,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
-    ).remote(
-        name,
-        gpus=wiring.gpus if node.here else 0,
-        cpus=settings.ray.cpus if node.here else 0,
-        report_every_s=settings.leases.lease_lifetime_s / RENEWALS,
-    )
+    ).remote(here if node.here else node.offer, report_every_s=settings.leases.lease_lifetime_s / RENEWALS)
 
 
 def long_lived(kind: type, name: str, *arguments: Any) -> Any:
@@ -100,6 +99,7 @@ def long_lived(kind: type, name: str, *arguments: Any) -> Any:
         lifetime="detached",
         get_if_exists=True,
         num_cpus=0,
+        resources=AT_HEAD,
         max_restarts=-1,
         max_task_retries=0,
         max_concurrency=CALLS_AT_ONCE,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -114,6 +115,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def devices(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How many of each model, those in quarantine apart."""
+    kinds = Counter(row["model"] if row["state"] == "READY" else f"{row['model']} in quarantine" for row in rows)
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or NONE
+
+
 FORMS: Final[dict[str, Callable[[Any], str]]] = {
     "time": lambda value: moment(value) if value else NONE,
     "bytes": lambda value: size(value) if value else NONE,
@@ -123,6 +130,8 @@ FORMS: Final[dict[str, Callable[[Any], str]]] = {
     "metrics": metrics,
     "trigger": trigger,
     "json": compact,
+    "devices": devices,
+    "labels": lambda value: ", ".join(f"{key}={text}" for key, text in sorted(value.items())) or NONE,
     "figure": lambda value: f"{value:.6g}" if isinstance(value, float) else str(value),
     "kind": lambda value: value.get("type", NONE) if isinstance(value, dict) else NONE,
     "digest": lambda value: str(value)[:12],

@@ -170,6 +170,20 @@ LISTINGS: Final[dict[tuple[str, ...], Listing]] = {
         ),
         is_paged=False,
     ),
+    ("nodes",): Listing(
+        "/v1/nodes",
+        "List the machines of the platform, with their devices.",
+        "There are no nodes.",
+        (
+            Column("node", "id", "id"),
+            Column("state", "state", "state"),
+            Column("running", "attempts", "number"),
+            Column("devices", "devices", "devices"),
+            Column("memory", "memory_bytes", "bytes", rank=3),
+            Column("labels", "labels", "labels", rank=1),
+            Column("joined", "joined_us", "time", rank=2),
+        ),
+    ),
     ("actors",): Listing(
         "/v1/actors",
         "List the actors: mailbox, last event, restarts, memory.",

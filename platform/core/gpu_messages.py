@@ -10,7 +10,7 @@ from ..wire import types as t
 from .inbox import Arrived, Ordered, TopicGap
 from .records import Lease
 
-LOGICAL: Final = "logical"  # the model of a device that stands for no real one
+LOGICAL: Final = "logical"  # the model of a device that stands for no real one, unless its node declares another
 
 
 class NodeReport(Struct, frozen=True, kw_only=True):
@@ -22,6 +22,11 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     memory_bytes: int
     devices: tuple[t.Device, ...] = ()
     labels: dict[str, str] = {}
+
+
+def is_logical(node: str, device: str) -> bool:
+    """Whether the device stands for no real one: a real one is named by its NVML id."""
+    return device.startswith(f"{node}/")
 
 
 class Reported(Struct, frozen=True):

@@ -16,7 +16,7 @@ import msgspec
 from ..errors import did_you_mean
 from ..wire import calls
 from ..wire import types as t
-from .gpu_messages import LOGICAL, Event, Examine, Examined, NodeGone, NodeReport, Released, Reported
+from .gpu_messages import Event, Examine, Examined, NodeGone, NodeReport, Released, Reported, is_logical
 from .inbox import Arrived, Inbox, Ordered, TopicGap
 from .inventory import DeviceRow, Node
 from .ledger import Book, Ledger
@@ -161,8 +161,7 @@ class GpuPool:
         turn.effects.append(Examine(event.fence, kept[0].node, event.worker, devices))
 
     def _logical(self, leases: tuple[Lease, ...]) -> bool:
-        rows = [self.devices.get(lease.device) for lease in leases]
-        return all(row is not None and row.model == LOGICAL for row in rows)
+        return all(is_logical(lease.node, lease.device) for lease in leases)
 
     def _examined(self, turn: Turn, event: Examined) -> None:
         if event.fence not in self.examined:

@@ -46,7 +46,7 @@ class Cast:
             namespace="headwater",
             log_to_driver=False,
             configure_logging=False,
-            _node_ip_address="127.0.0.1",
+            _node_ip_address=self._wiring.settings.ray.host,
         )
 
     def leave(self) -> None:

@@ -69,6 +69,12 @@ OURS: Final = (
     "headwater.serve.root",
     "headwater.views.actor",
 )
+OF_A_NODE: Final = (  # where no owner and no replica lives
+    "ray._private.workers.default_worker",
+    "ray.util.state",
+    "headwater.actors.roster",
+    "headwater.actors.devices.node_agent",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +87,15 @@ class Asked:
     fds: tuple[int, ...]
 
 
-def main(place: str) -> None:
+def main(place: str, kind: str = "head") -> None:
     """Serves until the raylet is gone; in each fork it returns from the waiting, and becomes what was asked for."""
-    asked = _wait(place)
+    asked = _wait(place, OURS if kind == "head" else OF_A_NODE)
     if asked is not None:
         _become(asked)
         runpy.run_path(asked.argv[1], run_name="__main__")
 
 
-def _wait(place: str) -> Asked | None:
+def _wait(place: str, modules: tuple[str, ...]) -> Asked | None:
     """What this process shall be, in a fork; None in the server, at its end."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
     own = {name: value for name, value in os.environ.items() if name.startswith(READ_BY_IMPORTS)}
@@ -97,12 +103,12 @@ def _wait(place: str) -> Asked | None:
         door.bind(place)
         door.listen(256)
         door.settimeout(LOOK_S)
-        _preload(LIBRARIES)
+        _preload(LIBRARIES if modules is OURS else ("numpy", "pyarrow"))
         while _is_wanted():
             with suppress(OSError):  # nobody came, or the asker went away
                 asker, _ = door.accept()
                 with asker:
-                    if (asked := _answer(asker, own)) is not None:
+                    if (asked := _answer(asker, own, modules)) is not None:
                         return asked
     return None
 
@@ -112,11 +118,11 @@ def _is_wanted() -> bool:
     return not raylet or Path("/proc", raylet).exists()
 
 
-def _answer(asker: socket.socket, own: dict[str, str]) -> Asked | None:
+def _answer(asker: socket.socket, own: dict[str, str], modules: tuple[str, ...]) -> Asked | None:
     """The order, in the fork that is to follow it; None in the server."""
     asker.settimeout(ASKED_WITHIN_S)
     asked = _read(asker)
-    fits = _fits(asked.environment, own)
+    fits = _fits(asked.environment, own, modules)
     if fits and asked.argv and _waits(asker) and os.fork() == 0:
         return asked
     for fd in asked.fds:
@@ -145,13 +151,13 @@ def _read(asker: socket.socket) -> Asked:
     return Asked(tuple(argv), cwd, environment, tuple(fds))
 
 
-def _fits(environment: dict[str, str], own: dict[str, str]) -> bool:
+def _fits(environment: dict[str, str], own: dict[str, str], modules: tuple[str, ...]) -> bool:
     """Whether a fork of this process would be what is asked for. The first order decides what Ray reads."""
     if "ray" not in sys.modules:
         own.update({name: environment.get(name, "") for name in READ_ONCE})
         os.environ.update(own)
         with _without_drawing():
-            _preload(OURS)
+            _preload(modules)
         if not _ids_differ():
             print("forks would share Ray's ids: no worker is forked", file=sys.stderr, flush=True)
             own["RAY_JOB_ID"] = "none"
@@ -222,4 +228,4 @@ def _become(asked: Asked) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -28,13 +28,14 @@ ROOM_BYTES = 64 * MIB  # what broker, Ray and store write before the first event
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs now. `up` is the supervisor itself; `pids` are by role."""
+    """What runs now. `up` is the supervisor itself; `pids` are by role; `ray` is where other machines join."""
 
     up: ProcessId
     url: str
     inference_url: str
     bootstrap: str
     pids: dict[str, int] = {}
+    ray: str = ""
 
 
 class Home:
@@ -138,9 +139,9 @@ def this_process() -> ProcessId:
     return known
 
 
-def state_of(*, url: str, inference_url: str, bootstrap: str, pids: Mapping[str, int]) -> State:
+def state_of(*, url: str, inference_url: str, bootstrap: str, pids: Mapping[str, int], ray: str = "") -> State:
     """The state of a platform that this process supervises."""
-    return State(up=this_process(), url=url, inference_url=inference_url, bootstrap=bootstrap, pids=dict(pids))
+    return State(up=this_process(), url=url, inference_url=inference_url, bootstrap=bootstrap, pids=dict(pids), ray=ray)
 
 
 def _made_once(path: Path, fresh: bytes) -> bytes:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..config import NODE_HOST
 from ..errors import Unavailable
-from .ports import free_block, free_ports
+from .ports import LOOPBACK, free_block, free_ports
 
 INGRESS_PORTS = 500
 LOOPBACK_FOLDER = Path(__file__).parent / "loopback"
@@ -36,13 +37,17 @@ def choose_serve_ports() -> ServePorts:
     return ServePorts(metrics, stats, fallback_http, fallback_grpc, block, block + INGRESS_PORTS)
 
 
-def ray_environment(*, temp: Path, token: Path, serve: ServePorts) -> dict[str, str]:
-    """The variables to add; `temp` is a short private folder, `token` the file of the shared secret."""
+def ray_environment(*, temp: Path, token: Path, serve: ServePorts, host: str = LOOPBACK) -> dict[str, str]:
+    """The variables to add; `temp` is a short private folder, `token` the file of the shared secret.
+
+    `host` is this machine's address, that its actors listen on and tell to others.
+    """
     return {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # without it Ray replaces 127.0.0.1 by the host's address
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_TMPDIR": str(temp),
+        NODE_HOST: host,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",  # 15 by default: beside anything else workers would starve
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # devices are ours to give: Ray must not touch CUDA_VISIBLE_DEVICES

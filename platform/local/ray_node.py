@@ -1,4 +1,4 @@
-"""Run as a process of its own: starts the Ray head's processes, says their pids, becomes their keeper.
+"""Run as a process of its own: starts Ray's processes of one machine, says their pids, becomes their keeper.
 
 Ray reads its environment when it is imported, so the process that starts it cannot be the one that
 decided it. `ray start` would do, but takes many times as long: this uses the private class beneath
@@ -31,15 +31,20 @@ class Order(msgspec.Struct, frozen=True):
     """What to start. `answer` is the file that the pids are written to, by role.
 
     `fork_server` is the socket that workers are asked for at; empty: each worker is a Python of its own.
+    `joins` is the address of the head whose cluster this machine joins; empty: it is the head itself, and
+    listens on `gcs_port`.
     """
 
     temp: str
-    gcs_port: int
+    host: str
     cpus: int
     object_store_bytes: int
     runtime_env_port: int
     answer: str
     fork_server: str
+    gcs_port: int = 0
+    joins: str = ""
+    labels: dict[str, str] = {}
 
 
 def main(order_json: str) -> None:
@@ -67,7 +72,7 @@ def _start_by_class(order: Order) -> dict[str, int]:
     if order.fork_server:
         services.start_ray_process = _asking_for_workers(services.start_ray_process, order.fork_server)
     utils.get_dashboard_dependency_error = lambda: "not wanted"  # its agent then stays small
-    node = _head_node_class()(_params(order), head=True, shutdown_at_exit=False, spawn_reaper=False)
+    node = _node_class()(_params(order), head=not order.joins, shutdown_at_exit=False, spawn_reaper=False)
     return {role: infos[0].process.pid for role, infos in node.all_processes.items()}
 
 
@@ -85,9 +90,10 @@ def _asking_for_workers(start: Any, place: str) -> Any:
 
 def _params(order: Order) -> Any:
     parameter: Any = import_module("ray._private.parameter")
+    place = {"gcs_address": order.joins} if order.joins else {"gcs_server_port": order.gcs_port}
     return parameter.RayParams(
-        node_ip_address="127.0.0.1",
-        gcs_server_port=order.gcs_port,
+        **place,
+        node_ip_address=order.host,
         temp_dir=order.temp,
         num_cpus=order.cpus,
         num_gpus=0,
@@ -99,17 +105,17 @@ def _params(order: Order) -> Any:
         dashboard_agent_listen_port=0,
         runtime_env_agent_port=order.runtime_env_port,
         ray_client_server_port=None,
-        labels={},
+        labels=order.labels,
     )
 
 
-def _head_node_class() -> Any:
+def _node_class() -> Any:
     """Ray's node without dashboard, whose raylet need not wait until its agents have said their ports."""
     from ray._private.node import Node
 
     raylet = _raylet()
 
-    class HeadNode(Node):
+    class QuickNode(Node):
         def start_api_server(self, **_: Any) -> None: ...
 
         def start_raylet(self, *args: Any, **named: Any) -> None:
@@ -123,7 +129,7 @@ def _head_node_class() -> Any:
                 raylet.persist_port(self._session_dir, self._node_id, name, port)
             super().start_raylet(*args, **named)
 
-    return HeadNode
+    return QuickNode
 
 
 def _registered(gcs_address: str) -> bool:
@@ -143,11 +149,13 @@ def _raylet() -> Any:
 def _start_by_command(order: Order) -> dict[str, int]:
     import psutil
 
-    argv = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--include-dashboard=false"]
-    argv += ["--node-ip-address=127.0.0.1", f"--port={order.gcs_port}", f"--temp-dir={order.temp}"]
+    argv = [sys.executable, "-m", "ray.scripts.scripts", "start", "--include-dashboard=false"]
+    argv += [f"--address={order.joins}"] if order.joins else ["--head", f"--port={order.gcs_port}"]
+    argv += [f"--node-ip-address={order.host}", f"--temp-dir={order.temp}"]
     argv += [f"--num-cpus={order.cpus}", "--num-gpus=0", f"--object-store-memory={order.object_store_bytes}"]
-    subprocess.run([*argv, "--disable-usage-stats", "--ray-client-server-port=0"], check=True)
-    found = {"gcs_server": "gcs_server", "raylet": "raylet"}
+    argv += ["--disable-usage-stats", f"--labels={','.join(f'{key}={text}' for key, text in order.labels.items())}"]
+    subprocess.run(argv if order.joins else [*argv, "--ray-client-server-port=0"], check=True)
+    found = {"raylet": "raylet"} if order.joins else {"gcs_server": "gcs_server", "raylet": "raylet"}
     mine = [
         each for each in psutil.process_iter(["name", "cmdline"]) if order.temp in " ".join(each.info["cmdline"] or [])
     ]

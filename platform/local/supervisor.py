@@ -31,6 +31,7 @@ from .cast import Cast, quiet_interrupts
 from .home import Home, HomeLock, state_of
 from .ports import claim
 from .ray_head import RayHead
+from .ray_processes import Patience
 
 LOOK_EVERY_S = 2.0
 
@@ -88,11 +89,11 @@ class Supervisor:
         home.token(), home.secret()
         self._ray = RayHead(
             home.below("ray"),
+            host=settings.ray.host,
             port=settings.ray.port,
             cpus=settings.ray.cpus or None,
             object_store_bytes=settings.ray.object_store_bytes,
-            ready_within_s=settings.ray.ready_within_s,
-            stop_within_s=settings.ray.stop_within_s,
+            patience=Patience(settings.ray.ready_within_s, settings.ray.stop_within_s),
             fork_workers=settings.ray.fork_workers,
         )
         with ThreadPoolExecutor(max_workers=3) as pool, quiet_interrupts():
@@ -154,7 +155,13 @@ class Supervisor:
         pids = dict(self._ray.pids) if self._ray else {}
         if self._broker is not None and self._broker.pid is not None:
             pids["broker"] = self._broker.pid
-        state = state_of(url=self.url, inference_url=self.inference_url, bootstrap=self.bootstrap, pids=pids)
+        state = state_of(
+            url=self.url,
+            inference_url=self.inference_url,
+            bootstrap=self.bootstrap,
+            pids=pids,
+            ray=self._ray.address if self._ray else "",
+        )
         self.home.write_state(state)
 
     def run(self) -> None:

@@ -123,14 +123,14 @@ def _detached(settings: Settings, config: Path | None) -> None:
             print(f"ready; pid {child.pid}, log {log}\n  API  {state.url}\n  stop with `headwater down`")
             return
         if child.poll() is not None:
-            raise HeadwaterError(_last_word(log, began), remedy=f"The whole log is {log}")
+            raise HeadwaterError(last_word(log, began), remedy=f"The whole log is {log}")
         time.sleep(0.1)
     child.terminate()
     raise Unavailable(f"The platform was not ready within {STARTED_WITHIN_S:g} s", remedy=f"See {log}")
 
 
-def _last_word(log: Path, began: int) -> str:
-    """The error that ended a detached start, as it said it in the log from `began` on."""
+def last_word(log: Path, began: int) -> str:
+    """The error that ended a detached process, as it said it in the log from `began` on."""
     with log.open("rb") as text:
         text.seek(began)
         lines = text.read().decode(errors="replace").splitlines()

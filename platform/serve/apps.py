@@ -28,6 +28,7 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationDetails, ApplicationStatus, LoggingConfig, ServeInstanceDetails
 
+from ..actors.names import AT_HEAD
 from ..errors import InvalidInput
 from .replica import ModelReplica
 from .root import RootConfig, RootReplica
@@ -194,7 +195,7 @@ def _deployment(replica: type[ModelReplica] | type[RootReplica], version: str) -
         max_ongoing_requests=ONGOING_MAX,
         max_surge_percent=100,
         graceful_shutdown_timeout_s=DRAIN_S,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0, "resources": AT_HEAD},
         logging_config=_quiet(),
         _internal=True,
     )

@@ -43,6 +43,7 @@ from .schema import (
     LOG_HEAD,
     MODEL_ALIASES,
     MODEL_VERSIONS,
+    NODES,
     OFFSETS,
     PINS,
     QUOTA_TREES,
@@ -265,6 +266,15 @@ class Queries:
         with reached(self._engine) as connection, connection.begin():
             found = usage(connection, from_us=from_us, to_us=to_us, bucket_s=bucket_s, now_us=now_us, project=project)
         return UsageView(from_us=from_us, to_us=to_us, bucket_s=bucket_s, items=found)
+
+    def nodes(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[api.NodeView]:
+        """The machines that are or were nodes, with their devices and how much runs there."""
+        live = ATTEMPTS.c.state.in_([state for state in AttemptState if state.live])
+        busy = sa.select(ATTEMPTS.c.node, sa.func.count()).where(live).group_by(ATTEMPTS.c.node)
+        with reached(self._engine) as connection:
+            devices = self._structs(connection, DEVICES)
+            attempts = {str(row[0]): int(row[1]) for row in connection.execute(busy)}
+        return self._listing(NODES, lambda row: views.node_view(row, devices, attempts), after=after, limit=limit)
 
     def gaps(self) -> list[api.GapView]:
         """The partitions that stand still until somebody says from where to go on."""

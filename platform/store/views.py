@@ -100,6 +100,15 @@ def gap_view(offset: records.Offset) -> api.GapView:
     )
 
 
+def node_view(
+    node: inventory.Node, devices: Sequence[inventory.DeviceRow], attempts: Mapping[str, int]
+) -> api.NodeView:
+    """`attempts` counts those that run on each node."""
+    own = [device for device in devices if device.node == node.id and device.state != "LEFT"]
+    shown = tuple(_copied(api.DeviceView, device) for device in own)
+    return _copied(api.NodeView, node, devices=shown, attempts=attempts.get(node.id, 0))
+
+
 def quota_view(tree: inventory.QuotaTree, held: tuple[api.Held, ...], waiting: Sequence[records.Step]) -> api.QuotaView:
     """The tree, what each project holds under it, and the steps that wait, the longest first."""
     in_turn = sorted(waiting, key=lambda step: (step.waiting_us or 0, step.id))

@@ -330,6 +330,33 @@ class QuotaView(Answer, frozen=True):
     waiting: tuple[Waiting, ...] = ()
 
 
+# Nodes
+
+
+class DeviceView(Answer, frozen=True):
+    """`state` is READY or QUARANTINED, the latter with its reason."""
+
+    id: str
+    model: str
+    memory_bytes: int
+    state: str
+    reason: str = ""
+
+
+class NodeView(Answer, frozen=True):
+    """A machine: `state` is READY, DRAINED (nothing new starts there) or LEFT; `attempts` run there now."""
+
+    id: str
+    state: str
+    cpus_milli: int
+    memory_bytes: int
+    labels: JSON = None
+    devices: tuple[DeviceView, ...] = ()
+    attempts: int = 0
+    joined_us: int = 0
+    seen_us: int = 0
+
+
 # Events, commands, actors
 
 

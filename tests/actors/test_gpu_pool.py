@@ -16,6 +16,7 @@ from headwater.actors.sharing.quota_picture import load_desk
 from headwater.core import records as r
 from headwater.core.gpu_messages import Released
 from headwater.core.inventory import DeviceRow, Node, QuotaTree
+from headwater.core.node_offer import Offer
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.reader import Picture, Reader
 from headwater.store.writer import Writer
@@ -124,7 +125,7 @@ def test_a_node_of_an_earlier_life_takes_nothing_until_it_joins_again(picture: P
 
 
 def test_a_node_says_what_it_has() -> None:
-    assert [device.id for device in logical_devices("n", 2)] == ["n/0", "n/1"]
+    assert [device.id for device in logical_devices(Offer(name="n", gpus=2))] == ["n/0", "n/1"]
     assert usable_cpus() >= 1
     assert usable_memory_bytes() > 0
     assert node_name("mine") == "mine"

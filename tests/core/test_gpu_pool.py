@@ -95,9 +95,17 @@ def test_what_was_not_seen_empty_is_looked_at_first() -> None:
 
 
 def test_a_real_device_is_looked_at_even_when_it_was_seen_empty() -> None:
+    scene = Scene()
+    real = (t.Device(id="GPU-5f", model="H100"),)
+    scene.tell(a_report(devices=real))
+    scene.tell(released(a_lease(device="GPU-5f")))
+    assert scene.turn.effects == [Examine(1, "n", "w", ("GPU-5f",))]
+
+
+def test_a_logical_device_is_one_whatever_model_it_is_taken_for() -> None:
     scene = Scene("H100")
-    scene.tell(released(a_lease()))
-    assert scene.turn.effects == [Examine(1, "n", "w", ("n/0",))]
+    (freed,) = scene.tell(released(a_lease()))
+    assert freed == t.DevicesFreed(fence=1, devices=("n/0",))
 
 
 def test_an_attempt_that_no_worker_was_bound_to_left_nothing() -> None:

@@ -100,7 +100,7 @@ def test_what_a_killed_life_left_is_ended_by_the_next(second: RayHead) -> None:
     killed.kill()
     psutil.wait_procs([killed], timeout=10)
     assert not second.is_alive()
-    again = RayHead(second._folder)
+    again = RayHead(second.folder)
     again.start()
     assert [each for each in left if is_alive(each)] == []
     assert drive(again, JOIN + ACTOR).stdout.strip() == "hello"

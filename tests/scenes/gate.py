@@ -32,18 +32,18 @@ class Gate:
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(WITHIN_S)
-        self._lines: list[socket.socket] = []
+        self.guests: list[Guest] = []
         self.port = int(self._listener.getsockname()[1])
 
     def guest(self) -> Guest:
         """The next that comes; raises TimeoutError where none does."""
         line, _ = self._listener.accept()
-        self._lines.append(line)
         line.settimeout(WITHIN_S)
         with line.makefile("rb") as words:
             said = json.loads(words.readline())
-        return Guest(said["pid"], said["attempt"], line)
+        self.guests.append(Guest(said["pid"], said["attempt"], line))
+        return self.guests[-1]
 
     def close(self) -> None:
-        for each in (self._listener, *self._lines):
+        for each in (self._listener, *(guest.line for guest in self.guests)):
             each.close()

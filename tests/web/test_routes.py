@@ -6,13 +6,14 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pyarrow as pa
 import pytest
 from scenes.store import T0, a_flow, a_run, a_step, accepted, an_attempt, run_id
 from scenes.web import Scene, a_scene
 
-from headwater.core.inventory import QuotaTree
+from headwater.core.inventory import DeviceRow, Node, QuotaTree
 from headwater.core.records import AttemptState, Lease, Offset
 from headwater.events.bus import Start
 from headwater.sdk.deploying.bundle import bundle_of, pack
@@ -57,8 +58,8 @@ async def test_the_document_names_every_route_of_the_api_with_examples(tmp_path:
     assert {
         "POST /v1/events", "GET /v1/runs", "POST /v1/runs", "GET /v1/runs/{run_id}", "GET /v1/runs/{run_id}/events",
         "POST /v1/runs/{run_id}/cancel", "GET /v1/watch", "GET /v1/flows", "GET /v1/models", "GET /v1/deployments",
-        "GET /v1/tables", "GET /v1/quota", "GET /v1/dlq", "GET /v1/metrics/flows", "GET /livez", "GET /readyz",
-        "GET /v1/events/gaps",
+        "GET /v1/tables", "GET /v1/nodes", "GET /v1/quota", "GET /v1/dlq", "GET /v1/metrics/flows", "GET /livez",
+        "GET /readyz", "GET /v1/events/gaps",
     } <= routes  # fmt: skip
     start = document["paths"]["/v1/runs"]["post"]
     assert start["requestBody"]["content"]["application/json"]["example"]["flow"] == "train_delay"
@@ -243,6 +244,25 @@ async def test_what_is_not_there_is_404_and_nothing_is_read(tmp_path: Path, path
 
 
 # What there is
+
+
+async def test_nodes_are_listed_with_their_devices_and_what_runs_there(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, scene.client() as client:
+        facts: dict[str, Any] = {"cpus_milli": 4000, "memory_bytes": 1 << 30, "joined_us": T0, "seen_us": T0}
+        scene.story.put("nodes", Node(id="n7", ray_node="r", labels={"rack": "r1"}, state="DRAINED", **facts))
+        for number, state in enumerate(("READY", "QUARANTINED", "LEFT")):
+            device = DeviceRow(id=f"n7/{number}", node="n7", model="H100", memory_bytes=80 << 30, state=state)
+            scene.story.put("devices", device)
+        scene.story.put("runs", a_run(3))
+        running = an_attempt(a_step(run_id(3), 0), 1, state=AttemptState.RUNNING)
+        scene.story.put("attempts", msgspec.structs.replace(running, node="n7"))
+        (found,) = (await client.get("/v1/nodes")).json()["items"]
+        assert (found["id"], found["state"], found["labels"]) == ("n7", "DRAINED", {"rack": "r1"})
+        assert [(each["id"], each["state"]) for each in found["devices"]] == [
+            ("n7/0", "READY"),
+            ("n7/1", "QUARANTINED"),
+        ]
+        assert found["attempts"] == 1
 
 
 async def test_quota_tells_what_is_held_and_who_waits(tmp_path: Path) -> None:

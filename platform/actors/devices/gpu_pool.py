@@ -65,7 +65,7 @@ class GpuPoolActor(OwnerActor):
             found = await asyncio.to_thread(ray_nodes.alive)
             for node in found.values():
                 if node.id not in self._kept:
-                    name = node_name(self.wiring.settings.node) if node.here else node.name
+                    name = node_name(self.wiring.settings.node) if node.here else node.offer.name
                     self._kept.add(node.id)
                     self._names[name] = node.id
                     self.spawn(self._keep(name, node))

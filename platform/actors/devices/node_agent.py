@@ -24,7 +24,8 @@ import psutil
 import ray
 from ray.exceptions import RayActorError, RayError
 
-from ...core.gpu_messages import LOGICAL, NodeReport
+from ...core.gpu_messages import LOGICAL, NodeReport, is_logical
+from ...core.node_offer import Offer
 from ...core.renewals import Renewals
 from ...errors import Unavailable
 from ...wire.ids import digest_of
@@ -43,11 +44,11 @@ log = logging.getLogger("headwater.node_agent")
 
 
 class NodeAgent:
-    """`gpus` counts logical devices, used where the node has no real ones; `cpus` 0 means as many as there are."""
+    """Speaks for the node of the offer's name: what was not offered is looked up."""
 
-    def __init__(self, node: str, *, gpus: int, cpus: int, report_every_s: float) -> None:
-        self._node, self._gpus, self._cpus, self._every_s = node, gpus, cpus, report_every_s
-        self._described = Described(f"node_agent:{node}", None)
+    def __init__(self, offer: Offer, *, report_every_s: float) -> None:
+        self._offer, self._node, self._every_s = offer, offer.name, report_every_s
+        self._described = Described(f"node_agent:{offer.name}", None)
         self._beating: list[asyncio.Task[None]] = []
         self._renewals = Renewals(RENEWALS * report_every_s)
         self._processes: dict[str, psutil.Process] = {}  # of workers
@@ -68,7 +69,7 @@ class NodeAgent:
     @ray.method
     async def left_of(self, worker: str, devices: Sequence[str]) -> str:
         """What is left of an attempt on its devices, as the end of a sentence; empty where nothing is."""
-        real = [device for device in devices if not device.startswith(f"{self._node}/")]
+        real = [device for device in devices if not is_logical(self._node, device)]
         if real:
             busy = await compute_processes()
             return ", ".join(f"process {pid} is on {device}" for pid, device in busy if device in real)
@@ -127,13 +128,14 @@ class NodeAgent:
         self._renewals.heard(name, time.monotonic())
 
     async def _report(self) -> NodeReport:
-        devices = await real_devices() or logical_devices(self._node, self._gpus)
+        offer = self._offer
         return NodeReport(
             node=self._node,
             ray_node=ray.get_runtime_context().get_node_id(),
-            cpus_milli=(self._cpus or usable_cpus()) * 1000,
-            memory_bytes=usable_memory_bytes(),
-            devices=devices,
+            cpus_milli=(offer.cpus or usable_cpus()) * 1000,
+            memory_bytes=offer.memory_bytes or usable_memory_bytes(),
+            devices=await real_devices() or logical_devices(offer),
+            labels=offer.labels,
         )
 
 
@@ -148,8 +150,10 @@ def node_name(configured: str) -> str:
     return digest_of("headwater node", machine)[:12] if machine else socket.gethostname()
 
 
-def logical_devices(node: str, count: int) -> tuple[Device, ...]:
-    return tuple(Device(id=f"{node}/{number}", model=LOGICAL) for number in range(count))
+def logical_devices(offer: Offer) -> tuple[Device, ...]:
+    model, memory_bytes = offer.gpu_model or LOGICAL, offer.gpu_memory_bytes
+    ids = (f"{offer.name}/{number}" for number in range(offer.gpus))
+    return tuple(Device(id=each, model=model, memory_bytes=memory_bytes) for each in ids)
 
 
 async def real_devices() -> tuple[Device, ...]:

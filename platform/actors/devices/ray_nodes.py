@@ -5,14 +5,14 @@ from __future__ import annotations
 import ray
 from msgspec import Struct
 
-NODE_LABEL = "headwater.node"
+from ...core.node_offer import Offer, offer_of
 
 
 class RayNode(Struct, frozen=True):
-    """`name` is what the node's starter called it: its label `headwater.node`, otherwise its host's name."""
+    """`offer` is what the node's starter said of it; its name is its host's, where nobody gave it one."""
 
     id: str
-    name: str
+    offer: Offer
     here: bool
 
 
@@ -22,6 +22,6 @@ def alive() -> dict[str, RayNode]:
     found = {}
     for row in ray.nodes():  # type: ignore[no-untyped-call]
         if row["Alive"]:
-            name = row.get("Labels", {}).get(NODE_LABEL) or row["NodeManagerHostname"]
-            found[row["NodeID"]] = RayNode(row["NodeID"], name, row["NodeID"] == here)
+            offer = offer_of(row.get("Labels", {}), name=row["NodeManagerHostname"])
+            found[row["NodeID"]] = RayNode(row["NodeID"], offer, row["NodeID"] == here)
     return found

@@ -12,11 +12,13 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from ...config import NODE_HOST
 from .frames import NO_ANSWER, NONCE_BYTES, PROOF_BYTES, Call, Frames, fault_of, framed, proof
 from .words import WORDS
 
 Address = tuple[str, int]
 
+LOOPBACK: Final = "127.0.0.1"
 PROVE_WITHIN_S: Final = 5.0
 
 log = logging.getLogger("headwater.lines")
@@ -25,11 +27,13 @@ log = logging.getLogger("headwater.lines")
 class Switchboard:
     """Words of the table that `target` has a method for are its to answer. Lives on one event loop.
 
-    `secret` is asked for when the first caller comes to be connected.
+    `secret` is asked for when the first caller comes to be connected. It listens on its machine's address, which
+    those who started Ray there have put into the environment; without one on loopback.
     """
 
-    def __init__(self, target: object, secret: Callable[[], bytes], *, host: str = "127.0.0.1") -> None:
-        self._target, self._secret, self._host = target, secret, host
+    def __init__(self, target: object, secret: Callable[[], bytes], *, host: str = "") -> None:
+        self._target, self._secret = target, secret
+        self._host = host or os.environ.get(NODE_HOST, LOOPBACK)
         self._opening: asyncio.Task[Address] | None = None
         self._server: asyncio.Server | None = None
 

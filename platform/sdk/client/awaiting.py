@@ -110,6 +110,9 @@ class AsyncClient:
     def explain(self, event_id: str, *, source: str | None = None) -> Awaitable[list[Explanation]]:
         return self._link.do(triggers.explain(event_id, source))
 
+    def nodes(self) -> Awaitable[list[api.NodeView]]:
+        return self._link.do(inventory.nodes())
+
     def actors(self) -> Awaitable[list[api.ActorView]]:
         return self._link.do(inventory.actors())
 

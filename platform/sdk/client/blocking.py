@@ -159,6 +159,10 @@ class Client:
         """What became of the event: of that id and source, or of each source that used the id."""
         return self._link.do(triggers.explain(event_id, source))
 
+    def nodes(self) -> list[api.NodeView]:
+        """The machines that are or were nodes, with their devices."""
+        return self._link.do(inventory.nodes())
+
     def actors(self) -> list[api.ActorView]:
         return self._link.do(inventory.actors())
 

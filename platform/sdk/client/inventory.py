@@ -28,6 +28,10 @@ def actors() -> Program[list[api.ActorView]]:
     return listing("/v1/actors", api.ActorView)
 
 
+def nodes() -> Program[list[api.NodeView]]:
+    return listing("/v1/nodes", api.NodeView)
+
+
 def status() -> Program[api.Status]:
     return get("/v1/status", api.Status)
 

@@ -1,4 +1,4 @@
-"""What there is: flows, models, deployments, tables."""
+"""What there is: flows, models, deployments, tables, nodes."""
 
 from __future__ import annotations
 
@@ -44,3 +44,10 @@ async def list_tables(request: Request, asked: Asked) -> Response:
     """The newest announced snapshot of each table."""
     queries = platform_of(request).queries
     return JsonAnswer(await asyncio.to_thread(queries.tables, after=asked.after, limit=asked.limit))
+
+
+@router.get("/nodes", responses=pages(api.NodeView))
+async def list_nodes(request: Request, asked: Asked) -> Response:
+    """The machines that are or were nodes, with their devices."""
+    queries = platform_of(request).queries
+    return JsonAnswer(await asyncio.to_thread(queries.nodes, after=asked.after, limit=asked.limit))

@@ -1,0 +1,92 @@
+"""Several nodes: steps run where they were placed, and a node that goes takes no result with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scenes.cluster import NEW, OLD, Cluster, cluster_of, node_of, until
+from scenes.gate import Gate
+
+from headwater.sdk import Client
+
+FLOWS = Path(__file__).parent / "node_flows"
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with cluster_of("n2", "n3", "n4") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def hw(cluster: Cluster) -> Iterator[Client]:
+    with Client(cluster.place.url, cluster.place.token) as client:
+        client.deploy(FLOWS)
+        yield client
+
+
+@pytest.fixture
+def whole(cluster: Cluster, hw: Client) -> Cluster:
+    """The cluster with all its nodes in service."""
+    cluster.join(*(name for name in ("n2", "n3", "n4") if node_of(hw, name).state == "LEFT"))
+    return cluster
+
+
+def test_each_step_runs_on_the_node_that_it_was_granted(whole: Cluster, hw: Client, gate: Gate) -> None:
+    run = hw.run("eta/side_by_side", {"gate": gate.port, "model": NEW, "count": 2})
+    pids = [gate.guest().pid, gate.guest().pid]
+    assert sorted(name for name in ("n2", "n3", "n4") for pid in pids if whole.lives_on(name, pid)) == ["n3", "n4"]
+    for guest in gate.guests:
+        guest.let_go()
+    run.result(100)
+    leased = {step.attempts[0].node: step.attempts[0].devices for step in run.steps["stand"]}
+    assert leased == {"n3": ("n3/0", "n3/1"), "n4": ("n4/0", "n4/1")}
+
+
+def test_a_nodes_death_runs_no_finished_step_again(whole: Cluster, hw: Client, gate: Gate) -> None:
+    run = hw.run("eta/one_after_another", {"gate": gate.port, "first": OLD, "then": NEW})
+    guest = gate.guest()
+    whole.die("n2")
+    until(lambda: node_of(hw, "n2").state == "LEFT")
+    guest.let_go()
+    assert run.result(100) == sum(range(400_000))
+    (made,) = run.steps["make"]
+    assert [(attempt.node, attempt.state) for attempt in made.attempts] == [("n2", "SUCCEEDED")]
+    (added,) = run.steps["add_up"]
+    assert [attempt.node for attempt in added.attempts] in (["n3"], ["n4"])
+
+
+def test_what_ran_on_a_node_that_died_runs_on_another(whole: Cluster, hw: Client, gate: Gate) -> None:
+    run = hw.run("eta/side_by_side", {"gate": gate.port, "model": NEW, "count": 1})
+    first = gate.guest()
+    (there,) = [name for name in ("n3", "n4") if whole.lives_on(name, first.pid)]
+    whole.die(there)
+    second = gate.guest()
+    assert second.attempt == 2
+    second.let_go()
+    run.result(100)
+    (step,) = run.steps["stand"]
+    assert [attempt.state for attempt in step.attempts] == ["LOST", "SUCCEEDED"]
+    assert step.attempts[0].node == there != step.attempts[1].node
+    assert step.attempts[0].failure is not None
+    assert step.attempts[0].failure.kind == "lost"
+
+
+def test_a_node_that_leaves_lets_its_steps_end_and_gets_no_new_one(whole: Cluster, hw: Client, gate: Gate) -> None:
+    run = hw.run("eta/side_by_side", {"gate": gate.port, "model": NEW, "count": 1})
+    guest = gate.guest()
+    (there,) = [name for name in ("n3", "n4") if whole.lives_on(name, guest.pid)]
+    whole.leave(there)
+    until(lambda: node_of(hw, there).state == "DRAINED")
+    other = hw.run("eta/side_by_side", {"gate": gate.port, "model": NEW, "count": 1})
+    elsewhere = gate.guest()
+    assert not whole.lives_on(there, elsewhere.pid)
+    elsewhere.let_go()
+    guest.let_go()
+    other.result(100), run.result(100)
+    assert [attempt.state for step in run.steps["stand"] for attempt in step.attempts] == ["SUCCEEDED"]
+    whole.left(there)
+    until(lambda: node_of(hw, there).state == "LEFT")
