@@ -12,6 +12,7 @@ import uvloop
 from headwater.actors.lines.frames import Frames, framed
 from headwater.actors.lines.line import Line
 from headwater.actors.lines.switchboard import Address, Switchboard
+from headwater.config import NODE_HOST
 from headwater.errors import Conflict, Unavailable
 from headwater.wire.calls import Progress
 from headwater.wire.types import Entry, NodeLeft
@@ -176,3 +177,12 @@ def test_frames_come_out_whole_however_they_were_cut() -> None:
             frames.feed(stream[start : start + size])
             out += list(frames)
         assert out == [framed((1, "a", ()))[4:], framed((2, "b" * 300, ()))[4:]]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_switchboard_listens_on_the_address_of_its_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NODE_HOST, "127.0.0.2")
+    switchboard = Switchboard(Owner(), lambda: SECRET)
+    host, _ = await switchboard.address()
+    switchboard.close()
+    assert host == "127.0.0.2"
