@@ -62,6 +62,13 @@ class Cluster:
         with Client(self.place.url, self.place.token) as hw:
             until(lambda: all(node_of(hw, name).state == "READY" for name in names))
 
+    def join_again(self) -> None:
+        """Those that have died or left, once the platform knows it."""
+        away = [name for name in MODELS if name not in self._joins]
+        with Client(self.place.url, self.place.token) as hw:
+            until(lambda: all(node_of(hw, name).state == "LEFT" for name in away))
+        self.join(*away)
+
     def die(self, name: str) -> None:
         """As a power cut would end the machine: everything on it at once."""
         self._end(name, signal.SIGKILL)

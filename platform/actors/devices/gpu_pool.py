@@ -30,6 +30,7 @@ from .node_agent import node_name
 
 SURVEY_S: Final = 5.0
 LOOK_AGAIN_S: Final = 0.5
+REFUSED_WITHIN_S: Final = 2.0
 UNHEARD_S: Final = 30.0
 
 
@@ -79,7 +80,7 @@ class GpuPoolActor(OwnerActor):
         try:
             while True:
                 await self._watch_agent(name, node)
-                if node.id not in await asyncio.to_thread(ray_nodes.alive):
+                if await asyncio.to_thread(_is_gone, node):
                     reason = "its machine is gone"
                     break
         except (RayError, TimeoutError, Unavailable) as error:
@@ -175,3 +176,7 @@ class GpuPoolActor(OwnerActor):
                 await asyncio.sleep(LOOK_AGAIN_S)
         why = left and f"{left} after attempt {effect.fence} had ended"
         self.loop.tell(Examined(effect.fence, not left, why))
+
+
+def _is_gone(node: ray_nodes.RayNode) -> bool:
+    return node.id not in ray_nodes.alive() or ray_nodes.refuses(node, REFUSED_WITHIN_S)

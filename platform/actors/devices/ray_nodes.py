@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import ray
 from msgspec import Struct
 
@@ -9,11 +11,15 @@ from ...core.node_offer import Offer, offer_of
 
 
 class RayNode(Struct, frozen=True):
-    """`offer` is what the node's starter said of it; its name is its host's, where nobody gave it one."""
+    """`offer` is what the node's starter said of it; its name is its host's, where nobody gave it one.
+
+    `address` is that of its raylet.
+    """
 
     id: str
     offer: Offer
     here: bool
+    address: tuple[str, int] = ("", 0)
 
 
 def alive() -> dict[str, RayNode]:
@@ -23,5 +29,17 @@ def alive() -> dict[str, RayNode]:
     for row in ray.nodes():  # type: ignore[no-untyped-call]
         if row["Alive"]:
             offer = offer_of(row.get("Labels", {}), name=row["NodeManagerHostname"])
-            found[row["NodeID"]] = RayNode(row["NodeID"], offer, row["NodeID"] == here)
+            address = (row["NodeManagerAddress"], row["NodeManagerPort"])
+            found[row["NodeID"]] = RayNode(row["NodeID"], offer, row["NodeID"] == here, address)
     return found
+
+
+def refuses(node: RayNode, within_s: float) -> bool:
+    """Whether nobody listens where the node's raylet did. Ray itself is sure of a death only after a while."""
+    try:
+        socket.create_connection(node.address, timeout=within_s).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:  # no answer is no proof
+        return False
+    return False
