@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import ray
 
+from .. import crash
 from ..artifacts.files import Files
 from ..core.conductor import messages as m
 from ..core.conductor.machine import Conductor
@@ -35,6 +36,7 @@ from ..store.writer import Writer
 from ..wire import calls, topics
 from ..wire.foreign import formats_of
 from ..wire.types import Entry, NodeJoined
+from .careful import Careful
 from .courtesy import collect_rarely, settle_in
 from .crew import Crew
 from .describe import Described
@@ -74,19 +76,25 @@ class ConductorActor:
             self._starting = asyncio.create_task(start_or_end(OWNER, self._start()))
         await asyncio.shield(self._starting)
 
+    @ray.method
+    async def stop(self) -> None:
+        """What comes after this stays where it is: the next start need not be careful."""
+        if self._starting is not None:
+            await self._begun()
+            await self.care.end()
+
     async def _start(self) -> None:
         wiring = self._wiring
-        limits = limits_of(wiring.settings.runs)
         self._secret = wiring.secret()
-        self.state = State(secret=self._secret, limits=limits)
+        self.state = State(secret=self._secret, limits=limits_of(wiring.settings.runs))
         self.machine = Conductor(self.state)
         self._reader = Reader(wiring.engine(read_only=True))
         self._files = Files(wiring.folder / "artifacts")
         self._ray_nodes: dict[str, str] = {}
-        journal = Journal(Writer(wiring.engine(), OWNER))
-        self._journal = journal
+        self._journal = journal = Journal(Writer(wiring.engine(), OWNER))
         await journal.take_epoch()
         position = await asyncio.to_thread(self._load)
+        await self.care.begin(journal, wall_clock_us())
         collect_rarely()
         self.loop = Loop(self.machine, journal, carry_out=self._carry_out, published=self._published)
         self.crew = Crew(wiring, self.loop.tell, self._lines, ray_node_of=lambda node: self._ray_nodes.get(node, ""))
@@ -107,6 +115,7 @@ class ConductorActor:
             load_catalog(self.state, picture)
             self._ray_nodes = {node.id: node.ray_node for node in picture.rows("nodes")}
             load_inbox(self.state.mail, picture)
+            self.care = Careful(OWNER, picture)
             taken = self.state.mail.next_of(LOG_SOURCE)
             self.state.cursor = picture.position if taken is None else taken - 1
             return picture.position
@@ -143,23 +152,24 @@ class ConductorActor:
 
     async def _mark_relay(self, position: int) -> None:
         row = Offset(owner=OWNER, topic=RELAY, partition=0, next=position + 1)
+        crash.at("relay.mark")
         await self._journal.commit({"offsets": {(OWNER, RELAY, 0): row}}, [], [])
 
     def _start_ingest(self, bus: KafkaBus) -> None:
         formats = formats_of(self._wiring.settings.events.foreign_topics)
         names = (topics.EVENTS.name, topics.RUN_COMMANDS.name, *formats)
         start = start_of(OWNER, names, self.state.mail.offsets.values())
-        source = bus.source(start)
-        self.ingest = Ingest(source, self, formats=formats)
+        self.ingest = Ingest(bus.source(start), self, formats=formats, caution=self.care)
         self._tasks.append(asyncio.create_task(or_end(OWNER, self.ingest.run())))
 
     # Ingest asks this owner.
 
     async def take(self, records: list[Parsed]) -> None:
-        known = {}
-        if not self.state.mail.complete:
-            known = await known_inbox(self._reader, OWNER, [parsed.said for parsed in records])
+        crash.at("t1.before")
+        said = [] if self.state.mail.complete else [parsed.said for parsed in records]
+        known = await known_inbox(self._reader, OWNER, said)
         await self.loop.ask_all([arrived(parsed, known, self._secret) for parsed in records])
+        crash.at("t1.after")
 
     async def gap(self, gap: Gap, topic_id: str) -> None:
         await self.loop.ask(gap_of(gap, topic_id))
@@ -180,6 +190,7 @@ class ConductorActor:
             else:
                 self._do(effect)
         for host, words in answers.items():
+            crash.at("t4.answer")
             self.crew.deliver(host, words)
 
     def _do(self, effect: m.Effect) -> None:
@@ -229,6 +240,7 @@ class ConductorActor:
         )
 
     def _order_of(self, fence: int) -> calls.AttemptOrder | None:
+        crash.at("t2.after")
         state = self.state
         attempt = state.attempts.get(fence)
         if attempt is None:
@@ -336,6 +348,7 @@ class ConductorActor:
 
     async def propose(self, grants: list[calls.Grant]) -> list[calls.Verdict]:
         verdicts: list[calls.Verdict] = await self.loop.ask(m.Proposed(tuple(grants)))
+        crash.at("t2.answer")
         return verdicts
 
     async def reclaim(self, reclaims: list[calls.Reclaim]) -> list[calls.Verdict]:
@@ -352,6 +365,7 @@ class ConductorActor:
         """The direct door of commands: `{"done": …}` or `{"refused": …}`. Waits for the start."""
         await self._begun()
         answer: dict[str, Any] = await self.loop.ask(await asked_of(self._reader, order))
+        crash.at("command.answer")
         return answer
 
     def notice(self, position: int) -> None:

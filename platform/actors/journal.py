@@ -12,10 +12,12 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
+from .. import crash
 from ..core import turn
+from ..core.records import Attempt
 from ..errors import Unavailable
 from ..store.guards import guard_of
-from ..store.writer import Changes, CommitFailed, Writer
+from ..store.writer import Changes, CommitFailed, Guard, Writer
 from ..wire.types import Entry, Said
 
 T = TypeVar("T")
@@ -36,31 +38,36 @@ class Journal:
         self._thread.start()
 
     async def commit(self, changes: Changes, said: Sequence[Said], guards: Sequence[turn.Guard]) -> list[Entry]:
-        """The entries as they stand in the log. Raises what `Writer.commit` raises."""
-        asked = [guard_of(guard) for guard in guards]
-        return await self.do(lambda: self.writer.commit(changes, said, asked))
+        """The entries as they stand in the log; none where it landed and only the database's answer was lost.
+
+        Raises what `Writer.commit` raises. A doubt is settled before anything else is written, and before the error
+        is told: after CommitFailed nothing is there.
+        """
+        asked = [guard_of(guard) for guard in guards] + _crashes_in(changes)
+        return await self.do(lambda: self._settled(lambda: self.writer.commit(changes, said, asked)) or [])
 
     async def forget(self, forget: Callable[[sa.Connection], int]) -> int:
-        """What `Writer.forget` gives; where that is in doubt it is settled before the error is told."""
-        try:
-            return await self.do(lambda: self.writer.forget(forget))
-        except CommitFailed:
-            await self.landed()
-            raise
+        """What `Writer.forget` gives; none where it landed and only the answer was lost."""
+        return await self.do(lambda: self._settled(lambda: self.writer.forget(forget)) or 0)
 
     async def take_epoch(self) -> int:
         """Waits for a database that is away, as long as `patience_s`; then Unavailable."""
-        return await self._patiently(self.writer.take_epoch)
+        return await self.do(lambda: self._patiently(self.writer.take_epoch))
 
-    async def landed(self) -> bool:
-        """Waits as `take_epoch` does: until it is told, nothing can be decided."""
-        return await self._patiently(self.writer.landed)
+    def _settled(self, work: Callable[[], T]) -> T | None:
+        try:
+            return work()
+        except CommitFailed:
+            if not self._patiently(self.writer.landed):
+                raise
+        return None
 
-    async def _patiently(self, work: Callable[[], T]) -> T:
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """On the journal's thread: until this is told, nothing can be written or decided."""
         deadline = time.monotonic() + self._patience_s
         while True:
             try:
-                done = await self.do(work)
+                done = work()
                 self.trouble = ""
                 return done
             except Unavailable as error:
@@ -68,7 +75,7 @@ class Journal:
                 if time.monotonic() > deadline:
                     raise
                 log.warning("%s; trying again in %.1f s", error, AGAIN_S)
-                await asyncio.sleep(AGAIN_S)
+                time.sleep(AGAIN_S)
 
     async def do(self, work: Callable[[], T]) -> T:
         """The result of blocking work on the journal's thread, in the order it was asked for."""
@@ -93,6 +100,23 @@ class Journal:
     def _run(self) -> None:
         while (job := self._work.get()) is not None:
             job()
+
+
+def _crashes_in(changes: Changes) -> list[Guard]:
+    """The points that lie inside a transaction, as guards that never object."""
+    if crash.armed_folder() is None:
+        return []
+    ended = any(isinstance(row, Attempt) and not row.state.live for row in changes.get("attempts", {}).values())
+    takes_in, completes = [_crash_at("t1.inside")], [_crash_at("t4.inside")]
+    return (takes_in if "inbox" in changes else []) + (completes if ended else [])
+
+
+def _crash_at(point: crash.Point) -> Guard:
+    def pass_by(connection: sa.Connection) -> str:
+        crash.at(point)
+        return ""
+
+    return pass_by
 
 
 def _succeed(done: asyncio.Future[Any], result: Any) -> None:

@@ -6,10 +6,10 @@ fsync. Nothing outside happens before the commit, and whoever asked is answered 
 A decision that raises is rolled back alone, and its subject is set aside in the same commit. A
 guard that objects ends the transaction before anything is written: the batch is decided again, the
 event it belongs to as refused. Where something cannot be written at all, each event is committed
-alone, and the one whose words or rows it is is set aside. After an error of the database the journal
-tells whether the commit landed: landed, go on; not landed, the machine goes back, the callers get
-the error, and what nobody waits for is decided again. A loop that cannot commit time and again
-raises, as a fenced one does, and its process ends.
+alone, and the one whose words or rows it is is set aside. The journal settles what an error of the
+database leaves in doubt: landed, go on; not landed, the machine goes back, the callers get the error,
+and what nobody waits for is decided again. A loop that cannot commit time and again raises, as a
+fenced one does, and its process ends.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ class Machine(Protocol):
 
 
 class Transactions(Protocol):
+    """After CommitFailed nothing was written."""
+
     async def commit(self, changes: Changes, said: Sequence[Said], guards: Sequence[Guard]) -> list[Entry]: ...
-    async def landed(self) -> bool: ...
 
 
 Waiting = tuple[Any, "asyncio.Future[Any] | None"]
@@ -190,9 +191,8 @@ class Loop:
             try:
                 entries = await self._journal.commit(changes, said, guards)
             except CommitFailed as error:
-                if not await self._journal.landed():
-                    self._machine.book.rollback()
-                    return [], error
+                self._machine.book.rollback()
+                return [], error
         self._machine.settle()
         return entries, None
 

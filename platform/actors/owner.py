@@ -32,13 +32,14 @@ from ..wire.calls import Order
 from ..wire.envelope import Event
 from ..wire.types import Entry
 from ..wire.voucher import vouched
+from .careful import Careful
 from .courtesy import BESIDE, settle_in
 from .describe import Described
 from .follower import Follower
 from .journal import Journal
 from .lines.directory import Directory
 from .lines.switchboard import Address, Switchboard
-from .loop import Loop, Machine
+from .loop import Loop, Machine, wall_clock_us
 from .names import find, forget
 from .wiring import Wiring
 
@@ -97,6 +98,7 @@ class OwnerActor:
         self.journal = Journal(Writer(self.wiring.engine(), self.owner))
         self.epoch = await self.journal.take_epoch()
         machine, position = await asyncio.to_thread(self._load)
+        await self.care.begin(self.journal, wall_clock_us())
         self.machine = machine
         self.loop = Loop(machine, self.journal, carry_out=self._carry_out, published=self._published)
         self._described = Described(self.owner, self.loop, trouble=lambda: self.journal.trouble)
@@ -111,6 +113,7 @@ class OwnerActor:
     def _load(self) -> tuple[Machine, int]:
         with self.reader.picture() as picture:
             offsets = picture.rows("offsets", OFFSETS.c.owner == self.owner)
+            self.care = Careful(self.owner, picture)
             self._offsets: list[Offset] = offsets
             return self.load(picture, offsets), picture.position
 
@@ -123,6 +126,13 @@ class OwnerActor:
             except (RayError, Unavailable):
                 forget("conductor")
             await asyncio.sleep(ATTACH_EVERY_S)
+
+    @ray.method
+    async def stop(self) -> None:
+        """What comes after this stays where it is: the next start need not be careful."""
+        if self._starting is not None:
+            await self.begun()
+            await self.care.end()
 
     def must(self, work: Coroutine[Any, Any, Any]) -> None:
         self.spawn(or_end(self.owner, work))
@@ -153,7 +163,8 @@ class OwnerActor:
     def _start_ingest(self, topic: str) -> None:
         self._secret = self.wiring.secret()
         self._bus = KafkaBus(KafkaSettings(bootstrap=self.wiring.bootstrap, client_id=self.owner))
-        self._ingest = Ingest(self._bus.source(start_of(self.owner, (topic,), self._offsets)), self)
+        source = self._bus.source(start_of(self.owner, (topic,), self._offsets))
+        self._ingest = Ingest(source, self, caution=self.care)
         self.must(self._ingest.run())
 
     async def take(self, records: list[Parsed]) -> None:

@@ -363,3 +363,20 @@ class Offset(msgspec.Struct, frozen=True, kw_only=True):
     next: int
     topic_id: str = ""
     halted: str = ""
+
+
+class OwnerStart(msgspec.Struct, frozen=True, kw_only=True):
+    """An owner has started, and not stopped in order since."""
+
+    owner: str
+    began_us: int
+
+
+class Trying(msgspec.Struct, frozen=True, kw_only=True):
+    """A record is about to be parsed, for the `count`th time. Void once the partition's `next` lies beyond it."""
+
+    owner: str
+    topic: str
+    partition: int
+    offset: int
+    count: int

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from .. import crash
 from ..errors import HeadwaterError
 from ..wire.envelope import Event, Rejected, parse
 from ..wire.foreign import headers_of
@@ -48,11 +49,26 @@ class Owner(Protocol):
     def busy(self) -> bool: ...
 
 
+class Caution(Protocol):
+    """How an owner reads that has died before: one record at a time, each after `attempt`."""
+
+    @property
+    def careful(self) -> bool: ...
+
+    async def attempt(self, record: Record) -> Rejected | None:
+        """None once it is noted that the record is about to be parsed; otherwise why it must not be."""
+
+    def survived(self, count: int) -> None: ...
+
+
 class Ingest:
     """Reads a source for an owner until it is cancelled. `formats` names topics whose records are no CloudEvents."""
 
-    def __init__(self, source: Source, owner: Owner, *, formats: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, source: Source, owner: Owner, *, formats: Mapping[str, str] | None = None, caution: Caution | None = None
+    ) -> None:
         self._source, self._owner, self._formats = source, owner, dict(formats or {})
+        self._caution = caution
         self._to_seek: dict[Partition, int | None] = {}
         self._taking: asyncio.Task[None] | None = None
 
@@ -81,17 +97,23 @@ class Ingest:
             await self._seek_where_asked()
         while self._owner.busy():
             await asyncio.sleep(BACKOFF_MIN_S)
-        batch = await self._source.next_batch(BATCH_MAX, WAIT_S)
+        caution = self._caution if self._caution is not None and self._caution.careful else None
+        batch = await self._source.next_batch(BATCH_MAX if caution is None else 1, WAIT_S)
         ids = self._source.topic_ids()
         records = [delivery for delivery in batch if isinstance(delivery, Record)]
-        parsed = [self._parsed(record, ids.get(record.topic, "")) for record in records]
+        if caution is None:
+            parsed = [self._parsed(record, ids.get(record.topic, "")) for record in records]
+        else:
+            parsed = [await self._attempted(record, ids.get(record.topic, ""), caution) for record in records]
         await self._all_taken()
         for gap in [delivery for delivery in batch if isinstance(delivery, Gap)]:
             await self._owner.gap(gap, ids.get(gap.topic, ""))
         if parsed:
             self._taking = asyncio.create_task(self._take(parsed))
-        if len(parsed) < BATCH_MAX:  # nothing more waits
+        if caution is not None or len(parsed) < BATCH_MAX:  # nothing more waits
             await self._all_taken()
+        if caution is not None:
+            caution.survived(len(parsed))
 
     async def _all_taken(self) -> None:
         """What was handed over is durable; raises what the owner raised."""
@@ -105,6 +127,14 @@ class Ingest:
             if self._to_seek[partition] == offset:  # otherwise another place was asked for meanwhile
                 del self._to_seek[partition]
 
+    async def _attempted(self, record: Record, topic_id: str, caution: Caution) -> Parsed:
+        try:
+            refused = await caution.attempt(record)
+        except Exception:
+            self.seek(record.topic, record.partition, record.offset)
+            raise
+        return self._parsed(record, topic_id) if refused is None else Parsed(record, refused, topic_id)
+
     def _parsed(self, record: Record, topic_id: str) -> Parsed:
         """A record of somebody else's topic has the headers that make it an event, for its dead letter too."""
         form, key = self._formats.get(record.topic), record.key
@@ -112,6 +142,7 @@ class Ingest:
             place = f"{topic_id}/{record.partition}/{record.offset}"
             headers = headers_of(record.topic, place, record.key, form=form)
             record, key = msgspec.structs.replace(record, headers=headers), None
+        crash.at_sight_of(record.value)
         return Parsed(record, parse(record.value, record.headers, key=key), topic_id)
 
     async def _take(self, records: list[Parsed]) -> None:

@@ -17,7 +17,9 @@ from typing import Any, Final
 from ..actors.wiring import Wiring
 from ..errors import HeadwaterError, Unavailable
 
-OWNERS: Final = ("conductor", "scheduler", "gpu_pool", "registry", "table_writer", "web")
+RECORDERS: Final = ("conductor", "scheduler", "gpu_pool", "registry", "table_writer")
+OWNERS: Final = (*RECORDERS, "web")
+STOP_WITHIN_S: Final = 5.0
 BESIDE: Final = ("deployer", "views")  # `/readyz` does not wait for these
 
 Said = Callable[[str, float], None]
@@ -48,6 +50,14 @@ class Cast:
             configure_logging=False,
             _node_ip_address=self._wiring.settings.ray.host,
         )
+
+    def stop(self) -> None:
+        """Tells the owners that the end is a clean one; those that do not hear it in time begin with care."""
+        import ray
+
+        with suppress(Exception):  # what has died cannot be told
+            told = [handle.stop.remote() for name, handle in self._handles.items() if name in RECORDERS]
+            ray.wait(told, num_returns=len(told), timeout=STOP_WITHIN_S)
 
     def leave(self) -> None:
         import ray

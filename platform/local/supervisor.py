@@ -209,6 +209,7 @@ class Supervisor:
             return
         self.home.clear_state()
         if self._cast is not None:
+            self._cast.stop()
             self._cast.leave()
             self._cast = None
         if self._ray is not None:

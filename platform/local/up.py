@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..config import Settings, load
+from ..crash import VARIABLE, armed_folder
 from ..errors import HeadwaterError, Unavailable
 from .home import Home, read_state
 from .processes import is_alive
@@ -51,6 +52,8 @@ def settings_of(
 
 
 def _foreground(settings: Settings) -> None:
+    if (crashes := armed_folder()) is not None:
+        print(f"  {VARIABLE} is set, as for a test: processes are killed at the points armed in {crashes}", flush=True)
     supervisor = Supervisor(settings, _say)
     began = time.monotonic()
     with _stopped_by_signals(supervisor):

@@ -178,6 +178,8 @@ DEAD_LETTERS: Final = _table(
     sa.Index("dead_letters_by_event", "event_id"),
 )
 OFFSETS: Final = _table("offsets", records.Offset, ("owner", "topic", "partition"))
+STARTS: Final = _table("starts", records.OwnerStart, ("owner",))
+TRYING: Final = _table("trying", records.Trying, ("owner", "topic", "partition"))
 
 FLOWS: Final = _table("flows", inventory.FlowRow, ("project", "name"))
 CODE_VERSIONS: Final = _table("code_versions", inventory.CodeVersion, ("version",))

@@ -14,6 +14,7 @@ class Reason(StrEnum):
     INVALID_JSON = "invalid_json"
     UNSUPPORTED_CONTENT_TYPE = "unsupported_content_type"
     INVALID_ENVELOPE = "invalid_envelope"
+    CRASH_LOOP = "crash_loop"
 
 
 class Rejected(msgspec.Struct, frozen=True):

@@ -9,24 +9,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from headwater.actors.journal import Journal
+from headwater.core.records import Offset
 from headwater.core.turn import GrantGuard
 from headwater.store.engine import create, open_engine, sqlite_url
-from headwater.store.writer import Objected, Writer
+from headwater.store.reader import Reader
+from headwater.store.writer import CommitFailed, Objected, Writer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
     url = sqlite_url(tmp_path / "store.db")
     create(url, store_epoch="one")
     engine = open_engine(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def journal(engine: sa.Engine) -> Iterator[Journal]:
     journal = Journal(Writer(engine, "conductor"))
     yield journal
     journal.close()
-    engine.dispose()
 
 
 async def test_work_is_done_in_order_on_one_thread(journal: Journal) -> None:
@@ -72,7 +80,29 @@ async def test_guards_are_asked_inside_the_transaction(journal: Journal) -> None
     guard = GrantGuard(scheduler_epoch=7, tree_version=1, step_id="r/0", devices=(), milli=0)
     with pytest.raises(Objected, match="scheduler_epoch"):
         await journal.commit({}, [], [guard])
-    assert not await journal.landed()
+    assert not await journal.do(journal.writer.landed)
+
+
+async def test_a_doubt_is_settled_before_the_next_is_written(journal: Journal, engine: sa.Engine) -> None:
+    """The first landed and its answer was lost; the second did not land: each is told apart."""
+    await journal.take_epoch()
+    fates = iter(("answer lost", "settled", "not landed"))
+
+    @sa.event.listens_for(engine, "commit")
+    def broken(connection: sa.Connection) -> None:
+        fate = next(fates, "settled")
+        if fate == "answer lost":
+            connection.exec_driver_sql("COMMIT")
+        if fate != "settled":
+            raise sa.exc.OperationalError("COMMIT", {}, OSError("the answer was lost"))
+
+    rows = [Offset(owner="conductor", topic=topic, partition=0, next=1) for topic in ("a", "b")]
+    both = [journal.commit({"offsets": {("conductor", row.topic, 0): row}}, [], []) for row in rows]
+    first, second = await asyncio.gather(*both, return_exceptions=True)
+    assert first == []
+    assert isinstance(second, CommitFailed)
+    with Reader(engine).picture() as picture:
+        assert picture.rows("offsets") == rows[:1]
 
 
 async def test_a_closed_journal_has_finished_what_it_was_given(journal: Journal) -> None:

@@ -62,12 +62,11 @@ class Words:
 
 
 class Shelf:
-    """A journal in memory. `faults` are raised by the next commits, one each; `lands` says whether those land."""
+    """A journal in memory. `faults` are raised by the next commits, one each, and nothing of those is written."""
 
     def __init__(self) -> None:
         self.commits: list[list[str]] = []
         self.faults: list[Exception] = []
-        self.lands = False
         self.objects_to: dict[str, str] = {}
         self.gate = asyncio.Event()
         self.gate.set()
@@ -81,14 +80,9 @@ class Shelf:
         if "\ud800" in words:
             raise Unwritable("no text")
         if self.faults:
-            if self.lands:
-                self.commits.append(words)
             raise self.faults.pop(0)
         self.commits.append(words)
         return []
-
-    async def landed(self) -> bool:
-        return self.lands
 
 
 class Bench:
@@ -161,14 +155,6 @@ async def test_an_objection_refuses_only_its_own_event() -> None:
         assert bench.journal.commits == [["a", "grant1", "refused grant2", "refused grant3"]]
         assert list(bench.machine.noted) == ["a", "grant1"]
         assert bench.done == ["do a", "do grant1"]
-
-
-async def test_a_commit_that_failed_and_landed_goes_on() -> None:
-    async with running(Bench(Shelf())) as bench:
-        bench.journal.faults, bench.journal.lands = [CommitFailed("lost answer")], True
-        assert await answers(bench, "a") == ["a noted"]
-        assert list(bench.machine.noted) == ["a"]
-        assert bench.machine.book.changes() == {}
 
 
 async def test_a_commit_that_did_not_land_takes_the_machine_back_and_tells_who_asked() -> None:

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from headwater.errors import Conflict
-from headwater.events.bus import Gap, Message, Partition, Start
+from headwater.events.bus import Gap, Message, Partition, Record, Start
 from headwater.events.ingest import BATCH_MAX, Ingest, Parsed
 from headwater.events.memory import MemoryBus
-from headwater.wire.envelope import Event, Rejected
+from headwater.wire.envelope import Event, Reason, Rejected
 from headwater.wire.topics import Direction, Topic
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -222,3 +222,35 @@ async def test_what_was_read_ahead_is_dropped_where_one_could_not_be_taken() -> 
     async with running(scene):
         await until(lambda: len(scene.owner.taken) >= count)
     assert scene.owner.offsets() == list(range(count))
+
+
+class Caution:
+    """Notes what is about to be parsed, and refuses one offset."""
+
+    def __init__(self, owner: Owner, refused: int) -> None:
+        self.owner, self.refused, self.left = owner, refused, 3
+        self.noted: list[tuple[int, int]] = []
+
+    @property
+    def careful(self) -> bool:
+        return self.left > 0
+
+    async def attempt(self, record: Record) -> Rejected | None:
+        self.noted.append((record.offset, len(self.owner.taken)))
+        return Rejected(Reason.CRASH_LOOP, "it kills") if record.offset == self.refused else None
+
+    def survived(self, count: int) -> None:
+        self.left -= count
+
+
+async def test_a_careful_owner_notes_each_record_before_it_is_parsed_and_then_reads_as_ever() -> None:
+    scene = Scene(await a_bus())
+    caution = Caution(scene.owner, refused=1)
+    scene.ingest = Ingest(scene.source, scene.owner, caution=caution)
+    await scene.send("e1", "e2", "e3", "e4", "e5")
+    async with running(scene):
+        await until(lambda: len(scene.owner.taken) == 5)
+    assert scene.owner.offsets() == [0, 1, 2, 3, 4]
+    assert caution.noted == [(0, 0), (1, 1), (2, 2)]
+    refused = [parsed.record.offset for parsed in scene.owner.taken if isinstance(parsed.said, Rejected)]
+    assert refused == [1]

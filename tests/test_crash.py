@@ -1,0 +1,58 @@
+"""A process that comes by an armed point is killed; without a test there are no points."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headwater import crash
+from headwater.errors import InvalidInput
+
+PASSES_BY = """
+from headwater import crash
+for number in range(3):
+    print(number, flush=True)
+    crash.at("t1.before")
+for record in (None, b"harmless", b"a poisoned one"):
+    print(record, flush=True)
+    crash.at_sight_of(record)
+"""
+
+
+def passes_by(folder: Path | None) -> tuple[int, list[str]]:
+    armed = {crash.VARIABLE: str(folder)} if folder else {}
+    done = subprocess.run([sys.executable, "-c", PASSES_BY], env=os.environ | armed, capture_output=True, text=True)
+    return done.returncode, done.stdout.split("\n")[:-1]
+
+
+def test_a_point_kills_whoever_comes_by_for_the_nth_time_and_only_once(tmp_path: Path) -> None:
+    (tmp_path / "t1.before").write_text("2")
+    assert passes_by(tmp_path) == (-signal.SIGKILL, ["0", "1"])
+    assert list(tmp_path.iterdir()) == []
+    assert passes_by(tmp_path)[0] == 0
+
+
+def test_a_record_with_the_text_kills_each_time(tmp_path: Path) -> None:
+    (tmp_path / crash.PARSER).write_text("poison")
+    for _ in range(2):
+        code, said = passes_by(tmp_path)
+        assert (code, said[-1]) == (-signal.SIGKILL, "b'a poisoned one'")
+
+
+def test_without_the_variable_nothing_is_armed() -> None:
+    assert passes_by(None)[0] == 0
+
+
+def test_a_folder_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(crash.VARIABLE, str(tmp_path / "none"))
+    crash.armed_folder.cache_clear()
+    try:
+        with pytest.raises(InvalidInput, match="HEADWATER_CRASH"):
+            crash.armed_folder()
+    finally:
+        crash.armed_folder.cache_clear()
