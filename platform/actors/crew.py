@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from .. import crash
 from ..core.conductor import messages as m
 from ..errors import HeadwaterError, Unavailable
 from ..wire import calls
@@ -242,6 +243,7 @@ class Crew:
             except Unavailable:
                 await asyncio.sleep(ASK_AGAIN_S)
                 continue
+            crash.at("dispatch.answer")
             reported = {report.fence for report in reports}
             left = [order for order in orders if order.fence not in reported]
             if self._at_work.get(worker) is orders:

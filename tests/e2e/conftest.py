@@ -11,6 +11,7 @@ import pytest
 from scenes.gate import Gate
 from scenes.life import homes, up
 
+from headwater import crash
 from headwater.cli.demo import Place
 from headwater.sdk import Client
 
@@ -21,7 +22,8 @@ WITHIN_S = 500.0
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Place]:
     with homes() as folder:
-        yield up(folder / "home")
+        (folder / "crash").mkdir()
+        yield up(folder / "home", {crash.VARIABLE: str(folder / "crash")})
 
 
 @pytest.fixture(scope="session")

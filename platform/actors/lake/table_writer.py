@@ -18,6 +18,7 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayError
 
+from ... import crash
 from ...core.inventory import CommitKey
 from ...core.records import Offset
 from ...core.table_writer import OWNER, Author, Seen, SnapshotFact, TableWriter
@@ -64,6 +65,7 @@ class TableWriterActor(OwnerActor):
     @ray.method
     async def prepare(self, table: str, schema: pa.Schema) -> Target:
         """Where and how to write data files for the table, which is made where it is not there."""
+        await self.begun()
         async with self._making:  # two that make one namespace at once fail in pyiceberg
             return await asyncio.to_thread(self.desk.prepare, table, schema)
 
@@ -72,6 +74,7 @@ class TableWriterActor(OwnerActor):
         self, table: str, files: Sequence[WrittenFile], key: str, project: str, principal: str
     ) -> dict[str, Any]:
         """The fields of `table.committed` and `already`, which says that the key was committed before."""
+        await self.begun()
         author = Author(key=key, project=project, principal=principal)
         return await self._append(table, author, lambda head: self.desk.commit(_append(table, files, key, head)))
 
@@ -106,6 +109,7 @@ class TableWriterActor(OwnerActor):
             if spent is not None:
                 return await asyncio.to_thread(self.desk.answer_again, spent, self.state.heads.get(table))
             committed = await asyncio.to_thread(commit, self.state.announced(table))
+            crash.at("t5.before")
             seen = await self.announce(table, author)
         return _answer(committed, seen, author.key, self.state.heads[table].rows_total)
 

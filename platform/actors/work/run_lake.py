@@ -6,17 +6,21 @@ of an append without one is `step/n`, the same in every attempt, so that a repea
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ...data.lake import Batches
 from ...data.snapshot import Snapshot
-from ...errors import InvalidInput
-from ..names import find
+from ...errors import InvalidInput, Unavailable
+from ..names import find, forget
 
 if TYPE_CHECKING:
     from ...data.commit import Committed
+
+ANSWERS_WITHIN_S: Final = 60.0
+ASK_AGAIN_S: Final = 0.2
 
 
 class RunLake:
@@ -37,16 +41,14 @@ class RunLake:
         if not self._step_id:
             what = f"Rows were appended to {name} in a flow function, which may run many times"
             raise InvalidInput(what, remedy="Append in a step")
-        import ray
-
         from ...data.commit import Committed
         from ...data.write import write_files
 
         key = key or f"{self._step_id}/{next(self._numbers)}"
-        writer = find("table_writer")
-        target = ray.get(writer.prepare.remote(name, batches.schema))
+        target = _answer_of(lambda writer: writer.prepare.remote(name, batches.schema))
         files = list(write_files(target, batches.batches))
-        said: dict[str, Any] = ray.get(writer.append.remote(name, files, key, self._project, self._principal))
+        about = (name, files, key, self._project, self._principal)
+        said: dict[str, Any] = _answer_of(lambda writer: writer.append.remote(*about))
         return Committed(
             table=said["table"],
             snapshot_id=said["snapshot_id"],
@@ -55,3 +57,20 @@ class RunLake:
             already=bool(said.get("already")),
             metadata_location=said["metadata_location"],
         )
+
+
+def _answer_of(ask: Callable[[Any], Any]) -> Any:
+    """What the TableWriter says. One that died meanwhile is asked again: an append counts once for its key."""
+    import ray
+    from ray.exceptions import RayActorError
+
+    deadline = time.monotonic() + ANSWERS_WITHIN_S
+    while True:
+        try:
+            return ray.get(ask(find("table_writer")))
+        except RayActorError as error:
+            forget("table_writer")
+            if time.monotonic() > deadline:
+                what = f"The TableWriter did not answer within {ANSWERS_WITHIN_S:g} s"
+                raise Unavailable(what, remedy="See `headwater doctor`.") from error
+        time.sleep(ASK_AGAIN_S)

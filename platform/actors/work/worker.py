@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ... import crash
 from ...errors import Unavailable
 from ...wire.calls import AttemptOrder, Outcome, Progress, Report
 from ...wire.types import Failure
@@ -209,6 +210,7 @@ class Worker:
         timers = [loop.call_later(SAY_RUNNING_AFTER_S, feed.say_running)]
         if order.timeout_s is not None:
             timers.append(loop.call_later(order.timeout_s, job.stop, "timeout", STOP_GRACE_S))
+        crash.at("attempt.start")
         self._thread.give(lambda: self._perform(job))
         watching = loop.create_task(_watch_memory(job, order)) if order.memory_bytes else None
         try:
@@ -220,6 +222,7 @@ class Worker:
             for timer in (*timers, *job.timers):
                 timer.cancel()
         feed.flush()
+        crash.at("attempt.effect")
         return self._report(order, started_us, outcome, feed=feed, seen_empty=not job.overdue)
 
     def _perform(self, job: _Job) -> None:

@@ -153,3 +153,46 @@ def say_lines(which: int, lines: int) -> int:
 @flow(project="eta")
 def talk(steps: int, lines: int) -> int:
     return sum(done.result() for done in [say_lines(which, lines) for which in range(steps)])
+
+
+@flow(project="eta", on=on.event("note.wanted"))
+def take_note(notes: str) -> int:
+    """Leaves a line in a file; the attempt whose line counted."""
+    attempt: int = jot(notes).result()
+    return attempt
+
+
+@flow(project="eta", on=on.event("note.wanted.once"))
+def take_note_once(notes: str) -> int:
+    """The same, as an effect that must not happen twice."""
+    attempt: int = jot_once(notes).result()
+    return attempt
+
+
+@step
+def jot(notes: str) -> int:
+    return write_line(notes)
+
+
+@step(effect="once")
+def jot_once(notes: str) -> int:
+    return write_line(notes)
+
+
+def write_line(notes: str) -> int:
+    with Path(notes).open("a") as book:
+        book.write(f"{current().step_id} {current().attempt}\n")
+    return current().attempt
+
+
+@flow(project="eta")
+def keep_one(table: str) -> None:
+    """Leaves one row in a table of that name."""
+    append_one(table).result()
+
+
+@step
+def append_one(table: str) -> None:
+    import pyarrow as pa
+
+    Table(table).append(pa.table({"number": [1]}))
