@@ -9,7 +9,7 @@ from rich.text import Text
 
 from .forms import compact, duration, frames, metrics, moment, one_line, size, trigger
 from .output import STATE_STYLE
-from .run_tree import MARKS
+from .run_tree import MARKS, amount
 
 if TYPE_CHECKING:
     from ..wire.api import AttemptView, ModelView, RunDetail, StepView
@@ -43,6 +43,7 @@ def _facts(run: RunDetail) -> Iterator[Text]:
     yield _fact("started by", f"{trigger(run.trigger)}{event}")
     yield _fact("principal", run.principal)
     yield _fact("code", f"{run.code_version[:12]}{_commit(run)}")
+    yield from _provenance(run)
     yield _fact("created", moment(run.created_us))
     if run.ended_us:
         yield _fact("ended", moment(run.ended_us))
@@ -58,6 +59,21 @@ def _facts(run: RunDetail) -> Iterator[Text]:
         yield _fact("parameters", compact(run.parameters))
     if run.cancel_reason:
         yield _fact("cancelled", run.cancel_reason)
+
+
+def _provenance(run: RunDetail) -> Iterator[Text]:
+    """Beside the commit: what was changed since, and what the code runs on. `--json` shows the diff itself."""
+    known = run.provenance if isinstance(run.provenance, dict) else {}
+    source, environment = known.get("source") or {}, known.get("environment") or {}
+    diff = str(source.get("diff") or "").splitlines()
+    files = [line.removeprefix("+++ b/") for line in diff if line.startswith("+++ ")]
+    if changed := [*files, *source.get("untracked", ())]:
+        more = sum(line.startswith("+") for line in diff) - len(files)
+        less = sum(line.startswith("-") for line in diff) - len(files)
+        yield _fact("changed", f"{', '.join(changed)}  (+{more} -{less} since the commit)")
+    if environment:
+        packages = len(environment.get("packages") or {})
+        yield _fact("runs on", f"Python {environment['python']}, {environment['platform']}, {packages} packages")
 
 
 def _commit(run: RunDetail) -> str:
@@ -79,6 +95,8 @@ def _step(step: StepView) -> Iterator[Text]:
     for fact in _tried(last) if last else ():
         line.append(f"  {fact}")
     yield line
+    if step.progress is not None:
+        yield Text(f"      {one_line(amount(step.progress))}", "cyan")
     if step.state in ("WAITING", "BACKOFF") and (step.held_reason or step.waiting_us):
         why = step.held_reason or f"asks for {_asked(step.demand)}"
         yield Text(f"      waits since {moment(step.waiting_us or step.created_us)}: {one_line(why)}", "yellow")

@@ -19,7 +19,7 @@ from rich.tree import Tree
 from ..wire import types
 from ..wire.calls import Progress
 from ..wire.types import Entry
-from .forms import clock, frames, one_line
+from .forms import clock, frames, one_line, seconds
 from .output import STATE_STYLE
 
 BAR_WIDTH: Final = 24
@@ -186,7 +186,7 @@ def _step(step: StepLine) -> RenderableType:
 
 def _bar(progress: Progress) -> RenderableType:
     row = Table.grid(padding=(0, 1))
-    row.add_row(ProgressBar(total=progress.total, completed=progress.done, width=BAR_WIDTH), _amount(progress))
+    row.add_row(ProgressBar(total=progress.total, completed=progress.done, width=BAR_WIDTH), amount(progress))
     return row
 
 
@@ -196,7 +196,7 @@ def _bar(progress: Progress) -> RenderableType:
 def line_of(told: Told) -> str:
     """What was told in one line without control characters."""
     if isinstance(told, Progress):
-        return f"           {told.name}: {_amount(told)}" if told.done else ""
+        return f"           {told.name}: {amount(told)}" if told.done else ""
     words = _words(told.body)
     about = f"{told.project} " + (f"{told.run_id[-6:]} " if told.run_id else f"{told.subject} ")
     line = f"{clock(told.time_us)} {about}{told.type}" + (f" {words}" if words else "")
@@ -237,10 +237,16 @@ def _words(body: types.AnyBody) -> str:
             return str(getattr(body, "name", "") or getattr(body, "flow", ""))
 
 
-def _amount(progress: Progress) -> str:
+def amount(progress: Progress) -> str:
     done = f"{progress.done:,.0f}" + (f" of {progress.total:,.0f}" if progress.total else "")
-    rate = f", {progress.rate:,.0f} {progress.unit}/s" if progress.rate else ""
-    return f"{done} {progress.unit}{rate}" + (f", {progress.note}" if progress.note else "")
+    facts = [f"{done} {progress.unit}".rstrip()]
+    if progress.percent is not None:
+        facts.append(f"{progress.percent:.0f} %")
+    if progress.rate:
+        facts.append(f"{progress.rate:,.0f} {progress.unit}/s" if progress.unit else f"{progress.rate:,.1f}/s")
+    if progress.left_s:
+        facts.append(f"{seconds(progress.left_s)} left")
+    return ", ".join([*facts, progress.note] if progress.note else facts)
 
 
 def _cause(failure: types.Failure) -> str:

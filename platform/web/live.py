@@ -15,6 +15,7 @@ from ..wire.calls import Progress
 from ..wire.types import TERMINAL, Entry
 from .fanout import Follower, Gap, Subscription
 from .frames import EntryFrames
+from .latest_progress import LatestProgress
 
 RUNS_MAX = 10_000
 UNKNOWN = "?"  # no flow has this name
@@ -54,6 +55,7 @@ class Hub:
         self._filling: asyncio.Task[None] | None = None
         self._wanted = head.position
         self._runs: dict[str, RunName] = {}
+        self.latest = LatestProgress()
 
     @property
     def position(self) -> int:
@@ -86,6 +88,7 @@ class Hub:
 
     def progress(self, items: Sequence[Progress]) -> None:
         for item in items:
+            self.latest.hear(item)
             for seat in self._seats:
                 scope = seat.subscription.scope
                 run = self._runs.get(item.run_id, NOBODY)
@@ -103,6 +106,7 @@ class Hub:
             await asyncio.shield(self._filling)
 
     def _offer(self, entry: Entry) -> None:
+        self.latest.follow(entry)
         run = self._learn_run(entry)
         if not run.flow and any(seat.subscription.scope.flow is not None for seat in self._seats):
             run = self._asked(entry)

@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from .calls import Progress
 from .types import JSON, Demand, Failure
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ class AttemptView(Answer, frozen=True):
 
 class StepView(Answer, frozen=True):
     """`held_code` and `held_reason` say why a waiting step waits. `needs` are the ordinals of the steps that feed it;
-    `inputs` says what each argument is."""
+    `inputs` says what each argument is; `progress` is the newest word of an attempt that runs."""
 
     id: str
     ordinal: int
@@ -102,6 +103,7 @@ class StepView(Answer, frozen=True):
     needs: tuple[int, ...] = ()
     inputs: JSON = None
     attempts: tuple[AttemptView, ...] = ()
+    progress: Progress | None = None
 
     @property
     def artifact(self) -> str | None:

@@ -267,6 +267,16 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     note: str = ""
     time_us: int = 0
 
+    @property
+    def percent(self) -> float | None:
+        """Of the whole; None where nobody knows the whole."""
+        return min(100.0, 100.0 * self.done / self.total) if self.total else None
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds to the end at this rate; None where rate or whole are unknown."""
+        return max(0.0, self.total - self.done) / self.rate if self.total and self.rate else None
+
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """The Scheduler's proposal: this step may go now, there. One (node, devices) pair for each rank."""

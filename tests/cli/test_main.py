@@ -20,10 +20,13 @@ from headwater.cli.events import sample
 from headwater.cli.listings import LISTINGS
 from headwater.cli.main import parse
 from headwater.cli.predict import features
+from headwater.core.inventory import CodeVersion
 from headwater.core.records import DeadLetter, Offset, StepState
 from headwater.errors import InvalidInput
+from headwater.sdk import AsyncClient
 from headwater.web.seams import Done
-from headwater.wire.types import Failure, StepLeased, StepWaiting
+from headwater.wire.calls import Progress
+from headwater.wire.types import Failure, StepEnded, StepLeased, StepWaiting
 from headwater.wire.types import RunFailed as Failed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -260,7 +263,6 @@ async def test_the_tree_shows_steps_devices_and_progress() -> None:
     from rich.console import Console
 
     from headwater.cli.run_tree import RunTree
-    from headwater.wire.calls import Progress
     from headwater.wire.types import AnyBody, Demand, Entry
 
     tree = RunTree()
@@ -277,7 +279,34 @@ async def test_the_tree_shows_steps_devices_and_progress() -> None:
     text = console.export_text()
     assert "eta/train_delay RUNNING" in text
     assert "fit leased  local/0" in text
-    assert "50 of 100 rows, 9 rows/s, loss 0.5" in text
+    assert "50 of 100 rows, 50 %, 9 rows/s, 5.6 s left, loss 0.5" in text
+
+
+async def test_a_run_shows_how_far_its_steps_are_and_what_its_code_came_from(tmp_path: Path) -> None:
+    diff = "--- a/flows.py\n+++ b/flows.py\n@@ -1 +1 @@\n-a = 1\n+a = 2\n"
+    source = {"commit": "f" * 40, "is_dirty": True, "diff": diff, "untracked": ["new.py"]}
+    environment = {"python": "3.11.9", "platform": "linux-x86_64", "packages": {"ray": "2"}}
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        code = CodeVersion(
+            version="c1", bundle="b", manifest=None, principal="p", deployed_us=1,
+            provenance={"source": source, "environment": environment},
+        )  # fmt: skip
+        step = a_step(RUN, 0, state=StepState.RUNNING)
+        for table, row in (("code_versions", code), ("runs", a_run(1, state="RUNNING")), ("steps", step),
+                           ("attempts", an_attempt(step, 1))):  # fmt: skip
+            scene.story.put(table, row)
+        word = Progress(
+            fence=1, run_id=RUN, step_id=step.id, name="fit", attempt=1, worker="w", done=25, total=100, rate=5
+        )
+        scene.hub.progress([word])
+        shown = await headwater("run", "show", RUN, url=url)
+        assert "25 of 100 rows, 25 %, 5 rows/s, 15.0 s left" in shown.out
+        assert "flows.py, new.py  (+1 -1 since the commit)" in shown.out
+        assert "Python 3.11.9, linux-x86_64, 1 packages" in shown.out
+        assert (await AsyncClient(url, TOKEN).runs[RUN].detail()).steps[0].progress == word
+        ended = StepEnded(step_id=step.id, name="fit", state="CANCELLED", reason="x")
+        scene.tell(ended, run=RUN)
+        assert (await AsyncClient(url, TOKEN).runs[RUN].detail()).steps[0].progress is None
 
 
 async def test_a_gap_is_shown_and_lifted_by_a_command(tmp_path: Path) -> None:

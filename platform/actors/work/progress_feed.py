@@ -38,8 +38,9 @@ class ProgressFeed:
             self._loop.call_soon_threadsafe(self._plan)
 
     def tell_rows(self, rows: int, total: int | None) -> None:
-        """What a stream says after each batch."""
-        self._streams.add(rows)
+        """What a stream says after each batch. The rate is that of the stream that is read now."""
+        if self._streams.add(rows):
+            self._began = time.monotonic()
         self.tell(Mark(rows, total, "rows"))
 
     def say_running(self) -> None:
@@ -85,7 +86,10 @@ class _Rows:
     def total(self) -> int:
         return self._ended + self._current
 
-    def add(self, rows: int) -> None:
-        if rows < self._current:
+    def add(self, rows: int) -> bool:
+        """Whether another stream has begun."""
+        is_another = rows < self._current
+        if is_another:
             self._ended += self._current
         self._current = rows
+        return is_another

@@ -62,8 +62,9 @@ async def start_run(
 
 @router.get("/{run_id}", responses=answers(api.RunDetail))
 async def show_run(request: Request, run_id: str) -> Response:
-    """One run with its steps, their attempts, why a step waits, and how it failed."""
-    return JsonAnswer(await _run(platform_of(request), run_id))
+    """One run with its steps, their attempts, why a step waits, how far it is, and how it failed."""
+    platform = platform_of(request)
+    return JsonAnswer(platform.hub.latest.shown_in(await _run(platform, run_id)))
 
 
 @router.post("/{run_id}/cancel", responses=answers(api.CommandView), openapi_extra=takes(api.CancelRun))
