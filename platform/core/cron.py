@@ -38,7 +38,7 @@ def problem_of_cron(expression: str, timezone: str) -> str:
     try:
         next(CronSim(expression, _time_of(0, timezone)))
     except CronSimError as error:
-        return f"{expression!r} is no cron expression ({error})"
+        return f"{expression!r} is no cron expression that ever fires ({error})"
     except StopIteration:
         return f"{expression!r} never fires"
     except (KeyError, OSError, ValueError):  # the table of time zones has none of that name, or refuses such a name

@@ -32,8 +32,8 @@ REFUSAL_STATUS: Final = {
     "not_found": 404,
     "unknown_flow": 404,
     "unknown_run": 404,
-    "bad_parameters": 400,
-    "bad_labels": 400,
+    "bad_parameters": 422,
+    "bad_labels": 422,
     "invalid_input": 400,
     "unavailable": 503,
 }

@@ -236,3 +236,17 @@ def test_a_flow_that_its_own_devices_start_again_stands_one_deeper_in_its_chain(
     (second,) = scene.state.runs.values()
     assert (second.flow, second.depth, second.root_id) == ("again", 1, first)
     assert second.parameters == {"devices": ["n1/0"]}
+
+
+def test_a_deploy_over_a_running_version_leaves_the_run_its_code_and_gives_new_runs_the_newest() -> None:
+    flow = a_triggered(listens("a"))
+    life = Life(flow)
+    life.lands("a", "1", n=1)
+    life.deploys(flow)
+    life.lands("a", "2", n=2)
+    first, second = life.runs()
+    assert (first.code_version, second.code_version) == ("v1", "v2")
+    assert life.state.functions["v1", "eta", "train"] == life.state.functions["v2", "eta", "train"]
+    assert life.state.bundles["v1"]
+    life.ends(first.id)
+    assert life.states()[0] == "SUCCEEDED"

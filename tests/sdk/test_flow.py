@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -138,6 +139,28 @@ def test_the_durable_helpers_answer_outside_and_inside_a_flow() -> None:
         return [type(value) for value in (now(), uuid(), random())]
 
     assert made() == [type(value) for value in (now(), uuid(), random())]
+
+
+@step
+def half(n: int) -> float:
+    return n / 2
+
+
+@pytest.mark.parametrize(
+    ("waits", "where"),
+    [
+        (lambda: sleep(-1), "sleep is -1"),
+        (lambda: wait_for("approved", timeout="-1s"), "wait_for: timeout is '-1s'"),
+        (lambda: half(1).result(timeout=-0.5), "timeout is -0.5"),
+    ],
+)
+def test_a_negative_length_of_time_is_refused_by_name(waits: Callable[[], Any], where: str) -> None:
+    @flow(project="p")
+    def made() -> Any:
+        return waits()
+
+    with pytest.raises(InvalidInput, match=f"{where}, which is no length of time"):
+        made()
 
 
 def test_what_is_not_json_is_not_published() -> None:

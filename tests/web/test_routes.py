@@ -168,7 +168,10 @@ async def test_labels_go_to_the_conductor_and_narrow_a_listing_and_a_watch(tmp_p
 
 @pytest.mark.parametrize(
     ("refused", "status"),
-    [(Refused(code="not_found", reason="No flow"), 404), (Refused(code="bad_parameters", reason="x"), 400)],
+    [
+        (Refused(code="not_found", reason="No flow"), 404),
+        (Refused(code="bad_parameters", reason="parameter n"), 422),
+    ],
 )
 async def test_a_refused_start_says_why(tmp_path: Path, refused: Refused, status: int) -> None:
     async with a_scene(tmp_path) as scene, scene.client() as client:
