@@ -47,7 +47,7 @@ faults: setup  ## the slow faults that fit into BUDGET minutes, in the day's ord
 
 lock: setup  ## the locks again from pyproject.toml, newest versions
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
-		--extra platform --extra examples --group dev --upgrade -o requirements.lock pyproject.toml
+		--extra platform --extra examples --extra schemas --group dev --upgrade -o requirements.lock pyproject.toml
 	awk '/^uv==/ {ours = 1; print; next} /^[a-z]/ {ours = 0} ours' requirements.lock > requirements-bootstrap.lock
 
 clean:  ## no state, no caches; the environment stays

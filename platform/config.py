@@ -12,9 +12,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from .errors import InvalidInput, did_you_mean
 
@@ -43,7 +43,9 @@ def _not_ours(topic: str) -> str:
     return topic
 
 
-ForeignTopic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}:(json|bytes)$"), AfterValidator(_not_ours)]
+ForeignTopic = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}:(json|bytes|avro|protobuf)$"), AfterValidator(_not_ours)
+]
 
 
 class Section(BaseModel):
@@ -120,6 +122,14 @@ class Events(Section):
     publish_within_s: Seconds
     command_within_s: Seconds
     foreign_topics: tuple[ForeignTopic, ...]
+    schema_registry: str
+
+    @model_validator(mode="after")
+    def _registry_is_named(self) -> Self:
+        coded = [topic for topic in self.foreign_topics if topic.endswith((":avro", ":protobuf"))]
+        if coded and not self.schema_registry:
+            raise ValueError(f"foreign_topics names {coded[0]}, and events.schema_registry is empty")
+        return self
 
 
 class Owners(Section):

@@ -109,6 +109,6 @@ def test_every_key_is_read_by_code(repo_root: Path) -> None:
 def test_topics_of_others_are_named_with_their_format_and_ours_are_none() -> None:
     name = "HEADWATER_EVENTS__FOREIGN_TOPICS"
     assert load(environment={name: '["shop.orders:json"]'}).events.foreign_topics == ("shop.orders:json",)
-    for wrong in ("shop.orders", "shop.orders:avro", "headwater.events:json"):
+    for wrong in ("shop.orders", "shop.orders:avro", "shop.orders:xml", "headwater.events:json"):
         with pytest.raises(InvalidInput, match=r"foreign_topics"):
             load(environment={name: f'["{wrong}"]'})

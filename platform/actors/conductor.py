@@ -25,10 +25,11 @@ from ..core.inbox import SeekTo
 from ..core.records import Offset, RunState
 from ..core.trigger import Happening
 from ..events.bus import Gap
-from ..events.ingest import Ingest, Parsed
+from ..events.ingest import CODED, Ingest, Parsed
 from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
 from ..events.relay import Relay
+from ..events.schemas import schemas_of
 from ..store.aged import forgotten, inbox_kept_us
 from ..store.inbox import accepted_since, known_inbox, pin_before
 from ..store.reader import Reader
@@ -156,10 +157,12 @@ class ConductorActor:
         await self._journal.commit({"offsets": {(OWNER, RELAY, 0): row}}, [], [])
 
     def _start_ingest(self, bus: KafkaBus) -> None:
-        formats = formats_of(self._wiring.settings.events.foreign_topics)
+        events = self._wiring.settings.events
+        formats = formats_of(events.foreign_topics)
+        decoder = schemas_of(events.schema_registry) if CODED & set(formats.values()) else None
         names = (topics.EVENTS.name, topics.RUN_COMMANDS.name, *formats)
         start = start_of(OWNER, names, self.state.mail.offsets.values())
-        self.ingest = Ingest(bus.source(start), self, formats=formats, caution=self.care)
+        self.ingest = Ingest(bus.source(start), self, formats=formats, decoder=decoder, caution=self.care)
         self._tasks.append(asyncio.create_task(or_end(OWNER, self.ingest.run())))
 
     # Ingest asks this owner.

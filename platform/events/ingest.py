@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 import msgspec
 
 from .. import crash
-from ..errors import HeadwaterError
+from ..errors import HeadwaterError, Unavailable
 from ..wire.envelope import Event, Rejected, parse
 from ..wire.foreign import headers_of
 from .bus import Gap, Partition, Record, Source
@@ -26,6 +26,8 @@ BATCH_MAX: Final = 500
 WAIT_S: Final = 1.0
 BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
+REST_S: Final = 2.0  # of a partition whose records cannot be read now
+CODED: Final = frozenset({"avro", "protobuf"})
 
 log = logging.getLogger("headwater.ingest")
 
@@ -36,6 +38,11 @@ class Parsed(msgspec.Struct, frozen=True):
     record: Record
     said: Event | Rejected
     topic_id: str
+
+
+class Decoder(Protocol):
+    def json_of(self, form: str, raw: bytes) -> bytes | Rejected:
+        """The record as JSON, or why it is none. Blocking; raises Unavailable where that cannot be said now."""
 
 
 class Owner(Protocol):
@@ -62,14 +69,24 @@ class Caution(Protocol):
 
 
 class Ingest:
-    """Reads a source for an owner until it is cancelled. `formats` names topics whose records are no CloudEvents."""
+    """Reads a source for an owner until it is cancelled. `formats` names topics whose records are no CloudEvents.
+
+    The `decoder` reads those of a format that is its own. While it cannot, their partition rests and the others flow.
+    """
 
     def __init__(
-        self, source: Source, owner: Owner, *, formats: Mapping[str, str] | None = None, caution: Caution | None = None
+        self,
+        source: Source,
+        owner: Owner,
+        *,
+        formats: Mapping[str, str] | None = None,
+        decoder: Decoder | None = None,
+        caution: Caution | None = None,
     ) -> None:
-        self._source, self._owner, self._formats = source, owner, dict(formats or {})
+        self._source, self._owner, self._formats, self._decoder = source, owner, dict(formats or {}), decoder
         self._caution = caution
         self._to_seek: dict[Partition, int | None] = {}
+        self._resting: dict[Partition, float] = {}
         self._taking: asyncio.Task[None] | None = None
 
     def seek(self, topic: str, partition: int, offset: int | None) -> None:
@@ -95,6 +112,7 @@ class Ingest:
         if self._to_seek:
             await self._all_taken()
             await self._seek_where_asked()
+        self._wake_rested()
         while self._owner.busy():
             await asyncio.sleep(BACKOFF_MIN_S)
         caution = self._caution if self._caution is not None and self._caution.careful else None
@@ -102,9 +120,9 @@ class Ingest:
         ids = self._source.topic_ids()
         records = [delivery for delivery in batch if isinstance(delivery, Record)]
         if caution is None:
-            parsed = [self._parsed(record, ids.get(record.topic, "")) for record in records]
+            parsed = await self._read(records, ids)
         else:
-            parsed = [await self._attempted(record, ids.get(record.topic, ""), caution) for record in records]
+            parsed = [one for record in records for one in await self._attempted(record, ids, caution)]
         await self._all_taken()
         for gap in [delivery for delivery in batch if isinstance(delivery, Gap)]:
             await self._owner.gap(gap, ids.get(gap.topic, ""))
@@ -127,22 +145,52 @@ class Ingest:
             if self._to_seek[partition] == offset:  # otherwise another place was asked for meanwhile
                 del self._to_seek[partition]
 
-    async def _attempted(self, record: Record, topic_id: str, caution: Caution) -> Parsed:
+    async def _attempted(self, record: Record, ids: Mapping[str, str], caution: Caution) -> list[Parsed]:
         try:
             refused = await caution.attempt(record)
         except Exception:
             self.seek(record.topic, record.partition, record.offset)
             raise
-        return self._parsed(record, topic_id) if refused is None else Parsed(record, refused, topic_id)
+        if refused is not None:
+            return [Parsed(record, refused, ids.get(record.topic, ""))]
+        return await self._read([record], ids)
 
-    def _parsed(self, record: Record, topic_id: str) -> Parsed:
-        """A record of somebody else's topic has the headers that make it an event, for its dead letter too."""
+    async def _read(self, records: list[Record], ids: Mapping[str, str]) -> list[Parsed]:
+        """What the records say, as far as it can be told now."""
+        return [self._parsed(record, ids.get(record.topic, ""), read) for record, read in await self._decoded(records)]
+
+    async def _decoded(self, records: list[Record]) -> list[tuple[Record, bytes | Rejected | None]]:
+        """The records with what their decoder reads in them; without those of a partition that must wait."""
+        coded = [record for record in records if self._formats.get(record.topic) in CODED and record.value is not None]
+        if not coded or self._decoder is None:
+            return [(record, None) for record in records]
+        read, waiting = await asyncio.to_thread(_read_all, self._decoder, coded, self._formats)
+        for partition, offset in waiting.items():
+            self.seek(partition.topic, partition.number, offset)
+            self._source.pause([partition])
+            self._resting[partition] = asyncio.get_running_loop().time() + REST_S
+        kept = [record for record in records if record.offset < waiting.get(_of(record), record.offset + 1)]
+        return [(record, read.get((_of(record), record.offset))) for record in kept]
+
+    def _wake_rested(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for partition in [partition for partition, until in self._resting.items() if until <= now]:
+            del self._resting[partition]
+            self._source.resume([partition])
+
+    def _parsed(self, record: Record, topic_id: str, read: bytes | Rejected | None) -> Parsed:
+        """A record of somebody else's topic has the headers that make it an event, for its dead letter too, which
+        holds what was read of it where it could be read."""
         form, key = self._formats.get(record.topic), record.key
         if form is not None:
             place = f"{topic_id}/{record.partition}/{record.offset}"
             headers = headers_of(record.topic, place, record.key, form=form)
             record, key = msgspec.structs.replace(record, headers=headers), None
         crash.at_sight_of(record.value)
+        if isinstance(read, Rejected):
+            return Parsed(record, read, topic_id)
+        if read is not None:
+            record = msgspec.structs.replace(record, value=read)
         return Parsed(record, parse(record.value, record.headers, key=key), topic_id)
 
     async def _take(self, records: list[Parsed]) -> None:
@@ -152,3 +200,25 @@ class Ingest:
             for parsed in reversed(records):  # the first of each partition is where to read again
                 self.seek(parsed.record.topic, parsed.record.partition, parsed.record.offset)
             raise
+
+
+def _of(record: Record) -> Partition:
+    return Partition(record.topic, record.partition)
+
+
+def _read_all(
+    decoder: Decoder, records: Iterable[Record], formats: Mapping[str, str]
+) -> tuple[dict[tuple[Partition, int], bytes | Rejected], dict[Partition, int]]:
+    """What was read of each record, and the partitions that must wait with the first record that they wait with."""
+    read: dict[tuple[Partition, int], bytes | Rejected] = {}
+    waiting: dict[Partition, int] = {}
+    for record in records:
+        partition = _of(record)
+        if partition in waiting or record.value is None:
+            continue
+        try:
+            read[partition, record.offset] = decoder.json_of(formats[record.topic], record.value)
+        except Unavailable as error:
+            log.warning("%s; %s/%d rests for %.0f s", error, *partition, REST_S)
+            waiting[partition] = record.offset
+    return read, waiting

@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-CONTENT: Final[Mapping[str, bytes]] = {"json": b"application/json", "bytes": b"application/octet-stream"}
+CONTENT: Final[Mapping[str, bytes]] = {
+    "json": b"application/json",
+    "bytes": b"application/octet-stream",
+    "avro": b"application/json",  # what is read of them is JSON
+    "protobuf": b"application/json",
+}
 KEY_MAX: Final = 1_024
 
 
 def formats_of(settings: Iterable[str]) -> dict[str, str]:
-    """Topic → format, from `NAME:json` or `NAME:bytes`."""
+    """Topic → format, from `NAME:json`, `NAME:bytes`, `NAME:avro` or `NAME:protobuf`."""
     return {name: form for name, _, form in (setting.rpartition(":") for setting in settings)}
 
 

@@ -13,6 +13,7 @@ class Reason(StrEnum):
     INVALID_ENCODING = "invalid_encoding"
     INVALID_JSON = "invalid_json"
     UNSUPPORTED_CONTENT_TYPE = "unsupported_content_type"
+    UNKNOWN_SCHEMA = "unknown_schema"
     INVALID_ENVELOPE = "invalid_envelope"
     CRASH_LOOP = "crash_loop"
 
