@@ -1,6 +1,6 @@
 """A run that fans out into many trivial steps, each with its rows, beside as many bare Ray tasks. Goal: at most 1x.
 
-The Conductor's memory is read before and after: what has ended is rows.
+The Conductor's memory is read before, after, and after as many again: what has ended is rows.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ def main() -> None:
         assert run.result(timeout=1_200) == sum(range(STEPS))
         taken = time.perf_counter() - began
         memory.append(_conductor_mb(hw))
+        hw.run("fan_out", {"count": STEPS}).result(timeout=1_200)
+        memory.append(_conductor_mb(hw))
         tasks = _tasks_s(WARM, STEPS)
     print(f"loop of 10 M additions {loop_s():.2f} s; {STEPS:,} steps")
     print(f"{'':24}{'s':>9}{'per s':>9}")
     print(f"{'bare Ray tasks':24}{tasks:9.2f}{STEPS / tasks:9.0f}")
     print(f"{'steps of a run':24}{taken:9.2f}{STEPS / taken:9.0f}")
-    print(f"Conductor's memory {memory[0]:.0f} MB before, {memory[1]:.0f} MB after")
+    before, after, again = memory
+    print(f"Conductor's memory {before:.0f} MB before, {after:.0f} MB after, {again:.0f} MB after as many again")
     holds = taken <= tasks
     verdict("fan_out", value=taken, unit="s", floor=tasks, goal=1, holds=holds, steps=STEPS, conductor_mb=memory)
 

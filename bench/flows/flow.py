@@ -58,7 +58,7 @@ def same(number: int) -> int:
     return number
 
 
-@flow(project="flights")
+@flow(project="flights", on=on.event("bench.rounds"))
 def step_and_sleep(rounds: int, pause_s: float) -> int:
     """As many times a trivial step and a durable sleep."""
     for number in range(rounds):

@@ -95,6 +95,16 @@ def test_steps_that_ask_for_other_places_do_not_go_along() -> None:
     assert [scene.state.attempts[fence].step_id for fence in fences] == [f"{run_id}/1", f"{run_id}/3"]
 
 
+def test_steps_of_several_runs_that_do_the_same_go_together() -> None:
+    scene, run_id = a_warm_scene()
+    scene.landed("e2")
+    (other,) = set(scene.state.runs) - {run_id}
+    scene.issue(run_id, a_step(1))
+    scene.issue(other, a_step(0))
+    (fences,) = sent(scene.grant(f"{run_id}/1"))
+    assert [scene.state.attempts[fence].run_id for fence in fences] == [run_id, other]
+
+
 def test_a_call_fits_a_worker_that_has_loaded_the_code() -> None:
     """One that must start first would keep the others waiting."""
     scene, run_id = a_warm_scene()

@@ -13,7 +13,7 @@ from scenes.wheel import a_wheel
 from headwater.cli.demo import Place
 from headwater.sdk import Client
 from headwater.sdk.client.runs import RunFailed
-from headwater.wire.types import EventPublished
+from headwater.wire.types import EventPublished, StepFailed, StepLeased, StepSucceeded
 
 pytestmark = pytest.mark.faults
 
@@ -109,3 +109,19 @@ def test_a_run_tells_where_its_code_comes_from(hw: Client) -> None:
     provenance = hw.run("eta/naps", {"times": 1, "seconds": 0.1}).detail().provenance
     assert len(provenance["source"]["commit"]) == 40
     assert provenance["environment"]["packages"]["ray"]
+
+
+def test_attempts_that_died_together_come_back_alone_and_each_counts_once(hw: Client, tmp_path: Path) -> None:
+    run = hw.run("eta/fan_out", {"count": 200, "folder": str(tmp_path)})
+    assert run.result(200) == sum(range(200))
+    told = list(run.watch())
+    assert [entry.seq for entry in told] == list(range(1, len(told) + 1))
+    won = [entry.body.step_id for entry in told if isinstance(entry.body, StepSucceeded)]
+    assert len(won) == len(set(won)) == 205
+    leased = [entry.body for entry in told if isinstance(entry.body, StepLeased)]
+    lost = [entry.body.step_id for entry in told if isinstance(entry.body, StepFailed)]
+    assert lost
+    again = [body for body in leased if body.step_id in lost and body.attempt > 1]
+    assert {body.step_id for body in again} == set(lost)
+    if len(lost) > 1:  # they were together; a loaded machine may have sent the seventh alone
+        assert all(body.place == 0 for body in again)

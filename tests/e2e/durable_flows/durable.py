@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import importlib
 import os
@@ -144,3 +145,20 @@ def segfaults() -> str:
     except StepFailed as error:
         return error.kind
     return "?"
+
+
+@flow(project="eta")
+def fan_out(count: int, folder: str) -> int:
+    for number in range(5):  # measured one by one, so that the others go together
+        same(number, folder).result()
+    return sum(gather(*(same(number, folder) for number in range(count))))
+
+
+@step
+def same(number: int, folder: str) -> int:
+    """In the first process that comes to the seventh, somebody pulls the plug."""
+    if number == 7:
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(f"{folder}/died", os.O_CREAT | os.O_EXCL))
+            os.kill(os.getpid(), signal.SIGKILL)
+    return number

@@ -196,3 +196,17 @@ def append_one(table: str) -> None:
     import pyarrow as pa
 
     Table(table).append(pa.table({"number": [1]}))
+
+
+@flow(project="eta")
+def fan_out(count: int, notes: str) -> int:
+    """All steps are there before the first is asked for."""
+    return sum(each.result() for each in [note_of(number, notes) for number in range(count)])
+
+
+@step
+def note_of(number: int, notes: str) -> int:
+    """Leaves a line for each time it ran."""
+    with open(notes, "a") as lines:
+        lines.write(f"{number}\n")
+    return number

@@ -1,9 +1,10 @@
-"""Which steps of a fan-out go to a worker together: one place, one call, a fence each.
+"""Which short steps go to a worker together: one place, one call, a fence each.
 
     waiting, by kind ──► one is granted a place ──► as many of its kind as are short work ──► in order, in one call
 
-A kind is what a worker cannot tell apart but for the arguments: run, code, packages, demand. How long one takes is
-measured by what ended of the same code; while that is not known, or has been long, a step goes alone. So does one
+A kind is what a worker cannot tell apart but for run and arguments: project, code, packages, demand. They are of one
+fan-out mostly, or of many runs that do the same. How long one takes is measured by what ended of the same code; while
+that is not known, or has been long, a step goes alone. So does one
 that died together with others, one that may start only once, and one that holds a device.
 """
 
@@ -22,9 +23,9 @@ CODES_MAX: Final = 10_000
 
 
 class Kind(NamedTuple):
-    """What is the same in steps that may share a call. The code comes first: its pace is known across runs."""
+    """What is the same in steps that may share a call."""
 
-    run_id: str
+    project: str
     function: str
     code_digest: str
     code_version: str
@@ -40,7 +41,7 @@ def kind_of(step: Step) -> Kind | None:
     if step.effect != "retry" or demand.gpus_milli or demand.ranks > 1 or step.alone or step.checkpoint is not None:
         return None
     code = (step.function, step.code_digest, step.code_version)
-    return Kind(step.run_id, *code, step.env, step.secrets, demand, step.priority)
+    return Kind(step.project, *code, step.env, step.secrets, demand, step.priority)
 
 
 def queue(state: State, step: Step) -> None:
