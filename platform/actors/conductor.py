@@ -52,6 +52,7 @@ from .loop import Loop, wall_clock_us
 from .order_rows import asked_of
 from .owner import arrived, gap_of, or_end, start_of, start_or_end
 from .wiring import Wiring
+from .work_orders import attempt_order, run_order
 
 RELAY: Final = "relay"
 WAKE_MAX_S: Final = 30.0  # the wall clock may be set meanwhile
@@ -203,7 +204,7 @@ class ConductorActor:
             case m.EndHost(host):
                 self.crew.end_host(host)
             case m.Execute(host, run_id, fence):
-                self.crew.execute(host, self._run_order(run_id, fence))
+                self.crew.execute(host, run_order(self.state, run_id, fence))
             case m.CloseRun(host, run_id, fence, reason):
                 self.crew.close_run(host, run_id, fence, reason)
             case m.StartWorker(node, fence):
@@ -211,69 +212,21 @@ class ConductorActor:
                 env = self.state.steps[attempt.step_id].env if attempt is not None else ()
                 self.crew.start_worker(node, fence, env)
             case m.Dispatch(worker, fences):
-                self.crew.dispatch(worker, [order for fence in fences if (order := self._order_of(fence)) is not None])
+                crash.at("t2.after")
+                orders = [attempt_order(self.state, worker, fence) for fence in fences]
+                self.crew.dispatch(worker, [order for order in orders if order is not None])
             case m.CancelAttempt(worker, fence):
                 self.crew.cancel(worker, fence, self._wiring.settings.leases.stop_grace_s)
             case m.PreemptAttempt(worker, fence, due_us):
                 self.crew.preempt(worker, fence, max(0.0, (due_us - wall_clock_us()) / 1_000_000))
+            case m.Begin(worker, fence, address):
+                self.crew.begin(worker, fence, address)
             case m.EndWorker(worker):
                 self.crew.end_worker(worker)
             case SeekTo(topic, partition, offset):
                 self.ingest.seek(topic, partition, offset)
             case m.Wake(at_us):
                 self._wake(at_us)
-
-    def _run_order(self, run_id: str, fence: int) -> calls.RunOrder:
-        state, run = self.state, self.state.runs[run_id]
-        record = [state.commands[run_id, ordinal] for ordinal in state.commands_of.of(run_id)]
-        return calls.RunOrder(
-            run_id=run.id,
-            fence=fence,
-            project=run.project,
-            flow=run.flow,
-            function=state.functions[run.code_version, run.project, run.flow],
-            code_version=run.code_version,
-            bundle=state.bundles[run.code_version],
-            parameters=run.parameters,
-            principal=run.principal,
-            secret=state.secret_of("run", run.id, str(fence)),
-            record=tuple(
-                calls.Recorded(command=row.command, outcome=row.outcome, answered=row.answered) for row in record
-            ),
-        )
-
-    def _order_of(self, fence: int) -> calls.AttemptOrder | None:
-        crash.at("t2.after")
-        state = self.state
-        attempt = state.attempts.get(fence)
-        if attempt is None:
-            return None
-        step, run = state.steps[attempt.step_id], state.runs[attempt.run_id]
-        inputs = {ordinal: state.commands[run.id, ordinal].outcome for ordinal in step.needs}
-        return calls.AttemptOrder(
-            fence=fence,
-            run_id=run.id,
-            step_id=step.id,
-            ordinal=step.ordinal,
-            name=step.name,
-            attempt=attempt.number,
-            project=run.project,
-            principal=run.principal,
-            function=step.function,
-            code_version=step.code_version,
-            bundle=state.bundles[step.code_version],
-            arguments=step.arguments,
-            inputs={ordinal: outcome.payload for ordinal, outcome in inputs.items() if outcome and outcome.payload},
-            node=attempt.node,
-            devices=attempt.devices,
-            effect=step.effect,
-            timeout_s=min((limit for limit in (step.timeout_s, step.max_runtime_s) if limit is not None), default=None),
-            secret=attempt.secret,
-            checkpoint=step.checkpoint,
-            secrets=step.secrets,
-            env=step.env,
-            memory_bytes=step.demand.memory_bytes,
-        )
 
     def _wake(self, at_us: int) -> None:
         delay_s = min(max(0.0, (at_us - wall_clock_us()) / 1_000_000), WAKE_MAX_S)
@@ -330,6 +283,11 @@ class ConductorActor:
     async def claim(self, fence: int, worker: str, secret: str) -> str:
         """Empty where user code of a `once` attempt may start."""
         answer: str = await self.loop.ask(m.Claimed(fence, worker, secret))
+        return answer
+
+    async def join(self, fence: int, worker: str, secret: str, address: str) -> calls.Rendezvous:
+        """A rank of a gang is ready; it begins when it is told to, or has an address in this answer."""
+        answer: calls.Rendezvous = await self.loop.ask(m.Joined(fence, worker, secret, address))
         return answer
 
     async def checkpoint(self, fence: int, worker: str, state: calls.Payload) -> str:

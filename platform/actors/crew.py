@@ -261,6 +261,11 @@ class Crew:
         if line is not None:
             line.tell("preempt", fence, grace_s)
 
+    def begin(self, worker: str, fence: int, address: str) -> None:
+        line = self._workers.get(worker)
+        if line is not None:
+            line.tell("begin", fence, address)
+
     def end_worker(self, worker: str) -> None:
         """One that did not end as it was told; its watch tells of the death."""
         handle = self._handles.get(worker)

@@ -38,13 +38,23 @@ class NodeGone(Struct, frozen=True):
     reason: str
 
 
+class Part(Struct, frozen=True):
+    """Devices of an attempt on one node, and the worker that had them."""
+
+    node: str
+    worker: str
+    devices: tuple[str, ...]
+
+
 class Released(Struct, frozen=True):
-    """An attempt that has ended, with its leases as the rows have them. `worker` is None where none was ever bound."""
+    """An attempt that has ended, with its leases as the rows have them. `worker` is None where none was ever bound;
+    of a gang there is a part for each rank that had one."""
 
     fence: int
     worker: str | None
     seen_empty: bool
     leases: tuple[Lease, ...]
+    parts: tuple[Part, ...] = ()
 
 
 class Examined(Struct, frozen=True):
@@ -59,9 +69,7 @@ class Examine(Struct, frozen=True):
     """Effect: look, for as long as is reasonable, until nothing of the attempt is left; answered by `Examined`."""
 
     fence: int
-    node: str
-    worker: str
-    devices: tuple[str, ...]
+    parts: tuple[Part, ...]
 
 
 Event = Reported | NodeGone | Released | Examined | Ordered | Arrived | TopicGap

@@ -16,7 +16,7 @@ import msgspec
 from ..errors import did_you_mean
 from ..wire import calls
 from ..wire import types as t
-from .gpu_messages import Event, Examine, Examined, NodeGone, NodeReport, Released, Reported, is_logical
+from .gpu_messages import Event, Examine, Examined, NodeGone, NodeReport, Part, Released, Reported, is_logical
 from .inbox import Arrived, Inbox, Ordered, TopicGap
 from .inventory import DeviceRow, Node
 from .ledger import Book, Ledger
@@ -138,7 +138,8 @@ class GpuPool:
         self.nodes.put(node_id, replace(node, state="LEFT"))
         self._say(turn, node_id, t.NodeLeft(node=node_id, reason=reason))
         for fence in {lease.fence for lease in self.leases.values() if lease.node == node_id}:
-            if fence in self.examined:
+            elsewhere = any(self._is_here(lease.node) for _, lease in self._of_fence(fence))
+            if fence in self.examined and not elsewhere:
                 self._free(turn, fence)
 
     # Devices.
@@ -151,14 +152,16 @@ class GpuPool:
         for lease in kept:
             self.leases.load((lease.fence, lease.device), lease)
             self.book.note(lambda lease=lease: self.leases.forget((lease.fence, lease.device)))  # type: ignore[misc]
-        node = self.nodes.get(kept[0].node)
-        gone = node is None or node.state == "LEFT"
-        if event.worker is None or gone or (event.seen_empty and self._logical(kept)):
+        parts = tuple(part for part in _parts_of(event, kept) if self._is_here(part.node))
+        if not parts or (event.seen_empty and self._logical(kept)):
             self._free(turn, event.fence)
             return
-        self.examined.put(event.fence, event.worker)
-        devices = tuple(lease.device for lease in kept)
-        turn.effects.append(Examine(event.fence, kept[0].node, event.worker, devices))
+        self.examined.put(event.fence, parts[0].worker)
+        turn.effects.append(Examine(event.fence, parts))
+
+    def _is_here(self, node_id: str) -> bool:
+        node = self.nodes.get(node_id)
+        return node is not None and node.state != "LEFT"
 
     def _logical(self, leases: tuple[Lease, ...]) -> bool:
         return all(is_logical(lease.node, lease.device) for lease in leases)
@@ -244,6 +247,12 @@ class GpuPool:
                 time_us=turn.now_us,
             )
         )
+
+
+def _parts_of(event: Released, kept: tuple[Lease, ...]) -> tuple[Part, ...]:
+    if event.parts or event.worker is None:
+        return event.parts
+    return (Part(kept[0].node, event.worker, tuple(lease.device for lease in kept)),)
 
 
 def _joined(report: NodeReport) -> t.NodeJoined:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from ..wire.calls import Command, Effect, Outcome, Payload
+from ..wire.calls import Command, Effect, Outcome, Payload, Report
 from ..wire.types import JSON, Demand, Failure
 
 
@@ -190,10 +190,23 @@ class Preemption(msgspec.Struct, frozen=True, kw_only=True):
     due_us: int
 
 
+class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rank of a gang: where it is, the incarnation it is bound to, the address at which it has joined, and until
+    the whole gang has ended how it ended."""
+
+    rank: int
+    node: str
+    devices: tuple[str, ...] = ()
+    worker: str | None = None
+    address: str = ""
+    report: Report | None = None
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try at a step, under one fence. `worker` is the incarnation it is bound to, None until one registers;
     `artifact` the digest of its result where that is one; `place` the fence that its place was leased under, where
-    that is another attempt's."""
+    that is another attempt's. Of a gang `node` and `worker` are those of rank 0, and `demand.ranks` is how many ranks
+    it was given."""
 
     fence: int
     step_id: str
@@ -215,6 +228,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     artifact: str | None = None
     failure: Failure | None = None
     preemption: Preemption | None = None
+    members: tuple[Member, ...] = ()
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,8 +40,9 @@ def _unkept(state: object) -> None:
 class Current:
     """The attempt, or the flow, in which this code runs. In plain Python: a run named `local`.
 
-    `restored` is what the last attempt at this step gave to `checkpoint`, None where there was none; `secrets` holds
-    those that the step names.
+    In a gang `rank` counts from 0 to `world_size` - 1, `local_rank` on its node, and `master` is an address (host,
+    port) on rank 0's node at which the ranks may meet. `restored` is what the last attempt at this step gave to
+    `checkpoint`, None where there was none; `secrets` holds those that the step names.
     """
 
     run_id: str = "local"
@@ -50,6 +51,10 @@ class Current:
     step_id: str = ""
     attempt: int = 1
     fence: int = 0
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+    master: tuple[str, int] = ("127.0.0.1", 0)
     tell: Callable[[Mark], None] = field(default=_unheard, repr=False)
     keep: Callable[[object], None] = field(default=_unkept, repr=False)
     is_preempted: Callable[[], bool] = field(default=_never, repr=False)
@@ -73,7 +78,8 @@ class Current:
 
     def checkpoint(self, state: object) -> None:
         """Keeps `state` for the next attempt at this step, should this one not get to its end. Returns once it is
-        durable; the last one counts. Where this attempt makes way for another step it ends here."""
+        durable; the last one counts. Where this attempt makes way for another step it ends here.
+        Of a gang the checkpoint of rank 0 is kept, and given to every rank of the next attempt."""
         self.keep(state)
 
     def progress(self, done: float, total: float | None = None, *, unit: str = "", note: str = "") -> None:

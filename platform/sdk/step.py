@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
+import msgspec
+
 from ..core.retrying import SYSTEM
 from ..errors import InvalidInput, did_you_mean
 from ..quota.units import amount
@@ -24,6 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DEFAULT_BACKOFF_S: Final = 1.0
+RANKS_MAX: Final = 1_024
 
 RetryOn = str | type[BaseException] | Sequence[str | type[BaseException]]
 
@@ -39,6 +42,7 @@ class Settings(TypedDict, total=False):
     retries: int
     backoff: Duration
     timeout: Duration | None
+    gang: int | tuple[int, int]
     max_runtime: Duration | None
     min_runtime: Duration | None
     priority: int
@@ -56,6 +60,7 @@ class Options:
 
     name: str
     demand: Demand = field(default_factory=Demand)
+    ranks_min: int = 0
     retries: int = 0
     backoff_s: float = DEFAULT_BACKOFF_S
     timeout_s: float | None = None
@@ -123,6 +128,7 @@ class Step(Generic[P, R]):
             timeout_s=asks.timeout_s,
             max_runtime_s=asks.max_runtime_s,
             min_runtime_s=asks.min_runtime_s,
+            ranks_min=asks.ranks_min,
             effect=asks.effect,
             code_digest=self._code_digest,
             retry_on=asks.retry_on,
@@ -157,7 +163,9 @@ def step(**settings: Unpack[Settings]) -> Callable[[Callable[P, R]], Step[P, R]]
 def step(function: Callable[P, R] | None = None, /, **settings: Unpack[Settings]) -> Any:
     """Makes a function a step: `@step`, or `@step(gpus=1, memory="8GiB", retries=2, timeout="30m")`.
 
-    `effect="once"` promises that user code starts at most once; such a step takes no `retries`.
+    `gang=4` runs four ranks of it, each with these demands, or none; `gang=(2, 4)` any number from two to four. The
+    result is that of rank 0. `effect="once"` promises that user code starts at most once; such a step takes no
+    `retries`.
     """
 
     def made(function: Callable[P, R]) -> Step[P, R]:
@@ -174,11 +182,25 @@ def _read(settings: Settings, start: Options) -> Options:
         if name not in Settings.__annotations__:
             what = f"{where}: there is no option {name!r}"
             raise InvalidInput(what, remedy=did_you_mean(name, Settings.__annotations__))
-    options = replace(
-        start, demand=_demand(settings, start.demand, where), **_plain(settings, where), **_lists(settings, where)
-    )
+    demand = _demand(settings, start.demand, where)
+    options = replace(start, demand=demand, **_plain(settings, where), **_lists(settings, where))
+    if "gang" in settings:
+        fewest, most = _ranks(settings["gang"], where)
+        options = replace(options, demand=msgspec.structs.replace(demand, ranks=most), ranks_min=fewest)
     _check(options, where)
     return options
+
+
+def _ranks(given: object, where: str) -> tuple[int, int]:
+    """The fewest ranks and the most; the fewest is 0 where all or none go."""
+    several = given if isinstance(given, tuple | list) else (given,)
+    if len(several) not in (1, 2) or not all(isinstance(one, int) and not isinstance(one, bool) for one in several):
+        raise InvalidInput(f"{where}: gang is {given!r}", remedy="Write a number of ranks, or (the fewest, the most)")
+    fewest, most = several[0], several[-1]
+    if not 1 <= fewest <= most <= RANKS_MAX:
+        what = f"{where}: gang is {given!r}"
+        raise InvalidInput(what, remedy=f"Ranks count from 1 to {RANKS_MAX:,}, the fewest first")
+    return (0 if len(several) == 1 else fewest), most
 
 
 def _check(options: Options, where: str) -> None:
@@ -187,6 +209,9 @@ def _check(options: Options, where: str) -> None:
     if options.effect not in ("retry", "once"):
         remedy = did_you_mean(str(options.effect), ("retry", "once"))
         raise InvalidInput(f"{where}: effect is {options.effect!r}", remedy=remedy)
+    if options.demand.ranks > 1 and options.demand.gpus_milli % 1000:
+        what = f"{where}: gang is {options.demand.ranks} and gpus {options.demand.gpus_milli / 1000:g}"
+        raise InvalidInput(what, remedy="A rank of a gang takes whole GPUs, or none")
     if options.min_runtime_s is not None and options.min_runtime_s > (options.max_runtime_s or options.min_runtime_s):
         what = f"{where}: min_runtime is {options.min_runtime_s:g} s and max_runtime {options.max_runtime_s:g} s"
         raise InvalidInput(what, remedy="A step is safe from being ended for others for less than it may run")

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..data.lake import Batches, active_lake, current_reader
 from ..data.query import Query, Reader
 from ..data.snapshot import Snapshot
 from ..errors import Conflict, InvalidInput, NotFound
 from ..governance.access import Action, authorize
+from .context import current
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,20 +73,20 @@ class Table:
         self,
         batch_rows: int = 65_536,
         *,
-        shard: tuple[int, int] = (0, 1),
+        shard: tuple[int, int] | Literal["gang"] = (0, 1),
         seed: int | None = None,
         epoch: int = 0,
         position: Position | None = None,
     ) -> Stream:
         """Arrow batches with bounded memory, in order, or shuffled where a seed is given.
 
-        `shard` is (rank, world): each rank gets its own splits. `position` resumes after the rows that an
-        earlier stream of the same table, options and snapshot had delivered.
+        `shard` is (rank, world): each rank gets its own splits; "gang" means this step's place in its gang. `position`
+        resumes after the rows that an earlier stream of the same table, options and snapshot had delivered.
         """
         from ..data.plan import Delivery
         from ..data.stream import stream
 
-        rank, world = shard
+        rank, world = _place_in_gang() if shard == "gang" else shard
         delivery = Delivery(batch_rows=batch_rows, rank=rank, world=world, seed=seed, epoch=epoch)
         return stream(self._plan(), delivery, position)
 
@@ -150,6 +151,11 @@ class Table:
 
 def _table(name: str, asked: Query, at_id: int | None, snapshot: Snapshot | None) -> Table:
     return Table(name, asked=asked, at_id=at_id, snapshot=snapshot)
+
+
+def _place_in_gang() -> tuple[int, int]:
+    here = current()
+    return here.rank, here.world_size
 
 
 def _batches(plan: Plan, batch_rows: int) -> Generator[pa.RecordBatch]:

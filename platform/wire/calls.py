@@ -205,6 +205,25 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     answered: int = 0
 
 
+class GangSeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The place of one rank among the `world` of its gang, and among the `local_world` on its node."""
+
+    rank: int
+    world: int
+    local_rank: int
+    local_world: int
+    node: str
+    devices: tuple[str, ...] = ()
+
+
+class Rendezvous(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to a rank that has joined: `host:port` of rank 0 once all are there, empty until then; or why it must
+    not begin."""
+
+    address: str = ""
+    refused: str = ""
+
+
 class AttemptOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a Worker needs to run one attempt. `inputs` holds the results that `needs` names."""
 
@@ -231,6 +250,7 @@ class AttemptOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     secrets: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     memory_bytes: int = 0
+    gang: GangSeat | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -279,13 +299,15 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """The Scheduler's proposal: this step may go now, there. One (node, devices) pair for each rank."""
+    """The Scheduler's proposal: this step may go now, there. Of a gang `nodes` has an entry for each rank, and
+    `devices` are those of all ranks, in their order."""
 
     step_id: str
     node: str
     devices: tuple[str, ...]
     tree_version: int
     scheduler_epoch: int
+    nodes: tuple[str, ...] = ()
 
 
 class Reclaim(msgspec.Struct, frozen=True, kw_only=True):

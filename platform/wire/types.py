@@ -130,7 +130,8 @@ class StepHeld(Body, frozen=True, tag="step.held"):
 
 
 class StepLeased(Body, frozen=True, tag="step.leased"):
-    """`place` is the fence under which its place was leased to another attempt, which it goes along with; else 0."""
+    """`place` is the fence under which its place was leased to another attempt, which it goes along with; else 0.
+    `nodes` has one entry for each rank of a gang; `devices` are those of all ranks, in their order."""
 
     step_id: str
     name: str
@@ -140,6 +141,7 @@ class StepLeased(Body, frozen=True, tag="step.leased"):
     devices: tuple[str, ...]
     demand: Demand
     place: int = 0
+    nodes: tuple[str, ...] = ()
 
 
 class StepStarted(Body, frozen=True, tag="step.started"):

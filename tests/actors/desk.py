@@ -14,6 +14,7 @@ from headwater.wire.calls import (
     PinnedModel,
     PinnedTable,
     Progress,
+    Rendezvous,
     RunEnd,
     RunOrder,
 )
@@ -55,6 +56,10 @@ class Desk:
     async def claim(self, fence: int, worker: str, secret: str) -> str:
         self.claims.append(fence)
         return self.refusal
+
+    async def join(self, fence: int, worker: str, secret: str, address: str) -> Rendezvous:
+        self.claims.append(fence)
+        return Rendezvous(address=address, refused=self.refusal)
 
     async def progress(self, items: list[Progress]) -> None:
         for item in items:

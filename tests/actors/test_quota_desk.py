@@ -70,13 +70,24 @@ def test_a_step_of_a_project_without_quota_is_held_for_good() -> None:
     assert hold.final
 
 
-def test_a_gang_that_would_be_spread_over_nodes_is_refused() -> None:
+def test_a_gang_that_no_node_holds_is_spread_and_its_ranks_are_named() -> None:
     scene = Scene(a_node(gpus=1), eta=2)
     scene.follow(a_node(gpus=1, node="m"))
-    assert scene.follow(waits(1, ranks=2)) == []
-    (hold,) = scene.holds()
-    assert "one node" in hold.reason
-    assert len(scene.follow(waits(2))) == 1
+    (grant,) = scene.follow(waits(1, ranks=2))
+    assert sorted(zip(grant.nodes, grant.devices, strict=True)) == [("m", "m/0"), ("n", "n/0")]
+    demand = t.Demand(gpus_milli=1000, cpus_milli=0, ranks=2)
+    taken = t.StepLeased(
+        step_id="run/1",
+        name="fit",
+        attempt=1,
+        fence=7,
+        node=grant.node,
+        devices=grant.devices,
+        demand=demand,
+        nodes=grant.nodes,
+    )
+    scene.follow(taken, waits(2))
+    assert {seat.node for seat in scene.desk.engine.holdings()[7].seats} == {"m", "n"}
 
 
 def test_a_refused_grant_is_proposed_again_at_the_next_tick() -> None:

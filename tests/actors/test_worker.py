@@ -1,6 +1,7 @@
 import asyncio
 import importlib.util
 import logging
+import os
 import pickle
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from headwater.actors.work.worker import Worker
-from headwater.wire.calls import Outcome, Report
+from headwater.wire.calls import GangSeat, Outcome, Report
 
 _found = importlib.util.spec_from_file_location("worker_desk", Path(__file__).with_name("desk.py"))
 assert _found is not None
@@ -66,6 +67,16 @@ def tells():
 def large():
     import random
     return random.Random(1).randbytes(100_000)
+
+@step
+def ranked():
+    here = current()
+    words = [os.environ[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")]
+    return words, (here.rank, here.world_size, here.local_rank), here.master
+
+@step
+def keeps_as_rank_1():
+    current().checkpoint("of rank 1")
 
 @step
 def saves():
@@ -252,6 +263,30 @@ async def test_a_cancel_that_overtakes_its_dispatch_counts(place: Place) -> None
     failure = (await place.run("naps")).outcome.failure
     assert failure is not None
     assert failure.kind == "cancelled"
+
+
+def seat(rank: int) -> GangSeat:
+    return GangSeat(rank=rank, world=4, local_rank=1, local_world=2, node="n")
+
+
+async def test_a_rank_finds_its_place_and_its_master(place: Place) -> None:
+    report = await place.run("ranked", gang=seat(3))
+    words, place_in_gang, (host, port) = value_of(report.outcome)
+    assert (words, place_in_gang) == (["3", "4", "1", "127.0.0.1", str(port)], (3, 4, 1))
+    assert host == "127.0.0.1"
+    assert "RANK" not in os.environ
+
+
+async def test_the_checkpoint_of_a_gang_is_that_of_rank_0(place: Place) -> None:
+    await place.run("keeps_as_rank_1", gang=seat(1))
+    assert place.desk.checkpoints.empty()
+
+
+async def test_a_rank_that_is_refused_does_not_begin(place: Place) -> None:
+    place.desk.refusal = "another rank has ended"
+    failure = (await place.run("ranked", gang=seat(0))).outcome.failure
+    assert failure is not None
+    assert (failure.kind, "another rank" in failure.message) == ("lost", True)
 
 
 async def test_an_attempt_that_makes_way_ends_with_its_checkpoint(place: Place) -> None:

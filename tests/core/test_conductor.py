@@ -418,6 +418,18 @@ def test_the_reason_a_step_waits_is_said_once() -> None:
     assert scene.types().count("step.held") == 1
 
 
+def test_a_worker_that_could_not_stop_its_attempt_gets_no_other() -> None:
+    scene = Scene()
+    run_id = scene.a_running_run()
+    fence = scene.a_step_at_work(run_id, retries=1, backoff_s=0.0)
+    outcome = calls.Outcome(failure=Failure(kind="timeout", message="it did not stop when told"))
+    report = calls.Report(fence=fence, worker="w1", started_us=1, ended_us=2, outcome=outcome, seen_empty=False)
+    scene.tell(m.Reported((report,)))
+    scene.tell(m.Due())
+    turn = scene.grant(f"{run_id}/0")
+    assert not any(isinstance(effect, m.Dispatch) for effect in turn.effects)
+
+
 # Cancelling.
 
 

@@ -19,6 +19,7 @@ from headwater.core.conductor import messages as m
 from headwater.core.conductor.machine import Conductor, Rows
 from headwater.core.conductor.runs.waiting import taken_by
 from headwater.core.conductor.state import State
+from headwater.core.conductor.steps.members import workers_of
 from headwater.core.conductor.steps.together import kind_of
 from headwater.core.conductor.triggers.following import learn_flow
 from headwater.core.inbox import LOG, Arrived, Ordered
@@ -39,6 +40,7 @@ from headwater.wire.types import (
     type_of,
 )
 
+GANG = ("n1", "n2", "n1")
 DEVICES = ("n1/0", "n1/1", "n2/0")
 PICK = st.integers(0, 1_000)
 SELDOM = st.sampled_from([False] * 11 + [True])
@@ -190,13 +192,17 @@ class AnySequence(RuleBasedStateMachine):
             self.tell(m.HostLost(host, "killed"))
 
     @precondition(runs_live)
-    @rule(pick=PICK, need=PICK, milli=st.sampled_from([0, 500, 1000]), retries=st.integers(0, 1), stale=PICK)
-    def issue_step(self, pick: int, need: int, milli: int, retries: int, stale: int) -> None:
+    @rule(
+        pick=PICK, need=PICK, asked=st.sampled_from([(0, 1), (500, 1), (1000, 1), (0, 3)]), retries=st.integers(0, 1),
+        stale=PICK,
+    )  # fmt: skip
+    def issue_step(self, pick: int, need: int, asked: tuple[int, int], retries: int, stale: int) -> None:
+        milli, ranks = asked
         if run := picked(self.runs(), pick):
             ordinal = len(self.state.commands_of.of(run.id))
             needs = (need % ordinal,) if ordinal and need % 2 else ()
             effect = "once" if need % 5 == 0 else "retry"
-            step = a_step(ordinal, *needs, gpus_milli=milli, retries=retries, effect=effect)
+            step = a_step(ordinal, *needs, gpus_milli=milli, ranks=ranks, retries=retries, effect=effect)
             self.tell(m.Issued(run.id, run.host_fence - (stale % 9 == 0), (step,)))
 
     @rule(
@@ -260,7 +266,10 @@ class AnySequence(RuleBasedStateMachine):
         step_id = picked(waiting, pick) if pick % 7 else picked(sorted(self.state.steps), pick)
         if step_id:
             chosen = tuple(devices) if self.state.steps[step_id].demand.gpus_milli else ()
-            grant = calls.Grant(step_id=step_id, node="n1", devices=chosen, tree_version=1, scheduler_epoch=1)
+            nodes = GANG if self.state.steps[step_id].demand.ranks > 1 else ()
+            grant = calls.Grant(
+                step_id=step_id, node="n1", devices=chosen, tree_version=1, scheduler_epoch=1, nodes=nodes
+            )
             self.tell(m.Proposed((grant,)))
 
     @rule(pick=PICK, final=st.booleans())
@@ -307,9 +316,23 @@ class AnySequence(RuleBasedStateMachine):
     @precondition(attempts_live)
     @rule(pick=PICK, kind=FAILURES)
     def report_what_runs(self, pick: int, kind: str | None) -> None:
-        live = sorted(attempt.fence for attempt in self.state.attempts.values() if attempt.worker)
-        if fence := picked(live, pick):
-            self.tell(self.a_report(fence, self.state.attempts[fence].worker or "", kind))
+        self.say_of(picked(self.at_work(), pick), kind)
+
+    def at_work(self) -> list[tuple[int, str]]:
+        every = sorted(self.state.attempts.values(), key=lambda one: one.fence)
+        return [(attempt.fence, worker) for attempt in every for worker in workers_of(attempt)]
+
+    def say_of(self, at_work: tuple[int, str] | None, kind: str | None) -> None:
+        if at_work is not None:
+            self.tell(self.a_report(*at_work, kind))
+
+    @precondition(lambda self: any(attempt.members for attempt in self.state.attempts.values()))
+    @rule(pick=PICK, again=PICK)
+    def join(self, pick: int, again: int) -> None:
+        for fence, worker in self.at_work()[pick % 3 :]:
+            attempt = self.state.attempts[fence]
+            if attempt.members:
+                self.tell(m.Joined(fence, worker, attempt.secret, f"h:{again}"))
 
     @precondition(attempts_live)
     @rule(pick=PICK)
@@ -358,9 +381,8 @@ class AnySequence(RuleBasedStateMachine):
     @precondition(lambda self: any(attempt.preemption for attempt in self.state.attempts.values()))
     @rule(pick=PICK)
     def make_way(self, pick: int) -> None:
-        told = sorted(a.fence for a in self.state.attempts.values() if a.preemption and a.state.live and a.worker)
-        if fence := picked(told, pick):
-            self.tell(self.a_report(fence, self.state.attempts[fence].worker or "", "preempted"))
+        told = [each for each in self.at_work() if self.state.attempts[each[0]].preemption is not None]
+        self.say_of(picked(told, pick), "preempted")
 
     @rule(pick=PICK, now=SELDOM)
     def cancel(self, pick: int, now: bool) -> None:
@@ -469,6 +491,19 @@ class AnySequence(RuleBasedStateMachine):
                 assert attempt.preemption is not None
             if attempt.preemption is not None:
                 assert self.rows["steps"][attempt.step_id].effect != "once"
+
+    @invariant()
+    def a_gang_runs_only_when_all_have_joined_and_lives_until_all_have_ended(self) -> None:
+        for attempt in self.rows["attempts"].values():
+            if attempt.members and attempt.state is AttemptState.RUNNING and attempt.failure is None:
+                assert all(member.address for member in attempt.members)
+            if attempt.members and attempt.state.live:
+                assert any(member.report is None for member in attempt.members)
+
+    @invariant()
+    def a_worker_is_at_one_attempt(self) -> None:
+        busy = Counter(worker for _, worker in self.at_work())
+        assert all(count == 1 for count in busy.values())
 
     @invariant()
     def what_made_way_eats_no_retries(self) -> None:
@@ -585,9 +620,8 @@ class AnySequence(RuleBasedStateMachine):
             return
         for run in self.runs():
             self.order_cancel(run.id)
-        for attempt in self.state.attempts.values():
-            assert attempt.worker is not None
-            self.tell(self.a_report(attempt.fence, attempt.worker, "cancelled"))
+        for fence, worker in self.at_work():
+            self.tell(self.a_report(fence, worker, "cancelled"))
         self.a_run_ends_once()
         state = self.state
         ledgers: list[Any] = [state.runs, state.commands, state.steps, state.attempts, state.leases, state.timers]

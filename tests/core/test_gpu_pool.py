@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.core.gpu_messages import LOGICAL, Event, Examine, Examined, NodeGone, NodeReport, Released, Reported
+from headwater.core.gpu_messages import (
+    LOGICAL,
+    Event,
+    Examine,
+    Examined,
+    NodeGone,
+    NodeReport,
+    Part,
+    Released,
+    Reported,
+)
 from headwater.core.gpu_pool import GpuPool
 from headwater.core.inbox import Ordered
 from headwater.core.ledger import Ledger
@@ -87,7 +97,7 @@ def test_logical_devices_that_were_seen_empty_are_free_at_once() -> None:
 def test_what_was_not_seen_empty_is_looked_at_first() -> None:
     scene = Scene(LOGICAL)
     assert scene.tell(released(a_lease(), seen_empty=False)) == []
-    assert scene.turn.effects == [Examine(1, "n", "w", ("n/0",))]
+    assert scene.turn.effects == [Examine(1, (Part("n", "w", ("n/0",)),))]
     assert scene.tell(released(a_lease(), seen_empty=False)) == []
     assert scene.turn.effects == []
     (freed,) = scene.tell(Examined(1, True))
@@ -99,7 +109,7 @@ def test_a_real_device_is_looked_at_even_when_it_was_seen_empty() -> None:
     real = (t.Device(id="GPU-5f", model="H100"),)
     scene.tell(a_report(devices=real))
     scene.tell(released(a_lease(device="GPU-5f")))
-    assert scene.turn.effects == [Examine(1, "n", "w", ("GPU-5f",))]
+    assert scene.turn.effects == [Examine(1, (Part("n", "w", ("GPU-5f",)),))]
 
 
 def test_a_logical_device_is_one_whatever_model_it_is_taken_for() -> None:

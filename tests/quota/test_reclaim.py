@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from headwater.quota.messages import AttemptCheckpointed, Reclaim, ReclaimRefused, StepGone, Ticked, Waiting
+from headwater.quota.messages import (
+    AttemptCheckpointed,
+    AttemptLeaving,
+    Reclaim,
+    ReclaimRefused,
+    StepGone,
+    Ticked,
+    Waiting,
+)
+from headwater.quota.scheduler import Scheduler
 
-from .scene import Platform, a_node, a_step
+from .scene import Platform, a_node, a_step, lease
 
 HALVES = {"projects": {"owner": {"gpu": 4}, "guest": {"gpu": 4}, "other": {"gpu": 0}}}
 
@@ -204,3 +213,50 @@ def test_a_step_that_waits_for_a_reclaim_says_so() -> None:
     assert said.code == "reserved"
     assert said.eta is not None
     assert said.eta.at_us == 90_000_000
+
+
+def restarted(platform: Platform, claim: str, *victims: str, now: int) -> Platform:
+    """The same platform with a Scheduler that was loaded from what the database has: leases, waiting steps, victims."""
+    held = platform.scheduler._holdings.all
+    leases = [lease(platform.grants[name], platform.fences[name], held[platform.fences[name]].step.demand,
+                    now_us=held[platform.fences[name]].leased_us) for name in platform.grants]  # fmt: skip
+    told = [
+        AttemptLeaving(platform.fences[name], claim, held[platform.fences[name]].step.project, now * 1_000_000, 0)
+        for name in victims
+    ]
+    nodes = [node.spec for node in platform.scheduler._inventory.nodes.values()]
+    waiting = list(platform.scheduler._queues.steps.values())
+    tree = platform.scheduler.tree
+    platform.scheduler = Scheduler.load(tree, 1, nodes=nodes, history=leases, waiting=waiting, leaving=told)
+    return platform
+
+
+def test_after_a_restart_nobody_else_is_ended_and_the_place_is_kept() -> None:
+    platform = full()
+    platform.start(a_step("mine", "owner", since=9), at=60)
+    (victim,) = platform.victims()
+    restarted(platform, "mine", victim, now=60)
+    platform.tell(Ticked(0), at=61)
+    assert platform.victims() == []
+    platform.start(a_step("before", "guest", since=1), at=62)
+    assert platform.end(victim, at=70) == ["mine"]
+
+
+def test_after_a_restart_evictions_of_the_last_hour_count() -> None:
+    platform = Platform(HALVES, a_node("n0", gpus=8), policy={"evictions_per_hour": 1})
+    platform.start(*(a_step(f"g{n}", "guest", since=n) for n in range(8)))
+    platform.start(a_step("mine", "owner"), at=60)
+    (victim,) = platform.victims()
+    restarted(platform, "mine", victim, now=60)
+    platform.start(a_step("more", "owner"), at=61)
+    assert platform.victims() == []
+
+
+def test_an_eviction_that_the_log_tells_of_again_counts_once() -> None:
+    platform = Platform(HALVES, a_node("n0", gpus=8), policy={"evictions_per_hour": 2})
+    platform.start(*(a_step(f"g{n}", "guest", since=n) for n in range(8)))
+    platform.start(a_step("a", "owner"), at=60)
+    (victim,) = platform.victims()
+    platform.tell(AttemptLeaving(platform.fences[victim], "a", "guest", 60_000_000, 90_000_000), at=61)
+    platform.start(a_step("b", "owner"), at=61)
+    assert len(platform.victims()) == 1

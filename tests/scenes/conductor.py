@@ -110,12 +110,12 @@ class Scene:
         return self.tell(m.Reported((report,)))
 
 
-def a_step(ordinal: int, *needs: int, gpus_milli: int = 0, **options: Any) -> calls.Command:
+def a_step(ordinal: int, *needs: int, gpus_milli: int = 0, ranks: int = 1, **options: Any) -> calls.Command:
     call = calls.StepCall(
         function="flow:fit",
         arguments=calls.Payload(inline=b"()"),
         needs=needs,
-        demand=Demand(gpus_milli=gpus_milli),
+        demand=Demand(gpus_milli=gpus_milli, ranks=ranks),
         **options,
     )
     return calls.Command(ordinal=ordinal, name="fit", key=f"fit#{ordinal}", call=call)

@@ -175,6 +175,13 @@ def test_options_are_read_into_the_units_of_the_record() -> None:
     assert made.options(gpus=2).asks.demand.memory_bytes == 8 << 30
 
 
+def test_a_gang_is_a_number_of_ranks_or_the_fewest_and_the_most() -> None:
+    asked = [step(gang=gang, gpus=1)(add.function).asks for gang in (4, (2, 4))]
+    assert [(one.demand.ranks, one.ranks_min) for one in asked] == [(4, 0), (4, 2)]
+    assert current().rank == 0
+    assert current().world_size == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -184,6 +191,11 @@ def test_options_are_read_into_the_units_of_the_record() -> None:
         ({"retries": -1}, "retries is -1"),
         ({"effect": "onse"}, "Did you mean 'once'"),
         ({"effect": "once", "retries": 1}, "only once"),
+        ({"gang": 0}, "gang is 0"),
+        ({"gang": (4, 2)}, "the fewest first"),
+        ({"gang": "four"}, "number of ranks"),
+        ({"gang": 2, "gpus": 0.5}, "whole GPUs"),
+        ({"min_runtime": "2h", "max_runtime": "1h"}, "min_runtime is 7200 s and max_runtime 3600 s"),
         ({"memory": "8 bananas"}, "memory is '8 bananas'"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from ...core.gpu_messages import Released
+from ...core.gpu_messages import Part, Released
 from ...core.records import Attempt, Lease, LeaseState
 from ...store.reader import Picture
 from ...store.schema import ATTEMPTS, LEASES, LOG
@@ -28,7 +28,13 @@ def released_in(
     attempts: list[Attempt] = picture.rows("attempts", ATTEMPTS.c.fence.in_(list(leases)))
     seen = ended if ended is not None else _seen_empty(picture, leases)
     return [
-        Released(attempt.fence, attempt.worker, seen.get(attempt.fence, False), tuple(leases[attempt.fence]))
+        Released(
+            attempt.fence,
+            attempt.worker,
+            seen.get(attempt.fence, False),
+            tuple(leases[attempt.fence]),
+            tuple(Part(each.node, each.worker, each.devices) for each in attempt.members if each.worker is not None),
+        )
         for attempt in attempts
     ]
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import ray
 from ray.exceptions import RayError
 
-from ...core.gpu_messages import Examine, Examined, NodeGone, NodeReport, Released, Reported
+from ...core.gpu_messages import Examine, Examined, NodeGone, NodeReport, Part, Released, Reported
 from ...core.gpu_pool import OWNER, GpuPool
 from ...core.records import LeaseState, Offset
 from ...errors import Unavailable
@@ -166,16 +166,22 @@ class GpuPoolActor(OwnerActor):
         deadline = time.monotonic() + leases.stop_grace_s + leases.claim_within_s
         left = "its agent was not asked"
         while left and time.monotonic() < deadline:
-            try:
-                agent = find(f"node_agent:{effect.node}")
-                left = await agent.left_of.remote(effect.worker, effect.devices)
-            except (RayError, Unavailable) as error:
-                forget(f"node_agent:{effect.node}")
-                left = f"the agent of {effect.node} does not answer: {str(error).splitlines()[0]}"
+            left = "; ".join(filter(None, [await self._left_of(part) for part in effect.parts]))
             if left:
                 await asyncio.sleep(LOOK_AGAIN_S)
         why = left and f"{left} after attempt {effect.fence} had ended"
         self.loop.tell(Examined(effect.fence, not left, why))
+
+    async def _left_of(self, part: Part) -> str:
+        node = self.machine.nodes.get(part.node)
+        if node is None or node.state == "LEFT":
+            return ""
+        try:
+            left: str = await find(f"node_agent:{part.node}").left_of.remote(part.worker, part.devices)
+        except (RayError, Unavailable) as error:
+            forget(f"node_agent:{part.node}")
+            return f"the agent of {part.node} does not answer: {str(error).splitlines()[0]}"
+        return left
 
 
 def _is_gone(node: ray_nodes.RayNode) -> bool:

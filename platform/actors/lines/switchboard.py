@@ -37,6 +37,10 @@ class Switchboard:
         self._opening: asyncio.Task[Address] | None = None
         self._server: asyncio.Server | None = None
 
+    @property
+    def host(self) -> str:
+        return self._host
+
     async def address(self) -> Address:
         """Where to connect; the socket is opened at the first question."""
         if self._opening is None:

@@ -51,6 +51,7 @@ WORDS: Final[dict[str, Word]] = {
     "park": Word(tuple[str, int, list[int]], str),
     "checkpoint": Word(tuple[int, str, calls.Payload], str),
     "claim": Word(tuple[int, str, str], str),
+    "join": Word(tuple[int, str, str, str], calls.Rendezvous),
     "propose": Word(tuple[list[calls.Grant]], list[calls.Verdict]),
     "reclaim": Word(tuple[list[calls.Reclaim]], list[calls.Verdict]),
     "hold": Word(tuple[list[calls.Hold]], bool),
@@ -67,4 +68,5 @@ WORDS: Final[dict[str, Word]] = {
     "run": Word(tuple[list[calls.AttemptOrder]], list[calls.Report]),
     "cancel": Word(tuple[int, float]),
     "preempt": Word(tuple[int, float]),
+    "begin": Word(tuple[int, str]),
 }

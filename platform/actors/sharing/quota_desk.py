@@ -157,10 +157,8 @@ class QuotaDesk:
                 holds.append(words.hold_of(effect))
             elif isinstance(effect, q.Reclaim):
                 reclaims.append(words.reclaim_of(effect, self.engine.tree_version))
-            elif isinstance(effect, q.Grant) and words.on_one_node(effect):
-                grants.append(effect)
             else:
-                holds.append(self._too_wide(effect))
+                grants.append(effect)
         if grants:
             self._propose(turn, grants)
         if reclaims:
@@ -170,14 +168,6 @@ class QuotaDesk:
         wakes_us = self.engine.wakes_us()
         if wakes_us is not None:
             _tick_later(turn, wakes_us)
-
-    def _too_wide(self, grant: q.Grant) -> calls.Hold:
-        """The step ends: a lease names one node, and this gang was given several."""
-        depth = self.engine.depth()
-        self.engine.decide(q.StepGone(grant.step_id))
-        self.book.note(lambda: self.engine.back_to(depth))
-        reason = f"A gang must fit on one node; this one would be spread over {', '.join(dict.fromkeys(grant.nodes))}"
-        return calls.Hold(step_id=grant.step_id, code="impossible", reason=reason, final=True)
 
     def _propose(self, turn: Turn, grants: list[q.Grant]) -> None:
         self._number += 1

@@ -110,12 +110,14 @@ def _quarantined(devices: Sequence[DeviceRow]) -> list[q.Event]:
 
 
 def _leased_of(attempt: Attempt, step: Step) -> q.AttemptLeased:
+    """Its demand is the step's, also where an elastic gang was given fewer ranks."""
     return q.AttemptLeased(
         step_id=attempt.step_id,
         fence=attempt.fence,
         node=attempt.node,
         devices=words.by_rank(attempt.devices, attempt.demand.ranks),
-        demand=words.demand_of(attempt.demand),
+        demand=words.demand_of(step.demand),
+        nodes=tuple(member.node for member in attempt.members),
         now_us=attempt.leased_us,
         project=step.project,
         run_id=attempt.run_id,

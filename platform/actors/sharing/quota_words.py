@@ -52,8 +52,9 @@ def leased_of(entry: t.Entry, body: t.StepLeased) -> q.AttemptLeased:
         step_id=body.step_id,
         fence=body.fence,
         node=body.node,
-        devices=by_rank(body.devices, body.demand.ranks),
+        devices=by_rank(body.devices, len(body.nodes) or body.demand.ranks),
         demand=demand_of(body.demand),
+        nodes=body.nodes,
         now_us=entry.time_us,
         project=entry.project,
         run_id=run_of(body.step_id),
@@ -89,10 +90,6 @@ def by_rank(devices: tuple[str, ...], ranks: int) -> tuple[tuple[str, ...], ...]
     return tuple(devices[rank * each : (rank + 1) * each] for rank in range(ranks)) if each else ()
 
 
-def on_one_node(grant: q.Grant) -> bool:
-    return len(set(grant.nodes)) <= 1
-
-
 def proposal_of(grant: q.Grant) -> calls.Grant:
     """The epoch is the shell's to fill in."""
     return calls.Grant(
@@ -101,6 +98,7 @@ def proposal_of(grant: q.Grant) -> calls.Grant:
         devices=tuple(device for rank in grant.devices for device in rank),
         tree_version=grant.tree_version,
         scheduler_epoch=0,
+        nodes=grant.nodes if len(grant.nodes) > 1 else (),
     )
 
 

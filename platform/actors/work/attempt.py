@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ...sdk.failure import failure_of
 from ...sdk.running.invoke import invoke
 from ...sdk.running.serialise import decode, encode
 from ...sdk.step import Step
-from ...wire.calls import AttemptOrder, Outcome
+from ...wire.calls import AttemptOrder, GangSeat, Outcome
 from ...wire.types import Failure
 from . import memory_peak
 from .ground import Ground
@@ -30,7 +30,8 @@ from .surroundings import Owner, Pins, surrounded
 class Attempt:
     """Everything that one attempt needs. `perform` is called once, in the thread of user code."""
 
-    def __init__(self, order: AttemptOrder, ground: Ground, pins: Pins, feed: ProgressFeed) -> None:
+    def __init__(self, order: AttemptOrder, ground: Ground, pins: Pins, feed: ProgressFeed, master: str = "") -> None:
+        self._master = master  # host:port of rank 0, in a gang
         self.order, self.feed, self.gate = order, feed, Gate()
         self._ground, self._pins, self._files = ground, pins, ground.files
         self.preempting = threading.Event()
@@ -38,7 +39,10 @@ class Attempt:
 
     @property
     def log(self) -> Path:
-        return self._ground.log_of(self.order.run_id, f"{self.order.ordinal}.{self.order.attempt}")
+        name, gang = f"{self.order.ordinal}.{self.order.attempt}", self.order.gang
+        if gang is not None and gang.rank:
+            name = f"ranks/{name}.{gang.rank}"
+        return self._ground.log_of(self.order.run_id, name)
 
     def perform(self) -> Outcome:
         """How it ended. Raises nothing: whatever user code lets through is its failure."""
@@ -58,7 +62,8 @@ class Attempt:
             os.environ["CUDA_VISIBLE_DEVICES"] = order.visible_devices
         self._ground.code.bind(order.code_version, order.bundle)
         owner, place = Owner(order.run_id, order.project, order.principal), self._place()
-        with surrounded(self._ground.home, owner, self._pins, place):
+        ranked = in_environment(gang_environment(order.gang, self._master)) if order.gang else nullcontext()
+        with ranked, surrounded(self._ground.home, owner, self._pins, place):
             function = _function(self._ground.code.find(order.function), order.function)
             with _followed_streams(self.feed):
                 given = decode(order.arguments.codec, content_of(self._files, order.arguments), self._input)
@@ -81,9 +86,13 @@ class Attempt:
             restored=None if kept is None else decode(kept.codec, content_of(self._files, kept)),
             is_preempted=self.preempting.is_set,
             secrets=resolved(self._ground.home, order.project, order.secrets),
+            **_gang_of(order, self._master),
         )
 
     def _keep(self, state: object) -> None:
+        """Of a gang the checkpoint is that of rank 0; what the others give is left alone."""
+        if self.order.gang is not None and self.order.gang.rank:
+            return
         encoded = encode(state, place="The checkpoint")
         limit = self._ground.limits.result_max_bytes
         reason = self._pins.keep(
@@ -105,6 +114,43 @@ class Attempt:
         kind = self.gate.reason or "cancelled"
         told = failure_of(error, step=self.order.name)
         return Failure(kind=kind, message=stop_message(self.order, kind), frames=told.frames, step=self.order.name)
+
+
+def gang_environment(seat: GangSeat, master: str) -> dict[str, str]:
+    """What torch, and whatever follows its customs, finds in the environment."""
+    host, _, port = master.rpartition(":")
+    return {
+        "RANK": str(seat.rank),
+        "WORLD_SIZE": str(seat.world),
+        "LOCAL_RANK": str(seat.local_rank),
+        "LOCAL_WORLD_SIZE": str(seat.local_world),
+        "MASTER_ADDR": host,
+        "MASTER_PORT": port,
+    }
+
+
+@contextmanager
+def in_environment(words: dict[str, str]) -> Iterator[None]:
+    """The process's environment with these words, which are gone afterwards."""
+    os.environ.update(words)
+    try:
+        yield
+    finally:
+        for name in words:
+            os.environ.pop(name, None)
+
+
+def _gang_of(order: AttemptOrder, master: str) -> dict[str, Any]:
+    if order.gang is None:
+        return {}
+    host, _, port = master.rpartition(":")
+    seat = order.gang
+    return {
+        "rank": seat.rank,
+        "world_size": seat.world,
+        "local_rank": seat.local_rank,
+        "master": (host, int(port)),
+    }
 
 
 def stop_message(order: AttemptOrder, kind: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
 from ...errors import Unavailable
-from ...wire.calls import Command, Payload, PinnedModel, PinnedTable, Progress, RunEnd
+from ...wire.calls import Command, Payload, PinnedModel, PinnedTable, Progress, Rendezvous, RunEnd
 from ...wire.types import Failure
 from ..lines.directory import Directory
 from ..lines.line import Line
@@ -27,6 +27,7 @@ class ConductorDoor(Protocol):
     async def checkpoint(self, fence: int, worker: str, state: Payload) -> str: ...
     async def pin(self, run_id: str, kind: str, name: str) -> PinnedTable | PinnedModel | Failure: ...
     async def claim(self, fence: int, worker: str, secret: str) -> str: ...
+    async def join(self, fence: int, worker: str, secret: str, address: str) -> Rendezvous: ...
     async def progress(self, items: list[Progress]) -> None: ...
 
 
@@ -58,6 +59,10 @@ class LineDoor:
 
     async def claim(self, fence: int, worker: str, secret: str) -> str:
         answer: str = await self._conductor().call("claim", fence, worker, secret)
+        return answer
+
+    async def join(self, fence: int, worker: str, secret: str, address: str) -> Rendezvous:
+        answer: Rendezvous = await self._conductor().call("join", fence, worker, secret, address)
         return answer
 
     async def progress(self, items: list[Progress]) -> None:

@@ -1,6 +1,6 @@
 """The actor that runs step code: warm, one code version, one attempt at a time, each fence at most once.
 
-    orders ──► job per fence ──► (claim, for `once`) ──► user thread ──► report
+    orders ──► job per fence ──► (claim, for `once`; join, in a gang) ──► user thread ──► report
                  ▲                                          │
         a repeated dispatch joins it,               the loop stays free: timeouts,
         or gets the kept report                     cancels, progress
@@ -32,6 +32,7 @@ from ..lines.switchboard import Address, Switchboard
 from . import memory_peak
 from .attempt import Attempt, stop_message
 from .conductor_door import ConductorDoor, LineDoor, until_answered
+from .gathering import Gathering
 from .ground import ROOMY, Ground, Limits
 from .loaded_code import Code
 from .output import ProcessOutput
@@ -73,6 +74,7 @@ class Worker:
         self._serving: asyncio.Task[None] | None = None
         self._running: dict[int, _Job] = {}
         self._called_off: OrderedDict[int, str] = OrderedDict()  # fence → cancelled or preempted, before it came
+        self._gathering: dict[int, Gathering] = {}  # gangs that this process is a rank of, and that have not begun
         self._telling: set[asyncio.Task[None]] = set()
         self._last = ("", 0)
 
@@ -113,10 +115,18 @@ class Worker:
             self._call_off(fence, "preempted")
 
     def _call_off(self, fence: int, kind: str) -> None:
-        if fence not in self._jobs or not self._jobs[fence].done():
+        if (gathering := self._gathering.get(fence)) is not None:
+            gathering.call_off(kind)
+        elif fence not in self._jobs or not self._jobs[fence].done():
             self._called_off[fence] = kind
             while len(self._called_off) > REPORTS_MAX:
                 self._called_off.popitem(last=False)
+
+    async def begin(self, fence: int, address: str) -> None:
+        """All ranks of the gang have joined; rank 0 is at `address`."""
+        self._last = ("begin", _now_us())
+        if (gathering := self._gathering.get(fence)) is not None:
+            gathering.begin(address)
 
     async def line(self) -> Address:
         """Where the Conductor speaks to this process."""
@@ -162,6 +172,8 @@ class Worker:
         refusal = await self._refusal(queued.order)
         if refusal is not None:
             return self._report(queued.order, _now_us(), Outcome(failure=refusal))
+        if queued.order.gang is not None:
+            return await self._rank(queued.order)
         giving_back = None
         if self._queue:
             giving_back = asyncio.get_running_loop().call_later(TOGETHER_S, self._give_back, queued.call)
@@ -170,6 +182,18 @@ class Worker:
         finally:
             if giving_back is not None:
                 giving_back.cancel()
+
+    async def _rank(self, order: AttemptOrder) -> Report:
+        """One rank of a gang: it begins when all are there."""
+        gathering = Gathering(order, self._incarnation, self._door, self._switchboard.host)
+        self._gathering[order.fence] = gathering
+        try:
+            refusal = await gathering.gather()
+        finally:
+            del self._gathering[order.fence]
+        if refusal is not None:
+            return self._report(order, _now_us(), Outcome(failure=refusal))
+        return await self._attempt(order, gathering.address)
 
     def _give_back(self, call: object) -> None:
         """What came in the same call and has not begun will not be run here."""
@@ -185,7 +209,7 @@ class Worker:
         called_off = self._called_off.pop(order.fence, "")
         if called_off:
             return Failure(kind=called_off, message=stop_message(order, called_off), step=order.name)
-        if order.effect != "once":
+        if order.effect != "once" or order.gang is not None:  # a gang claims by joining
             return None
         try:
             reason = await until_answered(lambda: self._claimed(order), within_s=CLAIM_WITHIN_S)
@@ -200,11 +224,11 @@ class Worker:
         except TimeoutError:
             raise Unavailable(f"The Conductor did not answer within {CLAIM_WITHIN_S:g} s") from None
 
-    async def _attempt(self, order: AttemptOrder) -> Report:
+    async def _attempt(self, order: AttemptOrder, master: str = "") -> Report:
         loop = asyncio.get_running_loop()
         feed = ProgressFeed(loop, order, self._incarnation, self._tell)
         pins = Pins(order.run_id, self._door, loop, self._incarnation)
-        attempt = Attempt(order, self._ground, pins, feed)
+        attempt = Attempt(order, self._ground, pins, feed, master)
         job = self._running[order.fence] = _Job(attempt, loop)
         started_us = _now_us()
         timers = [loop.call_later(SAY_RUNNING_AFTER_S, feed.say_running)]

@@ -34,11 +34,12 @@ from . import messages as m
 from .runs.answering import settle_cancel, watched_by
 from .runs.commanding import due, issued
 from .runs.executing import function_ended, host_lost
-from .runs.failing import lose_all, need_attention
+from .runs.failing import need_attention
 from .runs.pinning import pinned
 from .runs.waiting import taken_by
 from .state import State
-from .steps.crewing import worker_joined, worker_lost, worker_not_started
+from .steps.crewing import take_up_or_lose, worker_joined, worker_lost, worker_not_started
+from .steps.ganging import joined
 from .steps.granting import proposed
 from .steps.placing import host_joined, let_go_of_hosts, parked
 from .steps.reclaiming import RECLAIM, overdue, reclaims_proposed
@@ -168,16 +169,7 @@ def _started(state: State, turn: Turn, event: m.Started) -> None:
     for run in state.runs.values():
         if run.state is RunState.CANCELLING or run.state.ended:
             cancel_steps(state, turn, run.id, run.cancel_reason or "the run has ended")
-    gone: dict[str, list[int]] = {}
-    for attempt in state.attempts.values():
-        if attempt.state.live and attempt.worker is None:
-            state.starting_workers.put(attempt.fence, attempt.node)
-            turn.effects.append(m.StartWorker(attempt.node, attempt.fence))
-        elif attempt.state.live and attempt.worker is not None and attempt.worker not in found:
-            gone.setdefault(attempt.worker, []).append(attempt.fence)
-    for fences in gone.values():
-        lost = Failure(kind="lost", message="its worker was gone when the Conductor started")
-        lose_all(state, turn, fences, lost, gone=True)
+    take_up_or_lose(state, turn, found)
     for run in state.runs.values():
         if run.state is RunState.CANCELLING:
             settle_cancel(state, turn, run.id)
@@ -278,6 +270,7 @@ _HANDLERS: dict[type, Callable[[State, Turn, Any], None]] = {
     m.WorkerNotStarted: worker_not_started,
     m.Started: _started,
     m.Claimed: claimed,
+    m.Joined: joined,
     m.Progressed: progressed,
     m.Checkpointed: checkpointed,
     m.Reported: reported,

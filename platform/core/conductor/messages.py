@@ -115,6 +115,15 @@ class Claimed(Struct, frozen=True):
     secret: str
 
 
+class Joined(Struct, frozen=True):
+    """A rank of a gang is ready to begin; `address` is `host:port` at which the others would find it."""
+
+    fence: int
+    worker: str
+    secret: str
+    address: str
+
+
 class Progressed(Struct, frozen=True):
     """The first word from an attempt that runs for a while."""
 
@@ -158,6 +167,7 @@ Event = (
     | WorkerNotStarted
     | Started
     | Claimed
+    | Joined
     | Progressed
     | Checkpointed
     | Reported
@@ -220,6 +230,14 @@ class PreemptAttempt(Struct, frozen=True):
     due_us: int
 
 
+class Begin(Struct, frozen=True):
+    """All ranks are there: this one begins, with rank 0 at `address`."""
+
+    worker: str
+    fence: int
+    address: str
+
+
 class EndWorker(Struct, frozen=True):
     """The process did not do as it was told: it is ended."""
 
@@ -242,6 +260,7 @@ Effect = (
     | Dispatch
     | CancelAttempt
     | PreemptAttempt
+    | Begin
     | EndWorker
     | SeekTo
     | Wake

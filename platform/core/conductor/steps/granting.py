@@ -9,11 +9,12 @@ import msgspec
 
 from ....wire import calls
 from ....wire.types import StepLeased
-from ...records import Attempt, AttemptState, Lease, Step, StepState
+from ...records import Attempt, AttemptState, Lease, Member, Step, StepState
 from ...turn import GrantGuard, Turn
 from .. import messages as m
 from ..state import State, Worker
-from .crewing import send, worker_for
+from .crewing import send, send_gang, worker_for
+from .members import is_gang
 from .together import companions, unqueue
 
 WHOLE_GPU_MILLI = 1000
@@ -33,20 +34,35 @@ def _grant(state: State, turn: Turn, grant: calls.Grant) -> calls.Verdict:
     step = state.steps.get(grant.step_id)
     if step is None or step.state is not StepState.WAITING:
         return calls.Verdict(step_id=grant.step_id, reason="step_not_waiting")
-    milli = _milli_each(step.demand.gpus_milli, len(grant.devices))
+    milli = _milli_each(step.demand.gpus_milli, len(grant.devices) // max(len(grant.nodes), 1))
     for device in grant.devices:
         if milli + sum(state.leases[key].milli for key in state.held_on.of(device)) > WHOLE_GPU_MILLI:
             return calls.Verdict(step_id=grant.step_id, reason=f"device_held: {device}")
+    if is_gang(step):
+        turn.guards.append(_guard(grant, milli, []))
+        gang = _lease(state, turn, step, grant, None)
+        _lend(state, gang, grant, milli)
+        send_gang(state, turn, gang, step)
+        return calls.Verdict(step_id=step.id, fence=gang.fence)
     worker = worker_for(state, grant.node, step)
     others = companions(state, step) if worker is not None and worker.code_version == step.code_version else []
     turn.guards.append(_guard(grant, milli, others))
     first = _lease(state, turn, step, grant, worker)
-    for device in grant.devices:
-        state.held_on.add(device, (first.fence, device))
-        state.leases.put((first.fence, device), _device_lease(first, device, milli, step.project))
+    _lend(state, first, grant, milli)
     along = [_lease(state, turn, other, grant, worker, place=first.fence) for other in others]
     send(state, turn, [first, *along], worker, step.code_version)
     return calls.Verdict(step_id=step.id, fence=first.fence)
+
+
+def _lend(state: State, attempt: Attempt, grant: calls.Grant, milli: int) -> None:
+    """Each device is lent on its own node."""
+    nodes = grant.nodes or (grant.node,)
+    each = len(grant.devices) // len(nodes)
+    project = state.steps[attempt.step_id].project
+    for index, device in enumerate(grant.devices):
+        state.held_on.add(device, (attempt.fence, device))
+        lease = _device_lease(attempt, device, milli, project)
+        state.leases.put((attempt.fence, device), replace(lease, node=nodes[index // each]))
 
 
 def _lease(
@@ -62,10 +78,11 @@ def _lease(
         node=grant.node,
         devices=grant.devices,
         place=place,
-        demand=step.demand,
+        demand=replace(step.demand, ranks=len(grant.nodes) or 1),
         worker=worker.id if worker else None,
         secret=state.secret_of("attempt", str(fence)),
         leased_us=turn.now_us,
+        members=_members(grant) if is_gang(step) else (),
     )
     unqueue(state, step)
     state.attempts.put(fence, attempt)
@@ -78,8 +95,9 @@ def _lease(
         fence=fence,
         node=grant.node,
         devices=grant.devices,
-        demand=step.demand,
+        demand=attempt.demand,
         place=place,
+        nodes=grant.nodes,
     )
     state.say_of_run(turn, step.run_id, body)
     return attempt
@@ -87,6 +105,15 @@ def _lease(
 
 def _milli_each(gpus_milli: int, devices: int) -> int:
     return gpus_milli // devices if devices else 0
+
+
+def _members(grant: calls.Grant) -> tuple[Member, ...]:
+    nodes = grant.nodes or (grant.node,)
+    each = len(grant.devices) // len(nodes)
+    return tuple(
+        Member(rank=rank, node=node, devices=grant.devices[rank * each : (rank + 1) * each])
+        for rank, node in enumerate(nodes)
+    )
 
 
 def _device_lease(attempt: Attempt, device: str, milli: int, project: str) -> Lease:

@@ -17,6 +17,7 @@ from ...turn import ReclaimGuard, Turn
 from .. import messages as m
 from ..runs.failing import make_way, reclaim_timer_of
 from ..state import State
+from .members import workers_of
 
 RECLAIM = "reclaim"
 
@@ -50,10 +51,11 @@ def _reclaim(state: State, turn: Turn, reclaim: calls.Reclaim) -> str:
     attempt = replace(attempt, preemption=preemption)
     state.attempts.put(attempt.fence, attempt)
     _tell(state, turn, attempt, step, reclaim)
-    if attempt.worker is None:
+    workers = workers_of(attempt)
+    if not workers:
         make_way(state, turn, attempt, None)
         return ""
-    turn.effects.append(m.PreemptAttempt(attempt.worker, attempt.fence, due_us))
+    turn.effects += [m.PreemptAttempt(worker, attempt.fence, due_us) for worker in workers]
     timer = Timer(
         id=reclaim_timer_of(attempt),
         kind=RECLAIM,
@@ -97,5 +99,5 @@ def overdue(state: State, turn: Turn, step_id: str) -> None:
     step = state.steps.get(step_id)
     live = (state.attempts[fence] for fence in state.live_of.of(step.run_id)) if step is not None else ()
     for attempt in live:
-        if attempt.step_id == step_id and attempt.preemption is not None and attempt.worker is not None:
-            turn.effects.append(m.EndWorker(attempt.worker))
+        if attempt.step_id == step_id and attempt.preemption is not None:
+            turn.effects += [m.EndWorker(worker) for worker in workers_of(attempt)]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from ....wire import calls
-from ....wire.types import Failure, StepCheckpointed, StepStarted, StepSucceeded
-from ...records import GOING, Attempt, AttemptState, Step, StepState
+from ....wire.types import StepCheckpointed
+from ...records import GOING, Attempt, AttemptState, Step
 from ...turn import Turn
 from .. import messages as m
-from ..runs.answering import answer
 from ..runs.attending import go_on
-from ..runs.failing import close, fail, give_back, give_up
-from ..runs.reusing import remember
+from ..runs.failing import fail, give_back, give_up
 from ..state import State
-from .together import learn_pace
+from .ending import accept, start, succeeded
+from .ganging import GIVEN_UP, rank_ended
 
 replace = msgspec.structs.replace
 NEVER_BEGUN = frozenset({"cancelled", "lost", "preempted"})  # so it may be, where no word of a start came before
@@ -34,7 +33,9 @@ def claimed(state: State, turn: Turn, event: m.Claimed) -> None:
 
 def progressed(state: State, turn: Turn, event: m.Progressed) -> None:
     attempt = state.attempts.get(event.fence)
-    if attempt is not None and attempt.worker == event.worker and attempt.state is AttemptState.LEASED:
+    if attempt is None or attempt.members:  # a gang runs when all its ranks have joined
+        return
+    if attempt.worker == event.worker and attempt.state is AttemptState.LEASED:
         start(state, turn, attempt, event.started_us)
 
 
@@ -57,36 +58,29 @@ def checkpointed(state: State, turn: Turn, event: m.Checkpointed) -> None:
     turn.answer = ""
 
 
-def start(state: State, turn: Turn, attempt: Attempt, started_us: int) -> None:
-    state.attempts.put(attempt.fence, replace(attempt, state=AttemptState.RUNNING, started_us=started_us))
-    step = state.steps[attempt.step_id]
-    state.steps.put(step.id, replace(step, state=StepState.RUNNING))
-    body = StepStarted(
-        step_id=step.id, name=step.name, attempt=attempt.number, fence=attempt.fence, worker=attempt.worker or ""
-    )
-    state.say_of_run(turn, step.run_id, body)
-
-
 def reported(state: State, turn: Turn, event: m.Reported) -> None:
     turn.answer = ""
     for report in event.reports:
         worker = state.workers.get(report.worker)
-        if worker is not None and report.fence in worker.fences:
+        if worker is not None and report.fence in worker.fences and report.seen_empty:  # otherwise it ends itself
             left = tuple(fence for fence in worker.fences if fence != report.fence)
             state.workers.put(worker.id, replace(worker, fences=left))
         attempt = state.attempts.get(report.fence)
         if _is_late(state, report):
             _late(state, turn, state.steps[state.doubtful[report.fence]], report)
             continue
+        if attempt is not None and attempt.state.live and attempt.members:
+            turn.answer = rank_ended(state, turn, attempt, report)
+            continue
         if attempt is None or not attempt.state.live or attempt.worker != report.worker:
-            turn.answer = "given up: another attempt holds the step, or it has ended"
+            turn.answer = GIVEN_UP
             continue
         if not report.begun:
             give_back(state, turn, attempt)
             continue
         attempt = _begun(state, turn, attempt, report)
         if report.outcome.failure is None:
-            _succeed(state, turn, attempt, report)
+            succeeded(state, turn, attempt, report)
         else:
             fail(state, turn, attempt, report.outcome.failure, report)
 
@@ -106,7 +100,7 @@ def _late(state: State, turn: Turn, step: Step, report: calls.Report) -> None:
         give_up(state, turn, step, report.outcome.failure)
     else:
         state.steps.put(step.id, replace(step, attention=None))
-        _accept(state, turn, replace(attempt, failure=None), report)
+        accept(state, turn, replace(attempt, failure=None), report)
     go_on(state, turn, step.run_id)
 
 
@@ -117,45 +111,3 @@ def _begun(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> 
         return attempt
     start(state, turn, attempt, report.started_us)
     return state.attempts[attempt.fence]
-
-
-def _succeed(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> None:
-    if state.runs[attempt.run_id].state not in GOING:
-        failure = Failure(kind="cancelled", message="it ended after its run was given up")
-        fail(state, turn, attempt, failure, report)
-        return
-    _accept(state, turn, attempt, report)
-
-
-def _accept(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> None:
-    payload = report.outcome.payload or calls.Payload()
-    close(
-        state,
-        turn,
-        replace(
-            attempt,
-            state=AttemptState.SUCCEEDED,
-            result=replace(payload, inline=None),
-            artifact=payload.digest,
-        ),
-        report,
-    )
-    step = state.steps[attempt.step_id]
-    run = state.runs[step.run_id]
-    learn_pace(state, step, report)
-    state.steps.put(step.id, replace(step, state=StepState.SUCCEEDED, checkpoint=None, ended_us=turn.now_us))
-    body = StepSucceeded(
-        step_id=step.id,
-        name=step.name,
-        attempt=attempt.number,
-        fence=attempt.fence,
-        duration_us=report.ended_us - report.started_us,
-        rows=report.rows,
-        size_bytes=payload.size_bytes,
-        digest=payload.digest,
-        devices=attempt.devices if attempt.state.live else (),
-        seen_empty=report.seen_empty,
-    )
-    state.say(turn, run, body)
-    remember(state, turn, step, payload)
-    answer(state, turn, step.run_id, step.ordinal, report.outcome)

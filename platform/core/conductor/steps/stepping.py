@@ -20,6 +20,7 @@ from .. import messages as m
 from ..runs.answering import answer, ask, skip
 from ..runs.failing import BadEnd, after_a_bad_end, close, resolve
 from ..state import State
+from .members import withdraw_unbound, workers_of
 from .together import unqueue
 
 replace = msgspec.structs.replace
@@ -88,9 +89,12 @@ def cancel_steps(state: State, turn: Turn, run_id: str, reason: str) -> None:
         state.say_of_run(turn, run_id, body)
     for fence in state.live_of.of(run_id):
         attempt = state.attempts[fence]
-        if attempt.worker is not None:
-            turn.effects.append(m.CancelAttempt(attempt.worker, fence))
-        else:
+        workers = workers_of(attempt)
+        if workers and attempt.members and attempt.failure is None:
+            attempt = withdraw_unbound(attempt, turn.now_us)
+            state.attempts.put(fence, replace(attempt, failure=Failure(kind="cancelled", message=reason)))
+        turn.effects += [m.CancelAttempt(worker, fence) for worker in workers]
+        if not workers:
             _withdraw(state, turn, attempt, reason)
 
 

@@ -16,6 +16,7 @@ from ....wire import calls
 from ....wire.types import Demand
 from ...records import Step, StepState
 from ..state import State
+from .members import is_gang
 
 WORK_US: Final = 50_000
 CALL_MAX: Final = 256
@@ -38,7 +39,7 @@ class Kind(NamedTuple):
 def kind_of(step: Step) -> Kind | None:
     """None where the step goes alone."""
     demand = step.demand
-    if step.effect != "retry" or demand.gpus_milli or demand.ranks > 1 or step.alone or step.checkpoint is not None:
+    if step.effect != "retry" or demand.gpus_milli or is_gang(step) or step.alone or step.checkpoint is not None:
         return None
     code = (step.function, step.code_digest, step.code_version)
     return Kind(step.project, *code, step.env, step.secrets, demand, step.priority)

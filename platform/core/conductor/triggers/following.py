@@ -34,8 +34,8 @@ from ...trigger import Happening, Trigger, listeners_of, triggers_of
 from ...turn import Turn
 from .. import messages as m
 from ..runs.answering import answer
-from ..runs.failing import lose_all
 from ..state import Deployed, State
+from ..steps.crewing import node_lost
 from .limiting import freed
 from .timetable import set_clocks
 from .triggering import Cause, match
@@ -113,17 +113,7 @@ def _follow(state: State, turn: Turn, entry: Entry) -> None:
     elif isinstance(body, RunSucceeded | RunFailed | RunCancelled | RunNeedsAttention):
         freed(state, turn, entry.run_id or "")
     elif isinstance(body, NodeLeft):
-        _node_left(state, turn, body)
-
-
-def _node_left(state: State, turn: Turn, body: NodeLeft) -> None:
-    together: dict[str, list[int]] = {}
-    for attempt in state.attempts.values():
-        if attempt.state.live and attempt.node == body.node:
-            together.setdefault(attempt.worker or str(attempt.fence), []).append(attempt.fence)
-    for fences in together.values():
-        lost = Failure(kind="lost", message=f"node {body.node} left: {body.reason}")
-        lose_all(state, turn, fences, lost, gone=False)
+        node_lost(state, turn, body.node, Failure(kind="lost", message=f"node {body.node} left: {body.reason}"))
 
 
 def match_body(state: State, turn: Turn, entry: Entry) -> None:
