@@ -39,8 +39,11 @@ class Cast:
         """Becomes a driver of the cluster."""
         os.environ.update(self._environment)
         import ray
+        from ray import _raylet
         from ray._private import worker
 
+        tokens: Any = _raylet  # compiled, and silent about its types
+        tokens.AuthenticationTokenLoader.instance().reset_cache()  # a Ray that is started again has another token
         logging.getLogger("ray").setLevel(logging.ERROR)
         worker._worker_logs_enabled = False  # the raylet's advice and obituaries are in its logs, not on the terminal
         ray.init(
@@ -64,6 +67,8 @@ class Cast:
 
         with suppress(Exception):  # the cluster may be gone: then there is nothing to leave
             ray.shutdown()
+        self._answered.clear()
+        self._pids.clear()
 
     def start(self, said: Said, *, within_s: float) -> None:
         """Makes all actors and returns when the owners take calls. Raises Unavailable naming those that do not."""
