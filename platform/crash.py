@@ -2,13 +2,15 @@
 
 The variable names a folder. A file in it that is named as a point arms the point: it holds a number, and whoever
 comes by for the so many'th time takes the file away and is killed with SIGKILL, as by the kernel: nothing is
-flushed, no one is told. A point that sees a record is armed by a text: each record with that text in it kills.
+flushed, no one is told. The parser is armed by a text: each record with that text in it kills. The database's
+answers are armed by `SEED N`: one in N is lost, after the commit.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import random
 import signal
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -34,6 +36,7 @@ Point = Literal[
 ]
 POINTS: Final[tuple[str, ...]] = get_args(Point)
 PARSER: Final = "ingest.parse"
+ANSWERS: Final = "store.answers"
 
 
 def at(point: Point) -> None:
@@ -54,6 +57,23 @@ def at_sight_of(record: bytes | None) -> None:
         return
     if wanted and wanted in (record or b""):
         _die()
+
+
+def loses_answer() -> bool:
+    """Whether a test has this answer of the database lost: one in so many, by the seed in the file that arms it."""
+    folder = armed_folder()
+    if folder is None:
+        return False
+    try:
+        seed, one_in = (folder / ANSWERS).read_text().split()
+    except FileNotFoundError:
+        return False
+    return _dice(seed).randrange(int(one_in)) == 0
+
+
+@functools.cache
+def _dice(seed: str) -> random.Random:
+    return random.Random(f"{seed} {os.getpid()}")
 
 
 @functools.cache

@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from headwater import crash
 from headwater.errors import InvalidInput
+from headwater.store.engine import create, open_engine, sqlite_url
+from headwater.store.writer import CommitFailed, Writer
 
 PASSES_BY = """
 from headwater import crash
@@ -48,11 +51,28 @@ def test_without_the_variable_nothing_is_armed() -> None:
     assert passes_by(None)[0] == 0
 
 
-def test_a_folder_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(crash.VARIABLE, str(tmp_path / "none"))
+@pytest.fixture
+def armed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """This process comes by points that are armed in this folder."""
+    monkeypatch.setenv(crash.VARIABLE, str(tmp_path / "points"))
     crash.armed_folder.cache_clear()
-    try:
-        with pytest.raises(InvalidInput, match="HEADWATER_CRASH"):
-            crash.armed_folder()
-    finally:
-        crash.armed_folder.cache_clear()
+    yield tmp_path / "points"
+    crash.armed_folder.cache_clear()
+
+
+def test_a_folder_that_is_not_there_is_refused(armed: Path) -> None:
+    with pytest.raises(InvalidInput, match="HEADWATER_CRASH"):
+        crash.armed_folder()
+
+
+def test_one_answer_of_the_database_in_so_many_is_lost_after_it_has_landed(armed: Path, tmp_path: Path) -> None:
+    armed.mkdir()
+    create(sqlite_url(tmp_path / "store.db"), store_epoch="one")
+    writer = Writer(open_engine(sqlite_url(tmp_path / "store.db")), "conductor")
+    writer.take_epoch()
+    (armed / crash.ANSWERS).write_text("7 1")
+    with pytest.raises(CommitFailed):
+        writer.commit({})
+    (armed / crash.ANSWERS).unlink()
+    assert writer.landed()
+    writer.close()

@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from .. import crash
 from .engine import sqlite_path
 
 
@@ -83,6 +84,8 @@ class Session:
                     raise
                 begun.commit()
                 work.close()
+                if crash.loses_answer():
+                    raise sa.exc.OperationalError("COMMIT", {}, TimeoutError("the answer was lost, for a test"))
             except (*self.errors, *self.data_errors):
                 self.close()
                 raise
