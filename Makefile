@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCKS := requirements-bootstrap.lock requirements.lock
 BUDGET ?= 20
+MINUTES ?= 10
+SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench faults lock clean
+.PHONY: help setup demo up test check bench faults soak lock clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 10
@@ -44,6 +46,9 @@ bench: setup  ## every benchmark, one after the other
 
 faults: setup  ## the slow faults that fit into BUDGET minutes, in the day's order
 	$(BIN)/pytest --faults --budget $(BUDGET)
+
+soak: setup  ## random faults for MINUTES minutes, by SEED, and what the oracle says
+	PYTHONPATH=tests $(BIN)/python tests/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lock: setup  ## the locks again from pyproject.toml, newest versions
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 \

@@ -210,3 +210,8 @@ def note_of(number: int, notes: str) -> int:
     with open(notes, "a") as lines:
         lines.write(f"{number}\n")
     return number
+
+
+@flow(project="eta", on=on.all_of(on.event("left.came"), on.event("right.came"), within="1h", key="data.pair"))
+def join_two(pair: str) -> str:
+    return pair
