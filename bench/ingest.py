@@ -36,7 +36,7 @@ from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.rows import codecs
 from headwater.store.run_terms import Indexed
 from headwater.store.session import Session
-from headwater.store.statements import Statements
+from headwater.store.statements import Rows, Statements
 from headwater.store.writer import Writer, log_row
 from headwater.wire import topics
 from headwater.wire.envelope import Event, encode_structured
@@ -48,7 +48,7 @@ from scenes.postgres import ABSENT, Server
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
 ROUNDS = 3
 EVENTS = topics.EVENTS.name
-Commit = tuple[int, list[tuple[str, list[tuple[Any, ...]]]]]
+Commit = tuple[int, list[tuple[Rows, list[tuple[Any, ...]]]]]
 Bytes = tuple[bytes, list[tuple[str, bytes]]]
 
 
@@ -200,7 +200,7 @@ def written(url: str, commits: list[Commit]) -> float:
         with session.transaction() as transaction:
             transaction.first(head, (said, 0))
             for text, rows in work:
-                transaction.many(text, rows)
+                transaction.many(Rows(text.each), rows)
     took_s = time.perf_counter() - began
     engine.dispose()
     return took_s

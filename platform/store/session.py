@@ -11,12 +11,16 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import sqlalchemy as sa
 
 from .. import crash
 from .engine import sqlite_path
+from .statements import Rows
+
+PACKED_MIN: Final = 8
 
 
 class Transaction:
@@ -34,12 +38,16 @@ class Transaction:
             row: tuple[Any, ...] | None = self._cursor.fetchone()
         return row
 
-    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    def many(self, statement: Rows, rows: Sequence[Sequence[Any]]) -> None:
         """From here on all travels together, the COMMIT included: `close` tells what went wrong on the way."""
         if self._together is None:
             self._together = ExitStack()
             self._together.enter_context(_pipeline(self._driver))
-        self._cursor.executemany(sql, rows)
+        packed = _packed(rows) if statement.packed and len(rows) >= PACKED_MIN else ""
+        if packed:
+            self._cursor.execute(statement.packed, (packed,))
+        else:
+            self._cursor.executemany(statement.each, rows)
 
     def close(self) -> None:
         """A cursor with rows that nobody read would hold SQLite's lock beyond the connection's end."""
@@ -114,6 +122,12 @@ class Session:
             yield
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _packed(rows: Sequence[Sequence[Any]]) -> str:
+    """The rows as JSON; empty where a text holds a NUL, which the driver's own way shows and JSON would hide."""
+    text = msgspec.json.encode(rows).decode()
+    return "" if "\\u0000" in text else text
 
 
 def _driver_of(connection: sa.Connection) -> Any:

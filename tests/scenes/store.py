@@ -41,7 +41,7 @@ class Story:
         return engine.open_engine(self.url, read_only=True)
 
     def put(self, table: str, row: msgspec.Struct) -> None:
-        upsert = Statements(self._engine.dialect).upsert(table)
+        upsert = Statements(self._engine.dialect).upsert(table).each
         with self._engine.begin() as connection:
             connection.exec_driver_sql(upsert, codecs()[table].values(row))
 

@@ -48,7 +48,7 @@ class Store:
 
     def put(self, table: str, row: msgspec.Struct) -> None:
         with self.engine.begin() as connection:
-            connection.exec_driver_sql(Statements(self.engine.dialect).upsert(table), codecs()[table].values(row))
+            connection.exec_driver_sql(Statements(self.engine.dialect).upsert(table).each, codecs()[table].values(row))
 
 
 class Kept(Scene):

@@ -328,3 +328,20 @@ def test_a_nul_in_a_text_costs_no_row(engine: sa.Engine) -> None:
     with Reader(engine).picture() as picture:
         (found,) = picture.rows("dead_letters", DEAD_LETTERS.c.id == "d\0")
     assert (found.id, found.reason, found.raw) == (f"d{shown}", f"a{shown}b", b"\0")
+
+
+def test_many_rows_come_back_as_they_were_however_they_travel(engine: sa.Engine) -> None:
+    odd = ["", "null", "it's \"so\"", "\\u0041", "a\nb\t", "\N{SNOWMAN}\N{GRINNING FACE}", "{}", "x" * 5_000]
+    wanted = {f"t{n}": a_timer(n, kind=odd[n % len(odd)], due_us=-(1 << 62) + n) for n in range(3 * len(odd))}
+    words = [said(odd[n % len(odd)]) for n in range(3 * len(odd))]
+    entries = a_writer(engine).commit({"timers": wanted}, words)
+    assert {timer.id: timer for timer in timers(engine)} == wanted
+    assert Reader(engine).entries(0) == entries
+
+
+def test_among_many_rows_too_one_that_cannot_be_encoded_writes_none(engine: sa.Engine) -> None:
+    writer = a_writer(engine)
+    rows = {f"t{n}": a_timer(n) for n in range(20)} | {"odd": a_timer(21, id="odd", kind="\ud800")}
+    with pytest.raises(Unwritable):
+        writer.commit({"timers": rows})
+    assert timers(engine) == []
