@@ -26,6 +26,7 @@ import orjson
 
 from .attributes import ATTRIBUTE_MAX_CHARS, REQUIRED, Attribute, checked_attributes, rfc3339, time_us_of
 from .json_text import Json, decode_base64, is_encodable, parse_json, require_size, require_text
+from .plain_event import Plain, is_plainly_structured, read_plain
 from .rejection import Reason, Refused, Rejected, kind, shown
 
 __all__ = ["Event", "Json", "Reason", "Rejected", "encode_structured", "parse", "parse_http"]
@@ -69,8 +70,10 @@ def parse(value: bytes | None, headers: KafkaHeaders, *, key: bytes | None = Non
     """The event in one Kafka record, or why it is none. Never raises."""
     try:
         require_text(key, "the record's key")
-        read = _kafka_headers(headers)
-        return _parse_one(value or b"", read)
+        plain = read_plain(value) if value and is_plainly_structured(headers) else None
+        if plain is not None:
+            return _plain_event(*plain)
+        return _parse_one(value or b"", _kafka_headers(headers))
     except Refused as refused:
         return refused.rejected
 
@@ -234,6 +237,19 @@ def _structured_data(document: dict[str, Json], attributes: dict[str, Attribute]
     if isinstance(data, str) and declared is not None and not _is_json(_media_type(str(declared))):
         return data.encode("utf-8")
     return data
+
+
+def _plain_event(plain: Plain, data: Json) -> Event:
+    return Event(
+        id=plain.id,
+        source=plain.source,
+        type=plain.type,
+        subject=plain.subject,
+        time_us=None if plain.time is None else time_us_of(plain.time),
+        project=plain.project,
+        dataschema=plain.dataschema,
+        data=data,
+    )
 
 
 def _binary(value: bytes, media_type: str, headers: _Headers) -> Event:

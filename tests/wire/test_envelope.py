@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import orjson
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.wire.envelope import Event, Rejected, encode_structured, parse, parse_http
+from headwater.wire.json_text import DEPTH_MAX
 
 STRUCTURED = [("content-type", b"application/cloudevents+json; charset=utf-8")]
 BINARY: list[tuple[str, bytes | None]] = [
@@ -223,3 +225,46 @@ def test_no_json_makes_it_raise(data: object) -> None:
     body = document(data=data)
     assert isinstance(parse(body, STRUCTURED), Event | Rejected)
     assert all(isinstance(one, Event | Rejected) for one in parse_http(body, [("content-type", "application/json")]))
+
+
+PLAIN_TEXTS = st.sampled_from(
+    ["a", "id", "data", "A 1", "", "ż", "\x7f", "\n", "x" * 300, "1.0", '"', "2026-01-31T08:00:00Z"]
+)
+PLAIN_NAMES = st.sampled_from(
+    [
+        "id",
+        "source",
+        "type",
+        "specversion",
+        "subject",
+        "time",
+        "project",
+        "dataschema",
+        "data",
+        "traceid",
+        "data_base64",
+    ]
+)
+PLAIN_DATA = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | PLAIN_TEXTS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(PLAIN_NAMES, inner, max_size=2),
+    max_leaves=4,
+)
+WRITTEN = st.fixed_dictionaries(
+    {"specversion": st.just("1.0"), "id": PLAIN_TEXTS, "source": PLAIN_TEXTS, "type": PLAIN_TEXTS},
+    optional={"subject": PLAIN_TEXTS | st.none(), "time": PLAIN_TEXTS, "data": PLAIN_DATA, "traceid": PLAIN_TEXTS},
+)
+
+
+@given(written=WRITTEN, again=st.lists(st.tuples(PLAIN_NAMES, PLAIN_DATA), max_size=1), ascii_only=st.booleans())
+def test_a_plain_event_is_read_as_every_other(written: dict[str, object], again: object, ascii_only: bool) -> None:
+    members = [*written.items(), *again]  # type: ignore[misc]
+    body = ", ".join(f"{json.dumps(name)}: {json.dumps(item, ensure_ascii=ascii_only)}" for name, item in members)
+    value = f"{{{body}}}".encode()
+    assert parse(value, STRUCTURED) == parse(value, [*STRUCTURED, ("ce_", b"x")])
+
+
+@pytest.mark.parametrize("nested", [DEPTH_MAX - 2, DEPTH_MAX - 1, DEPTH_MAX, DEPTH_MAX + 1])
+def test_a_plain_event_nests_no_deeper_than_another(nested: int) -> None:
+    value = b'{"specversion":"1.0","id":"1","source":"s","type":"t","data":' + b"[" * nested + b"]" * nested + b"}"
+    assert parse(value, STRUCTURED) == parse(value, [*STRUCTURED, ("ce_", b"x")])
