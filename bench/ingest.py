@@ -23,7 +23,7 @@ import msgspec
 from lab import verdict
 from speed import loop_s
 
-from headwater.actors.courtesy import collect_rarely
+from headwater.actors.courtesy import SWITCH_S, collect_rarely
 from headwater.actors.journal import Journal
 from headwater.actors.loop import Loop
 from headwater.actors.owner import arrived
@@ -53,6 +53,7 @@ Bytes = tuple[bytes, list[tuple[str, bytes]]]
 
 
 def main() -> None:
+    sys.setswitchinterval(SWITCH_S)  # as in the Conductor's process
     collect_rarely()
     print(f"loop of 10 M additions {loop_s():.2f} s; {COUNT} events in groups of {BATCH_MAX}, median of {ROUNDS}")
     print(f"{'':24}{'events/s':>10}{'raw rows':>10}{'ratio':>8}")

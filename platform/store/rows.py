@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
@@ -24,14 +23,14 @@ class RowCodec(Generic[S]):
     def __init__(self, table: sa.Table, struct: type[S]) -> None:
         self.table, self.struct = table, struct
         hints = typing.get_type_hints(struct)
+        assert tuple(table.columns.keys()) == struct.__struct_fields__, table.name
         found = enumerate(_encoder(column, hints[column.name]) for column in table.columns)
         self._encoders = [(index, encode) for index, encode in found if encode is not None]
-        self._take: Callable[[S], tuple[Any, ...]] = operator.attrgetter(*table.columns.keys())
         self._decoders = [_decoder(column, hints[column.name]) for column in table.columns]
         self._fields = [column.name for column in table.columns]
 
     def values(self, row: S) -> tuple[Any, ...]:
-        values = list(self._take(row))
+        values = list(msgspec.structs.astuple(row))
         for index, encode in self._encoders:
             values[index] = encode(values[index])
         return tuple(values)

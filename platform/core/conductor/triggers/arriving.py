@@ -8,7 +8,7 @@ from ...inbox import Arrived, Ordered, TopicGap
 from ...turn import Turn
 from ..runs.ordering import obey
 from ..state import State
-from .triggering import Cause, happening_of, match
+from .triggering import Cause, Outcome, happening_of, is_listened_to, match
 
 
 def arrived(state: State, turn: Turn, record: Arrived) -> None:
@@ -22,7 +22,9 @@ def arrived(state: State, turn: Turn, record: Arrived) -> None:
     if isinstance(event, Rejected):
         state.mail.bury(turn, record, code=str(event.reason), reason=event.sentence)
     elif not state.mail.seen(turn, record, event):
-        outcomes = match(state, turn, Cause(happening_of(event), record.principal, record))
+        outcomes: list[Outcome] = []
+        if is_listened_to(state, event.type):
+            outcomes = match(state, turn, Cause(happening_of(event), record.principal, record))
         state.mail.take_event(turn, record, event, outcomes)
 
 

@@ -56,6 +56,11 @@ def _depth(event: CloudEvent) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < DEPTH_DIGITS else 0
 
 
+def is_listened_to(state: State, event_type: str) -> bool:
+    """Whether a trigger or a run wants events of that type."""
+    return bool(state.triggers.get(("event", event_type))) or bool(state.waits.count(event_type))
+
+
 def match(state: State, turn: Turn, cause: Cause) -> list[Outcome]:
     """Starts what has happened triggers, and gives it to the runs that wait for it; what became of it for each."""
     happening = cause.happening
