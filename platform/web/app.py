@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from . import answers, manual, openapi
 from .bearer import Bearer
+from .direct import Lines
 from .metrics import RequestCount
 from .routes import (
     artifacts,
@@ -61,4 +62,4 @@ def build(platform: Platform) -> ASGIApp:
     manual.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    return RequestCount(Bearer(app, platform.settings.token), app.state.requests)
+    return Lines(RequestCount(Bearer(app, platform.settings.token), app.state.requests))

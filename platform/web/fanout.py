@@ -42,6 +42,15 @@ class Follower:
         return fresh
 
 
+def wants(scope: Scope, entry: Entry, flow: str | None = None) -> bool:
+    """Whether the entry is of that part of the log. `flow` is that of its run, which only a scope with a flow asks."""
+    if scope.run_id is not None:
+        return entry.run_id == scope.run_id
+    fits = scope.project in (None, entry.project) and scope.flow in (None, flow)
+    fits = fits and (not scope.labels or carries(entry.labels, scope.labels))
+    return fits and (not scope.types or entry.type in scope.types)
+
+
 @dataclass(slots=True)
 class Subscription:
     """One subscriber. `delivered` is its cursor: everything of its scope up to there was handed out."""
@@ -56,12 +65,7 @@ class Subscription:
 
     def wants(self, entry: Entry, flow: str | None = None) -> bool:
         """`flow` is that of the entry's run, which only a scope with a flow asks for."""
-        scope = self.scope
-        if scope.run_id is not None:
-            return entry.run_id == scope.run_id
-        fits = scope.project in (None, entry.project) and scope.flow in (None, flow)
-        fits = fits and (not scope.labels or carries(entry.labels, scope.labels))
-        return fits and (not scope.types or entry.type in scope.types)
+        return wants(self.scope, entry, flow)
 
     def offer(self, entry: Entry, flow: str | None = None) -> None:
         if self.is_cut or not self.wants(entry, flow):

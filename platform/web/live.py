@@ -13,7 +13,8 @@ from ..errors import Unavailable
 from ..store.queries import Queries, Scope
 from ..wire.calls import Progress
 from ..wire.types import TERMINAL, Entry
-from .fanout import Follower, Gap, Subscription
+from .direct import Line, chunked
+from .fanout import Follower, Gap, Subscription, wants
 from .frames import EntryFrames
 from .latest_progress import LatestProgress
 
@@ -25,10 +26,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Seat:
-    """A subscription and the bell that tells its stream of something new."""
+    """A subscription and the bell that tells its stream of something new. While the stream is idle, what comes can go
+    out by its line at once."""
 
     subscription: Subscription
     bell: asyncio.Event = field(default_factory=asyncio.Event)
+    line: Line | None = None
+    is_idle: bool = False
+
+    def sends(self, chunk: bytes, first: int, last: int) -> bool:
+        """Whether the entries from position `first` to `last` went out by the line."""
+        if self.line is None or not self.is_idle or self.bell.is_set() or first <= self.subscription.delivered:
+            return False
+        if not self.line.write(chunk):
+            return False
+        self.subscription.delivered = last
+        return True
 
 
 class RunName(NamedTuple):
@@ -51,7 +64,7 @@ class Hub:
         self.frames = EntryFrames(head.store_epoch)
         self._queries, self._buffer_max = queries, buffer_max
         self._follower = Follower(head.position)
-        self._seats: set[Seat] = set()
+        self._rooms: dict[Scope, set[Seat]] = {}
         self._filling: asyncio.Task[None] | None = None
         self._wanted = head.position
         self._runs: dict[str, RunName] = {}
@@ -63,18 +76,21 @@ class Hub:
 
     @property
     def subscribers(self) -> int:
-        return len(self._seats)
+        return sum(map(len, self._rooms.values()))
 
     @contextmanager
     def seat(self, scope: Scope, *, after: int | None) -> Iterator[Seat]:
         """A place in the audience from now on; `after` is the subscriber's cursor, None for only what is new."""
         joined = self.position
         seat = Seat(Subscription(scope, joined if after is None else after, joined, self._buffer_max))
-        self._seats.add(seat)
+        room = self._rooms.setdefault(scope, set())
+        room.add(seat)
         try:
             yield seat
         finally:
-            self._seats.discard(seat)
+            room.discard(seat)
+            if not room and self._rooms.get(scope) is room:
+                del self._rooms[scope]
             self.cuts += seat.subscription.is_cut
 
     def follow(self, after: int, upto: int, entries: Sequence[Entry]) -> None:
@@ -83,19 +99,20 @@ class Hub:
         if isinstance(heard, Gap):
             self._close_gap(heard.upto)
             return
-        for entry in heard:
-            self._offer(entry)
+        named = [(entry, self._run_of(entry)) for entry in heard]
+        for scope, room in list(self._rooms.items()):
+            self._hand_out(scope, room, named)
 
     def progress(self, items: Sequence[Progress]) -> None:
         for item in items:
             self.latest.hear(item)
-            for seat in self._seats:
-                scope = seat.subscription.scope
-                run = self._runs.get(item.run_id, NOBODY)
+            run = self._runs.get(item.run_id, NOBODY)
+            for scope, room in self._rooms.items():
                 fits = scope.project in (None, run.project) and scope.flow in (None, run.flow) and not scope.types
                 if item.run_id == scope.run_id or (scope.run_id is None and fits):
-                    seat.subscription.offer_progress(item)
-                    seat.bell.set()
+                    for seat in room:
+                        seat.subscription.offer_progress(item)
+                        seat.bell.set()
 
     async def tick(self) -> None:
         """Reads what was lost on the way, where something was."""
@@ -105,18 +122,29 @@ class Hub:
         if self._filling is not None:
             await asyncio.shield(self._filling)
 
-    def _offer(self, entry: Entry) -> None:
+    def _run_of(self, entry: Entry) -> RunName:
         self.latest.follow(entry)
         run = self._learn_run(entry)
-        if not run.flow and any(seat.subscription.scope.flow is not None for seat in self._seats):
+        if not run.flow and any(scope.flow is not None for scope in self._rooms):
             run = self._asked(entry)
-        for seat in self._seats:
-            subscription = seat.subscription
-            if run is NOBODY and subscription.scope.flow is not None:
-                subscription.cut()  # it comes back, and reads what it wants from the database
+        return run
+
+    def _hand_out(self, scope: Scope, room: set[Seat], named: Sequence[tuple[Entry, RunName]]) -> None:
+        """What those in the room want, written out once for all who can be sent it at once."""
+        if scope.flow is not None and any(run is NOBODY for _, run in named):
+            for seat in room:
+                seat.subscription.cut()  # it comes back, and reads what it wants from the database
                 seat.bell.set()
-            elif subscription.wants(entry, run.flow):
-                subscription.offer(entry, run.flow)
+            return
+        wanted = [(entry, run.flow) for entry, run in named if wants(scope, entry, run.flow)]
+        if not wanted:
+            return
+        chunk, first, last = b"", wanted[0][0].position, wanted[-1][0].position
+        for seat in room:
+            chunk = chunk or chunked(self.frames.of([entry for entry, _ in wanted]))
+            if not seat.sends(chunk, first, last):
+                for entry, flow in wanted:
+                    seat.subscription.offer(entry, flow)
                 seat.bell.set()
 
     def _learn_run(self, entry: Entry) -> RunName:

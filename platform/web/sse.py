@@ -20,6 +20,7 @@ import msgspec
 from ..store.queries import Queries, Scope
 from ..wire.cursor import Cursor
 from ..wire.types import TERMINAL, Entry
+from .direct import Line
 from .frames import HEARTBEAT, end_frame, frame, identified, progress_frames
 from .live import Hub, Seat
 
@@ -32,11 +33,14 @@ class Streams:
         """A run's story from its first entry, or after `since`, to its end."""
         return self._stream(Scope(run_id=run_id), since, after=0)
 
-    def of_scope(self, scope: Scope, since: Cursor | None) -> AsyncIterator[bytes]:
-        """What is new of a part of the log, or all of it after `since`. Never ends by itself."""
-        return self._stream(scope, since, after=None)
+    def of_scope(self, scope: Scope, since: Cursor | None, line: Line | None = None) -> AsyncIterator[bytes]:
+        """What is new of a part of the log, or all of it after `since`. Never ends by itself. What comes while the
+        stream has nothing else to send is written to `line` and not handed out here."""
+        return self._stream(scope, since, after=None, line=line)
 
-    async def _stream(self, scope: Scope, since: Cursor | None, *, after: int | None) -> AsyncIterator[bytes]:
+    async def _stream(
+        self, scope: Scope, since: Cursor | None, *, after: int | None, line: Line | None = None
+    ) -> AsyncIterator[bytes]:
         if since is not None and since.store_epoch != self._hub.store_epoch:
             yield frame("rewound", msgspec.json.encode({"store_epoch": self._hub.store_epoch}))
             return
@@ -51,6 +55,7 @@ class Streams:
             if ended := await self._ended_before(seat):
                 yield end_frame(ended)
                 return
+            seat.line = line
             async for chunk in self._live(seat):
                 yield chunk
 
@@ -77,11 +82,14 @@ class Streams:
 
     async def _ring(self, seat: Seat) -> bool:
         """Whether something came before the next heartbeat is due."""
+        seat.is_idle = True
         try:
             async with asyncio.timeout(self._heartbeat_s):
                 return await seat.bell.wait()
         except TimeoutError:
             return False
+        finally:
+            seat.is_idle = False
 
     async def _ended_before(self, seat: Seat) -> str:
         """How the run ended, for a subscriber who had seen its end before; empty where it has not."""

@@ -15,6 +15,7 @@ from ...store.queries import Scope
 from ...wire.labels import labels_of
 from ..answers import JsonAnswer
 from ..asyncapi import document
+from ..direct import KEY
 from ..paging import WatchQuery
 from ..requests import cursor_of, platform_of
 from ..sse import Streams
@@ -45,7 +46,8 @@ async def watch(request: Request, asked: Annotated[WatchQuery, Query()]) -> Resp
         types=tuple(map(type_of_state, asked.state)),
         labels=tuple(sorted(labels_of(asked.label).items())),
     )
-    return _answer(_streams(request).of_scope(scope, cursor_of(request, asked.since)))
+    line = request.scope.get(KEY)
+    return _answer(_streams(request).of_scope(scope, cursor_of(request, asked.since), line))
 
 
 @router.get("/asyncapi.json", include_in_schema=False)
