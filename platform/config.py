@@ -43,6 +43,7 @@ def _not_ours(topic: str) -> str:
     return topic
 
 
+AddedSource = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}:.{1,200}$")]
 ForeignTopic = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}:(json|bytes|avro|protobuf)$"), AfterValidator(_not_ours)
 ]
@@ -123,6 +124,7 @@ class Events(Section):
     command_within_s: Seconds
     foreign_topics: tuple[ForeignTopic, ...]
     schema_registry: str
+    sources: tuple[AddedSource, ...]
 
     @model_validator(mode="after")
     def _registry_is_named(self) -> Self:

@@ -25,17 +25,15 @@ from ..core.inbox import SeekTo
 from ..core.records import Offset, RunState
 from ..core.trigger import Happening
 from ..events.bus import Gap
-from ..events.ingest import CODED, Ingest, Parsed
+from ..events.ingest import Parsed
 from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
 from ..events.relay import Relay
-from ..events.schemas import schemas_of
 from ..store.aged import forgotten, inbox_kept_us
 from ..store.inbox import accepted_since, known_inbox, pin_before
 from ..store.reader import Reader
 from ..store.writer import Writer
-from ..wire import calls, topics
-from ..wire.foreign import formats_of
+from ..wire import calls
 from ..wire.types import Entry, NodeJoined
 from .careful import Careful
 from .courtesy import collect_rarely, settle_in
@@ -43,6 +41,7 @@ from .crew import Crew
 from .describe import Described
 from .earlier import Earlier, done_earlier
 from .hub import AT_ONCE, CONDUCTOR_TYPES, FOLLOWERS, Hub
+from .intake import Intake, added_kinds
 from .journal import Journal
 from .lines.directory import Directory
 from .lines.switchboard import Address, Switchboard
@@ -50,7 +49,7 @@ from .lines.words import Pin
 from .loading import limits_of, load_catalog, load_inbox, load_rows
 from .loop import Loop, wall_clock_us
 from .order_rows import asked_of
-from .owner import arrived, gap_of, or_end, start_of, start_or_end
+from .owner import arrived, gap_of, or_end, start_or_end
 from .wiring import Wiring
 from .work_orders import attempt_order, run_order
 
@@ -88,7 +87,9 @@ class ConductorActor:
     async def _start(self) -> None:
         wiring = self._wiring
         self._secret = wiring.secret()
-        self.state = State(secret=self._secret, limits=limits_of(wiring.settings.runs))
+        kinds = added_kinds()
+        self._heard_types = CONDUCTOR_TYPES.union(*(kind.types for kind in kinds))
+        self.state = State(secret=self._secret, limits=limits_of(wiring.settings.runs), kinds=kinds)
         self.machine = Conductor(self.state)
         self._reader = Reader(wiring.engine(read_only=True))
         self._files = Files(wiring.folder / "artifacts")
@@ -128,8 +129,8 @@ class ConductorActor:
             after = self.state.cursor
             upto = min(self.hub.cursor, after + 1_000)
             entries = await asyncio.to_thread(self._reader.entries, after, upto=upto)
-            await self.loop.ask(m.Followed(tuple(e for e in entries if e.type in CONDUCTOR_TYPES), upto))
-        self.hub.attach("conductor", CONDUCTOR_TYPES, self._hear)
+            await self.loop.ask(m.Followed(tuple(e for e in entries if e.type in self._heard_types), upto))
+        self.hub.attach("conductor", self._heard_types, self._hear)
         self.hub.attach("nodes", frozenset({"node.joined"}), self._learn_nodes)
 
     def _hear(self, after: int, upto: int, entries: list[Entry]) -> None:
@@ -158,13 +159,8 @@ class ConductorActor:
         await self._journal.commit({"offsets": {(OWNER, RELAY, 0): row}}, [], [])
 
     def _start_ingest(self, bus: KafkaBus) -> None:
-        events = self._wiring.settings.events
-        formats = formats_of(events.foreign_topics)
-        decoder = schemas_of(events.schema_registry) if CODED & set(formats.values()) else None
-        names = (topics.EVENTS.name, topics.RUN_COMMANDS.name, *formats)
-        start = start_of(OWNER, names, self.state.mail.offsets.values())
-        self.ingest = Ingest(bus.source(start), self, formats=formats, decoder=decoder, caution=self.care)
-        self._tasks.append(asyncio.create_task(or_end(OWNER, self.ingest.run())))
+        self.intake = Intake(bus, self, self.state.mail, self._wiring.settings.events, self.care)
+        self._tasks += [asyncio.create_task(or_end(OWNER, each)) for each in self.intake.runs()]
 
     # Ingest asks this owner.
 
@@ -224,7 +220,7 @@ class ConductorActor:
             case m.EndWorker(worker):
                 self.crew.end_worker(worker)
             case SeekTo(topic, partition, offset):
-                self.ingest.seek(topic, partition, offset)
+                self.intake.seek(topic, partition, offset)
             case m.Wake(at_us):
                 self._wake(at_us)
 

@@ -8,10 +8,10 @@ takes is pickled. `conformance.check` proves in a test what a codec promises.
 from __future__ import annotations
 
 import functools
-from importlib import metadata
 from typing import Any, Final, Protocol, runtime_checkable
 
-from ..errors import HeadwaterError, NotFound
+from ..errors import NotFound
+from ..extensions import installed, unusable
 from .encoded import Encoded
 from .kinds.arrays import ArrayCodec
 from .kinds.arrow import ArrowCodec
@@ -62,18 +62,9 @@ def decode(name: str, content: memoryview) -> Any:
 @functools.cache
 def extensions() -> tuple[Codec, ...]:
     """The codecs that installed packages bring; raises HeadwaterError naming one that is none."""
-    return tuple(_loaded(point) for point in sorted(metadata.entry_points(group=GROUP), key=lambda each: each.name))
-
-
-def _loaded(point: metadata.EntryPoint) -> Codec:
-    remedy = f"Uninstall or mend the package that brings the entry point '{point.name} = {point.value}'."
-    try:
-        codec = point.load()
-    except Exception as error:
-        what = f"The artifact codec '{point.name}' cannot be loaded: {type(error).__name__}: {error}"
-        raise HeadwaterError(what, remedy=remedy) from error
-    if isinstance(codec, type) or not isinstance(codec, Codec):
-        raise HeadwaterError(f"'{point.value}' is no artifact codec, but {codec!r}", remedy=remedy)
-    if any(codec.name == ours.name for ours in OURS) or codec.name in ("pickle", "frames", "json"):
-        raise HeadwaterError(f"The artifact codec '{point.value}' has the name '{codec.name}' of ours", remedy=remedy)
-    return codec
+    found: tuple[Codec, ...] = installed(GROUP, Codec, "artifact codec")
+    taken = {"pickle", "frames", "json", *(ours.name for ours in OURS)}
+    for codec in found:
+        if codec.name in taken:
+            raise unusable(codec.name, f"An artifact codec that is installed has the name '{codec.name}' of ours")
+    return found

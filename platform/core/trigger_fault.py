@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import jsonschema  # type: ignore[import-untyped]
@@ -10,11 +10,12 @@ import msgspec
 
 from ..errors import did_you_mean
 from ..wire.labels import problem_of as labels_problem
-from ..wire.manifest import TriggerSpec
+from ..wire.manifest import KINDS, TriggerSpec
 from ..wire.types import JSON
 from .cron import problem_of_cron
 from .decisions import NAMES, PREFIX
 from .expression import problem_of
+from .trigger_kind import TriggerKind
 
 BATCH_REMEDY: Final = 'Write batch=(count, time), as in batch=(100, "30s")'
 
@@ -24,12 +25,21 @@ class TriggerFault(msgspec.Struct, frozen=True):
     remedy: str
 
 
-def fault_of(spec: TriggerSpec, parameters: JSON) -> TriggerFault | None:
-    """The first thing that is wrong with the trigger of a flow that takes `parameters`; None where nothing is."""
-    return next(_faults(spec, parameters), None)
+def fault_of(spec: TriggerSpec, parameters: JSON, added: Sequence[TriggerKind] = ()) -> TriggerFault | None:
+    """The first thing that is wrong with the trigger of a flow that takes `parameters`; None where nothing is.
+
+    `added` are the kinds that packages bring.
+    """
+    return next(_faults(spec, parameters, {kind.name: kind for kind in added}), None)
 
 
-def _faults(spec: TriggerSpec, parameters: JSON) -> Iterator[TriggerFault]:
+def _faults(spec: TriggerSpec, parameters: JSON, added: Mapping[str, TriggerKind]) -> Iterator[TriggerFault]:
+    for heard in (spec, *spec.members):
+        if heard.kind in added and (problem := added[heard.kind].fault(heard)):
+            yield TriggerFault(problem, f"See the package that brings the trigger kind {heard.kind!r}")
+        elif heard.kind not in added and heard.kind not in KINDS:
+            near = did_you_mean(heard.kind, [*added, *KINDS])
+            yield TriggerFault(f"there is no trigger kind {heard.kind!r} where this is deployed", near)
     yield from _of_expressions(spec)
     for heard in (spec, *spec.members):
         if heard.kind == "event" and heard.subject.startswith(PREFIX) and heard.subject not in NAMES:

@@ -27,7 +27,7 @@ from typing import Any, TypedDict, Unpack, get_args
 import msgspec
 
 from ..errors import InvalidInput, did_you_mean
-from ..wire.manifest import Batch, Concurrency, OverLimit, TriggerKind, TriggerSpec
+from ..wire.manifest import KINDS, Batch, Concurrency, OverLimit, TriggerSpec
 from ..wire.types import JSON
 from .duration import Duration, seconds
 
@@ -94,6 +94,13 @@ def cron(expression: str, *, tz: str = "UTC", catch_up: str = "latest", **option
     return _trigger("cron", expression, options, timezone=tz, catch_up=_catch_up(catch_up))
 
 
+def other(kind: str, subject: str, **options: Unpack[Options]) -> TriggerSpec:
+    """What a kind of trigger hears that an installed package brings; deploy refuses one that is not there."""
+    if kind in KINDS:
+        raise InvalidInput(f"on.other: {kind!r} is a kind of ours", remedy=f"Write on.{kind}(...)")
+    return _trigger(kind, subject, options)
+
+
 def all_of(*members: TriggerSpec, within: Duration = 0, **options: Unpack[Options]) -> TriggerSpec:
     """One run when each of the triggers has come, for the same key, `within` that time of the first.
 
@@ -107,7 +114,7 @@ def all_of(*members: TriggerSpec, within: Duration = 0, **options: Unpack[Option
     return _trigger("all_of", subject, options, members=members, within_s=within_s)
 
 
-def _trigger(kind: TriggerKind, subject: str, options: Options, **fields: Any) -> TriggerSpec:
+def _trigger(kind: str, subject: str, options: Options, **fields: Any) -> TriggerSpec:
     where = f"on.{kind}"
     if not isinstance(subject, str) or not subject:
         raise InvalidInput(f"{where} was given {subject!r}", remedy="Say what to listen for, as text")

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from typing import Any, Final, Protocol, runtime_checkable
 
-from ..errors import HeadwaterError
+from ..extensions import installed
 from .context import Current, current
 
 GROUP: Final = "headwater.step_wrappers"
@@ -28,7 +27,7 @@ class StepWrapper(Protocol):
 
 def run_wrapped(call: Callable[[], Any]) -> Any:
     """What the call gives, with every installed wrapper around it."""
-    return through(installed(), call, current())
+    return through(wrappers(), call, current())
 
 
 def through(wrappers: Sequence[StepWrapper], call: Callable[[], Any], place: Current) -> Any:
@@ -37,22 +36,9 @@ def through(wrappers: Sequence[StepWrapper], call: Callable[[], Any], place: Cur
     return call()
 
 
-@functools.cache
-def installed() -> tuple[StepWrapper, ...]:
+def wrappers() -> tuple[StepWrapper, ...]:
     """The wrappers that packages bring; raises HeadwaterError naming one that is none."""
-    return tuple(_loaded(point) for point in sorted(metadata.entry_points(group=GROUP), key=lambda each: each.name))
-
-
-def _loaded(point: metadata.EntryPoint) -> StepWrapper:
-    remedy = f"Uninstall or mend the package that brings the entry point '{point.name} = {point.value}'."
-    try:
-        wrapper = point.load()
-    except Exception as error:
-        what = f"The step wrapper '{point.name}' cannot be loaded: {type(error).__name__}: {error}"
-        raise HeadwaterError(what, remedy=remedy) from error
-    if isinstance(wrapper, type) or not isinstance(wrapper, StepWrapper):
-        raise HeadwaterError(f"'{point.value}' is no step wrapper, but {wrapper!r}", remedy=remedy)
-    return wrapper
+    return installed(GROUP, StepWrapper, "step wrapper")
 
 
 def check(wrapper: StepWrapper) -> None:

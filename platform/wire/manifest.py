@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from .types import JSON, Demand
 
-TriggerKind = Literal["event", "commit", "finished", "model", "cron", "all_of"]
+KINDS: Final = ("event", "commit", "finished", "model", "cron", "all_of")  # packages add others
 OverLimit = Literal["queue", "drop-oldest", "cancel-previous"]
 
 
@@ -39,7 +39,7 @@ class TriggerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """
 
     name: str
-    kind: TriggerKind
+    kind: str
     subject: str
     where: str | None = None
     source: str | None = None

@@ -13,6 +13,7 @@ from headwater.core.conductor import messages as m
 from headwater.core.decisions import DECISION_TYPES, NAMES
 from headwater.core.inbox import Arrived
 from headwater.core.trigger_fault import fault_of
+from headwater.core.trigger_kind import Heard
 from headwater.sdk import on
 from headwater.wire import calls
 from headwater.wire.envelope import Event
@@ -250,3 +251,41 @@ def test_a_deploy_over_a_running_version_leaves_the_run_its_code_and_gives_new_r
     assert life.state.bundles["v1"]
     life.ends(first.id)
     assert life.states()[0] == "SUCCEEDED"
+
+
+class Ended:
+    """A kind of trigger that a package might bring: it hears each run that succeeded as its flow, twice."""
+
+    name = "ended"
+    types = frozenset({"run.succeeded"})
+    fails = False
+
+    def fault(self, spec: TriggerSpec) -> str:
+        return ""
+
+    def hears(self, entry: Entry) -> list[Heard]:
+        if self.fails:
+            raise KeyError("gone")
+        return [Heard(str(getattr(entry.body, "flow", "")), {"n": number}) for number in range(2)]
+
+
+def test_a_kind_of_trigger_that_a_package_brings_starts_runs_in_the_chain_of_what_it_heard() -> None:
+    heard = a_triggered(on.other("ended", "train", where="data.n > 0"), name="after")
+    life = Life(a_triggered(listens("a")), heard, kinds=(Ended(),))
+    life.lands("a", "1", n=7)
+    first = life.runs()[0]
+    life.ends(first.id)
+    _, after = life.runs()
+    assert (after.flow, after.parameters, after.depth, after.root_id) == ("after", {"n": 1}, 1, first.id)
+
+
+def test_a_kind_of_trigger_that_fails_is_a_dead_letter_and_all_else_goes_on() -> None:
+    broken = Ended()
+    broken.fails = True
+    after = TriggerSpec(name="after", kind="finished", subject="train")
+    life = Life(a_triggered(listens("a")), a_triggered(after, name="next"), kinds=(broken,))
+    life.lands("a", "1", n=7)
+    life.ends(life.runs()[0].id)
+    assert [run.flow for run in life.runs()] == ["train", "next"]
+    (letter,) = letters(life)
+    assert (letter.code, "'ended' failed" in letter.reason) == ("kind_failed", True)

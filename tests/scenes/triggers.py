@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from headwater.core.conductor.state import State
 from headwater.core.conductor.triggers.following import learn_flow
 from headwater.core.inbox import LOG, Arrived, Ordered
 from headwater.core.records import Run
+from headwater.core.trigger_kind import TriggerKind
 from headwater.core.turn import Turn
 from headwater.wire import calls
 from headwater.wire.envelope import Event
@@ -34,7 +36,8 @@ def a_triggered(*triggers: TriggerSpec, name: str = "train", parameters: Any = N
 class Life:
     """Decides, keeps the rows as a store would, and hears its own words; `restart` begins again from the rows."""
 
-    def __init__(self, *flows: FlowSpec, now_us: int = NOON) -> None:
+    def __init__(self, *flows: FlowSpec, now_us: int = NOON, kinds: Sequence[TriggerKind] = ()) -> None:
+        self.kinds = kinds
         self.rows: dict[str, dict[Any, Any]] = defaultdict(dict)
         self.said: list[Said] = []
         self.flows = list(flows)
@@ -42,7 +45,7 @@ class Life:
         self._begin()
 
     def _begin(self) -> None:
-        self.machine = Conductor(State(secret=b"s"))
+        self.machine = Conductor(State(secret=b"s", kinds=self.kinds))
         rows = self.rows
         live = [run for run in rows["runs"].values() if not run.state.ended]
         self.machine.load(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +29,7 @@ from ..records import (
     TriggerState,
 )
 from ..trigger import Happening, Trigger
+from ..trigger_kind import TriggerKind
 from ..turn import Turn
 from .messages import Wake
 
@@ -86,8 +87,9 @@ class Deployed(msgspec.Struct, frozen=True):
 class State:
     """Ledgers by what they hold. Those with a table are written; the rest lives as long as the process."""
 
-    def __init__(self, *, secret: bytes, limits: Limits | None = None) -> None:
+    def __init__(self, *, secret: bytes, limits: Limits | None = None, kinds: Sequence[TriggerKind] = ()) -> None:
         self.limits = limits or Limits()
+        self.kinds = tuple(kinds)
         self.book = Book()
         self._secret = secret
         self.runs: Ledger[str, Run] = Ledger(self.book, "runs")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...errors import HeadwaterError, did_you_mean
+from ...extensions import installed
 from ...wire.manifest import FlowSpec, Manifest, StepSpec, TriggerSpec
 from ..failure import user_frames
 from ..flow import Flow
@@ -142,10 +143,12 @@ def _step(name: str, step: Step[Any, Any]) -> StepSpec:
 
 def _check_trigger(name: str, flow: Flow[Any, Any], trigger: TriggerSpec, parameters: dict[str, Any]) -> None:
     try:
+        from ...core import trigger_kind
         from ...core.trigger_fault import fault_of
     except ImportError:  # a client without the platform: the server checks it
         return
-    fault = fault_of(trigger, parameters)
+    added = installed(trigger_kind.GROUP, trigger_kind.TriggerKind, "trigger kind")
+    fault = fault_of(trigger, parameters, added)
     if fault is not None:
         what = f"Trigger {trigger.name!r} of flow {flow.name}: {fault.what}"
         raise Problem(what, remedy=fault.remedy, file=name, line=trigger.line)

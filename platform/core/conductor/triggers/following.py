@@ -31,6 +31,7 @@ from ...decisions import DECISION_TYPES, NAMES, PREFIX, SAID
 from ...inbox import LOG, letter_id
 from ...records import DeadLetter, Run
 from ...trigger import Happening, Trigger, listeners_of, triggers_of
+from ...trigger_kind import heard_by
 from ...turn import Turn
 from .. import messages as m
 from ..runs.answering import answer
@@ -123,6 +124,7 @@ def match_body(state: State, turn: Turn, entry: Entry) -> None:
         learn_table(state, body.table, body.metadata_location, body.snapshot_id)
     elif isinstance(body, TableReset):
         learn_table(state, body.table, body.metadata_location, body.to_snapshot_id)
+    match_added(state, turn, entry)
     happening = happening_of(state, entry)
     if happening is None:
         return
@@ -131,6 +133,34 @@ def match_body(state: State, turn: Turn, entry: Entry) -> None:
     outcomes = match(state, turn, Cause(happening, entry.principal))
     if outcomes or isinstance(body, EventPublished):
         state.mail.take_own(turn, happening, entry.principal, entry.project, outcomes)
+
+
+def match_added(state: State, turn: Turn, entry: Entry) -> None:
+    """The entry to the trigger kinds that packages bring. One that fails is a dead letter and stops nobody else."""
+    for kind in state.kinds:
+        try:
+            heard = heard_by(kind, entry)
+        except Exception as error:  # it is not ours
+            reason = f"The trigger kind {kind.name!r} failed on entry {entry.position}: {type(error).__name__}: {error}"
+            letter = _letter_of(state, turn, entry, error)
+            state.mail.lay_down(
+                turn, replace(letter, id=letter_id(turn, kind.name, letter.id), code="kind_failed", reason=reason)
+            )
+            continue
+        for number, one in enumerate(heard):
+            happening = _chained(state, entry, _happening(entry, kind.name, one.subject, one.data))
+            happening = replace(happening, id=f"{happening.id}/{kind.name}/{number}")
+            outcomes = match(state, turn, Cause(happening, entry.principal))
+            if outcomes:
+                state.mail.take_own(turn, happening, entry.principal, entry.project, outcomes)
+
+
+def _chained(state: State, entry: Entry, happening: Happening) -> Happening:
+    """With the place in the chain of flows of the run that the entry is about."""
+    depth = getattr(entry.body, "depth", None)
+    if depth is not None:
+        return replace(happening, depth=depth + 1, root_id=getattr(entry.body, "root_id", ""))
+    return _after(happening, state.runs.get(str(entry.run_id or getattr(entry.body, "run_id", ""))))
 
 
 def happening_of(state: State, entry: Entry) -> Happening | None:
