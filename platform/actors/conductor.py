@@ -48,7 +48,7 @@ from .lines.switchboard import Address, Switchboard
 from .lines.words import Pin
 from .loading import limits_of, load_catalog, load_inbox, load_rows
 from .loop import Loop, wall_clock_us
-from .order_rows import asked_of
+from .order_rows import asked_of, looked_up
 from .owner import arrived, gap_of, or_end, start_or_end
 from .wiring import Wiring
 from .work_orders import attempt_order, run_order
@@ -168,7 +168,8 @@ class ConductorActor:
         crash.at("t1.before")
         said = [] if self.state.mail.complete else [parsed.said for parsed in records]
         known = await known_inbox(self._reader, OWNER, said)
-        await self.loop.ask_all([arrived(parsed, known, self._secret) for parsed in records])
+        came = [arrived(parsed, known, self._secret) for parsed in records]
+        await self.loop.ask_all([await looked_up(self._reader, each) for each in came])
         crash.at("t1.after")
 
     async def gap(self, gap: Gap, topic_id: str) -> None:

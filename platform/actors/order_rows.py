@@ -11,7 +11,7 @@ from ..core.conductor.runs.ordering import call_key
 from ..core.conductor.state import OWNER
 from ..core.conductor.triggers.kept_events import replay_key
 from ..core.conductor.triggers.letters import identity_of
-from ..core.inbox import Ordered
+from ..core.inbox import DEFAULT_PROJECT, Arrived, Ordered, order_of
 from ..core.records import DeadLetter
 from ..errors import InvalidInput
 from ..store.inbox import (
@@ -27,6 +27,8 @@ from ..store.inbox import (
 )
 from ..store.reader import Reader
 from ..wire.calls import Order
+from ..wire.envelope import Event
+from ..wire.topics import RUN_COMMANDS
 
 
 async def asked_of(reader: Reader, order: Order) -> Ordered:
@@ -52,6 +54,18 @@ async def asked_of(reader: Reader, order: Order) -> Ordered:
         kept_runs=kept.runs,
         kept_page=_page(kept),
     )
+
+
+async def looked_up(reader: Reader, record: Arrived) -> Arrived:
+    """A record of the command topic with what the rows know about its command; any other as it is."""
+    if record.topic != RUN_COMMANDS.name or not isinstance(record.parsed, Event):
+        return record
+    order = order_of(record.parsed, record.principal, DEFAULT_PROJECT)
+    try:
+        asked = await asked_of(reader, order)
+    except InvalidInput as error:
+        asked = Ordered(order=order, refused=str(error))
+    return msgspec.structs.replace(record, asked=asked)
 
 
 async def _steps_for(reader: Reader, order: Order, run_id: str) -> tuple[str, ...]:

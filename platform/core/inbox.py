@@ -28,22 +28,8 @@ from .turn import Turn
 Obey = Callable[[Order], CommandDone | CommandRefused]
 Headers = Sequence[tuple[str, bytes | None]]
 IN_MEMORY_MAX = 10_000
+DEFAULT_PROJECT = "default"
 LOG = "log"
-
-
-class Arrived(Struct, frozen=True, kw_only=True):
-    """A record of an inbound topic, parsed. `known` is the inbox row of the same (source, id), if there is one."""
-
-    topic: str
-    topic_id: str
-    partition: int
-    offset: int
-    previous: int | None
-    parsed: Event | Rejected
-    raw: bytes
-    headers: Headers
-    principal: str
-    known: InboxRow | None = None
 
 
 class Ordered(Struct, frozen=True, kw_only=True):
@@ -64,12 +50,30 @@ class Ordered(Struct, frozen=True, kw_only=True):
     kept: tuple[InboxRow, ...] = ()
     kept_runs: dict[str, str] = {}
     kept_page: JSON = None
+    refused: str = ""
+
+
+class Arrived(Struct, frozen=True, kw_only=True):
+    """A record of an inbound topic, parsed. `known` is the inbox row of the same (source, id), if there is one;
+    `asked`, what the rows know about the command that it is."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    previous: int | None
+    parsed: Event | Rejected
+    raw: bytes
+    headers: Headers
+    principal: str
+    known: InboxRow | None = None
+    asked: Ordered | None = None
 
 
 class Inbox:
     """The ledgers of one owner's inbox, in the owner's book."""
 
-    def __init__(self, book: Book, owner: str, *, default_project: str = "default") -> None:
+    def __init__(self, book: Book, owner: str, *, default_project: str = DEFAULT_PROJECT) -> None:
         self.owner, self.default_project = owner, default_project
         self.complete = False  # whether every row of the store is in memory, so that nobody need look there
         self.rows: Ledger[tuple[str, str, str], InboxRow] = Ledger(book, "inbox")
@@ -170,7 +174,8 @@ class Inbox:
         if isinstance(record.parsed, Rejected):
             self.bury(turn, record, code=str(record.parsed.reason), reason=record.parsed.sentence)
         elif not self.seen(turn, record, record.parsed):
-            self.ordered(turn, Ordered(order=order_of(record.parsed, record.principal, self.default_project)), obey)
+            order = order_of(record.parsed, record.principal, self.default_project)
+            self.ordered(turn, record.asked or Ordered(order=order), obey)
 
     def ordered(self, turn: Turn, event: Ordered, obey: Obey) -> None:
         """The command's one answer, as the turn's answer and as an entry with the command as its cause."""

@@ -45,6 +45,19 @@ async def test_a_signed_call_is_an_event_without_a_token(tmp_path: Path) -> None
         assert vouched(b"platform", record.headers, event) == "webhook:github"
 
 
+async def test_the_events_of_a_projects_hook_are_that_projects(tmp_path: Path) -> None:
+    async with a_scene(tmp_path, secret=b"platform") as scene, scene.client() as client:
+        (scene.home / "webhooks" / "eta").mkdir(parents=True)
+        a_hook(scene, "eta/github")
+        assert (await client.post("/hooks/github", content=BODY, headers=signed(BODY))).status_code == 404
+        assert (await client.post("/hooks/eta/github", content=BODY, headers=signed(BODY))).status_code == 202
+        (record,) = await records(scene)
+        event = parse(record.value, record.headers)
+        assert isinstance(event, Event)
+        assert (event.project, event.type, event.source) == ("eta", "webhook.github", "/hooks/eta/github")
+        assert vouched(b"platform", record.headers, event) == "webhook:eta/github"
+
+
 @pytest.mark.parametrize(
     ("headers", "body"),
     [
@@ -62,7 +75,12 @@ async def test_a_call_that_is_not_signed_so_is_refused(headers: dict[str, str], 
         assert await records(scene) == []
 
 
-@pytest.mark.parametrize("path", ["other", "empty", "..", "%2e%2e%2ftoken", "..%2Ftoken"])
+PATHS = ["other", "empty", "..", "%2e%2e%2ftoken", "..%2Ftoken", "eta/..", "../token", "a/b/github"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+    "path", ["other", "empty", "..", "%2e%2e%2ftoken", "..%2Ftoken", "eta/..", "../token", "a/b/github"]
+)
 async def test_there_is_a_hook_only_where_a_secret_is(path: str, tmp_path: Path) -> None:
     async with a_scene(tmp_path) as scene, scene.client() as client:
         a_hook(scene, "empty", " \n")

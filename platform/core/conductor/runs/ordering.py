@@ -41,6 +41,8 @@ def obey(state: State, turn: Turn, asked: Ordered) -> CommandDone | CommandRefus
     """What the command leads to, or why it is refused."""
     order = asked.order
     data = order.data if isinstance(order.data, dict) else {}
+    if asked.refused:
+        return _refuse(order, "invalid_input", asked.refused)
     match order.kind:
         case "run.start":
             return _start(state, turn, order, data, asked.known_run)

@@ -14,7 +14,8 @@ from .triggering import Cause, Outcome, happening_of, is_listened_to, match
 def arrived(state: State, turn: Turn, record: Arrived) -> None:
     """Takes a record in: an event, or a command that came by its topic."""
     if record.topic == topics.RUN_COMMANDS.name:
-        state.mail.command_record(turn, record, lambda order: obey(state, turn, Ordered(order=order)))
+        asked = record.asked
+        state.mail.command_record(turn, record, lambda order: obey(state, turn, asked or Ordered(order=order)))
         return
     if not state.mail.advance(turn, record):
         return
