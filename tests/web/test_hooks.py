@@ -79,8 +79,6 @@ PATHS = ["other", "empty", "..", "%2e%2e%2ftoken", "..%2Ftoken", "eta/..", "../t
 
 
 @pytest.mark.parametrize("path", PATHS)
-    "path", ["other", "empty", "..", "%2e%2e%2ftoken", "..%2Ftoken", "eta/..", "../token", "a/b/github"]
-)
 async def test_there_is_a_hook_only_where_a_secret_is(path: str, tmp_path: Path) -> None:
     async with a_scene(tmp_path) as scene, scene.client() as client:
         a_hook(scene, "empty", " \n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ...wire.types import JSON, Entry
 from . import events, inventory, orders, quota, runs, steps, triggers
 from .address import find
 from .async_link import AsyncLink
+from .async_subscription import AsyncSubscription
 from .models import AsyncModelHandle
 from .noun import Noun
 from .runs import AsyncRun
@@ -70,9 +71,25 @@ class AsyncClient:
         labels: Mapping[str, str] | None = None,
         since: str | None = None,
     ) -> AsyncIterator[Entry | Progress]:
-        since = since or cursor_of(await self._link.do(inventory.status()))
-        async for told in self._link.told(Watch(watch_path(project, flow, state, labels), since=since)):
+        async for told in self._link.told(await self._watch(watch_path(project, flow, state, labels), since)):
             yield told
+
+    def on_change(
+        self,
+        callback: Callable[[Entry], object],
+        *,
+        project: str | None = None,
+        flow: str | None = None,
+        state: str | Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        since: str | None = None,
+    ) -> AsyncSubscription:
+        """Calls back, or awaits, for each entry that `watch` would give, in a task of its own; `.close()` ends it."""
+        path = watch_path(project, flow, state, labels)
+        return AsyncSubscription(self._link, lambda: self._watch(path, since), callback)
+
+    async def _watch(self, path: str, since: str | None) -> Watch:
+        return Watch(path, since=since or cursor_of(await self._link.do(inventory.status())))
 
     def flows(self) -> Awaitable[list[api.FlowView]]:
         return self._link.do(inventory.flows())

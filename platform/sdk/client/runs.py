@@ -14,6 +14,7 @@ from ...wire import api
 from ...wire.calls import Progress
 from ...wire.labels import checked as checked_labels
 from ...wire.types import JSON, Entry, Failure
+from .async_subscription import AsyncSubscription
 from .call import Call, Program, checked, get, listing, post
 from .ids import new_id
 from .logs import LogWatch
@@ -137,6 +138,15 @@ class AsyncRun:
 
     def follow(self, *, since: str = "") -> AsyncIterator[Entry | Progress]:
         return self._link.told(self._watch(since))
+
+    def on_change(self, callback: Callable[[Entry], object], *, since: str = "") -> AsyncSubscription:
+        """Calls back, or awaits, for each entry, in a task of its own, until the run has ended, for which `.wait()`
+        waits."""
+
+        async def opened() -> Watch:
+            return self._watch(since)
+
+        return AsyncSubscription(self._link, opened, callback)
 
     async def result(self, timeout: float | None = None) -> JSON:
         deadline = None if timeout is None else time.monotonic() + timeout

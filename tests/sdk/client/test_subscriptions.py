@@ -11,7 +11,7 @@ import pytest
 from scenes.store import a_run, accepted, run_id, started, succeeded
 from scenes.web import TOKEN, Scene, a_scene, listening
 
-from headwater.errors import Conflict, InvalidInput
+from headwater.errors import Conflict, InvalidInput, Unavailable
 from headwater.sdk import AsyncClient, Client
 from headwater.wire.types import Entry, Failure, RunCancelled, RunFailed, RunNeedsAttention, RunStarted
 
@@ -144,3 +144,45 @@ async def test_a_cursor_of_another_life_of_the_store_says_so(tmp_path: Path) -> 
             subscription = await asyncio.to_thread(lambda: client.on_change(print, since="e0:7"))
         with pytest.raises(Conflict, match="restored or made anew"):
             await asyncio.to_thread(subscription.wait, 60)
+
+
+@pytest.mark.parametrize("is_awaited", [False, True])
+async def test_an_async_client_calls_back_in_a_task_until_the_run_has_ended(tmp_path: Path, is_awaited: bool) -> None:
+    heard: list[int] = []
+
+    def take(entry: Entry) -> None:
+        heard.append(entry.position)
+
+    async def take_later(entry: Entry) -> None:
+        await asyncio.sleep(0)
+        heard.append(entry.position)
+
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        scene.story.put("runs", a_run(1))
+        run = AsyncClient(url, TOKEN).runs[run_id(1)]
+        subscription = run.on_change(take_later if is_awaited else take)
+        scene.tell(accepted(), started(), succeeded(), run=run_id(1))
+        await subscription.wait(30)
+        assert (heard, subscription.cursor) == ([1, 2, 3], "e1:3")
+
+
+async def test_an_async_callback_that_raises_ends_its_subscription_and_a_closed_one_is_silent(tmp_path: Path) -> None:
+    heard: list[int] = []
+
+    def refuse(entry: Entry) -> None:
+        raise KeyError(entry.position)
+
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        scene.story.put("runs", a_run(1))
+        client = AsyncClient(url, TOKEN)
+        broken = client.on_change(refuse, project="eta", since="e1:0")
+        closed = client.on_change(lambda entry: heard.append(entry.position), project="eta", since="e1:0")
+        await closed.close()
+        scene.tell(started(), run=run_id(1))
+        with pytest.raises(KeyError, match="1"):
+            await broken.wait(30)
+        await closed.wait(1)
+        async with client.on_change(lambda _: None, project="eta", since="e1:0") as waiting:
+            with pytest.raises(Unavailable, match="has not ended within"):
+                await waiting.wait(0.01)
+        assert (heard, broken.cursor) == ([], "e1:0")
