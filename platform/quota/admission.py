@@ -164,7 +164,7 @@ class Admission:
         ranks = shape.demand.ranks
         for flavour, amount in option.each.items():
             if self._usage.governs(flavour):
-                ranks = min(ranks, self._usage.room(project, flavour).amount // amount)
+                ranks = min(ranks, self._usage.lendable(project, flavour, shape.max_runtime_s).amount // amount)
                 if shape.once:
                     ranks = min(ranks, self._usage.owned_room(project, flavour) // amount)
         return ranks
@@ -172,7 +172,7 @@ class Admission:
     def _over_quota(self, project: str, shape: Shape, option: Option) -> OverQuota | None:
         for flavour, needed in option.amounts.items():
             if self._usage.governs(flavour):
-                room = self._usage.room(project, flavour)
+                room = self._usage.lendable(project, flavour, shape.max_runtime_s)
                 if room.amount < needed:
                     return OverQuota(flavour, room.bound_by, max(0, room.amount), needed)
                 owned = self._usage.owned_room(project, flavour) if shape.once else needed

@@ -209,6 +209,31 @@ def holding_of(leased: AttemptLeased, step: StepWaiting, inventory: Inventory, u
     return Holding(step, seats, flavour, amounts_of(leased.demand, flavour, len(seats)), version, leased.now_us)
 
 
+def charged_anew(holding: Holding, inventory: Inventory, usage: Usage) -> Holding:
+    """The holding as this quota charges it."""
+    demand, seats = holding.step.demand, holding.seats
+    flavour = flavour_of(seats, demand, inventory, usage)
+    return replace(holding, flavour=flavour, amounts=amounts_of(demand, flavour, len(seats)))
+
+
+def step_of(leased: AttemptLeased) -> StepWaiting:
+    """The step of a lease that was never seen waiting."""
+    return StepWaiting(
+        leased.step_id,
+        leased.run_id,
+        leased.project,
+        leased.name,
+        leased.demand,
+        leased.now_us,
+        leased.priority,
+        leased.max_runtime_s,
+        leased.min_runtime_s,
+        leased.ranks_min,
+        leased.once,
+        leased.evictions,
+    )
+
+
 def flavour_of(seats: tuple[Seat, ...], demand: Demand, inventory: Inventory, usage: Usage) -> str | None:
     if not demand.gpus_milli:
         return None

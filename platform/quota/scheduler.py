@@ -21,11 +21,12 @@ from typing import assert_never
 from msgspec.structs import replace as replace_fields
 
 from . import messages
-from .admission import Admission, amounts_of
+from .admission import Admission
 from .backfill import Backfill
 from .explaining import Explaining, Explanation
 from .granting import Granting
-from .holdings import Holding, Holdings, flavour_of, holding_of
+from .half_life import Past
+from .holdings import Holding, Holdings, charged_anew, holding_of, step_of
 from .messages import (
     Effect,
     Event,
@@ -130,7 +131,8 @@ class Scheduler:
 
     def wakes_us(self) -> int | None:
         """When a `Ticked` would find something to decide; None where only other events would."""
-        return self._granting.wakes_us(self._now_us)
+        times = (self._granting.wakes_us(self._now_us), self._usage.changes_us)
+        return min((at for at in times if at is not None), default=None)
 
     def outstanding(self) -> list[Effect]:
         """The grants that have no answer yet."""
@@ -167,9 +169,20 @@ class Scheduler:
         """By id, those that left and still hold something included."""
         return self._inventory.nodes
 
+    def past(self) -> tuple[Past, int]:
+        """What each node borrowed lately, as of that second; nothing without a half-life."""
+        past = self._usage.past
+        return ({}, 0) if past is None else (past.kept(), past.ticked_s)
+
+    def remember(self, past: Past, at_s: int) -> None:
+        """What `past` gave before a restart."""
+        if self._usage.past is not None:
+            self._usage.past.load(past, at_s)
+
     @property
     def tree(self) -> Tree:
-        return self._usage.tree
+        """As it was written, whatever windows are open."""
+        return self._usage.declared
 
     @property
     def tree_version(self) -> int:
@@ -250,7 +263,7 @@ class Scheduler:
         if leased.fence in held:
             return
         pending, waiting = held.get(leased.step_id), self._queues.steps.get(leased.step_id)
-        step = pending.step if pending is not None else waiting or _step_of(leased)
+        step = pending.step if pending is not None else waiting or step_of(leased)
         holding = holding_of(leased, step, self._inventory, self._usage, self._version)
         if pending is not None and (pending.seats, pending.amounts) == (holding.seats, holding.amounts):
             self._holdings.rename(leased.step_id, leased.fence, holding)
@@ -335,9 +348,11 @@ class Scheduler:
         for step_id in list(self._reservations.kept):
             self._granting.unkeep(step_id)
         self._undo.note(self._use, self._usage, self._version)
-        self._use(Usage(tree), version)
+        usage = Usage(tree, self._now_us)
+        usage.inherit(self._usage)
+        self._use(usage, version)
         for holder, holding in list(self._holdings.all.items()):
-            charged = _charged_anew(holding, self._inventory, self._usage)
+            charged = charged_anew(holding, self._inventory, self._usage)
             self._holdings.put(holder, charged)
             if not charged.released:
                 self._holdings.charge(charged)
@@ -365,6 +380,10 @@ class Scheduler:
         if now_us > self._now_us:
             self._undo.note(setattr, self, "_now_us", self._now_us)
             self._now_us = now_us
+            if self._usage.pass_to(now_us):
+                self._order.stale()
+            if self._usage.changes_us is not None and now_us >= self._usage.changes_us:
+                self._change_tree(self._usage.declared, self._version)  # a window opens or closes
 
     def _changed(self) -> None:
         """What fits, or who may go, may be another than was found."""
@@ -394,26 +413,3 @@ class Scheduler:
         self._granting.look_with(self._reclaiming, backfill)
         self._explaining = Explaining(usage, self._inventory, self._admission, self._reservations, self._telling)
         self._reasons = Reasons(usage, self._inventory, self._queues, self._holdings, self._order, self._reservations)
-
-
-def _charged_anew(holding: Holding, inventory: Inventory, usage: Usage) -> Holding:
-    demand, seats = holding.step.demand, holding.seats
-    flavour = flavour_of(seats, demand, inventory, usage)
-    return replace(holding, flavour=flavour, amounts=amounts_of(demand, flavour, len(seats)))
-
-
-def _step_of(leased: messages.AttemptLeased) -> StepWaiting:
-    return StepWaiting(
-        leased.step_id,
-        leased.run_id,
-        leased.project,
-        leased.name,
-        leased.demand,
-        leased.now_us,
-        leased.priority,
-        leased.max_runtime_s,
-        leased.min_runtime_s,
-        leased.ranks_min,
-        leased.once,
-        leased.evictions,
-    )

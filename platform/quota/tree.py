@@ -30,6 +30,7 @@ from typing import Literal
 from ..errors import InvalidInput, did_you_mean
 from . import units
 from .policy import TIER_DEFAULT, Policy, policy_of, tier_of, written_policy
+from .windows import Window, windows_of
 
 FLAVOURS = ("gpu", "cpu", "memory")
 FORMAT = 1
@@ -67,6 +68,7 @@ class Tree:
     gpu_models: tuple[str, ...] = ()
     projects: Mapping[str, int] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
+    windows: tuple[Window, ...] = ()
 
     def tier(self, node: int) -> int:
         """The tier of the node, its own or the nearest above it."""
@@ -102,7 +104,7 @@ def parse_tree(written: Mapping[str, object]) -> Tree:
     parser = _Parser(_models(written.get("gpu_models", ())))
     parser.group(written.get("cohort", {}), "quota.cohort", "cohort", -1)
     policy = policy_of(written.get("policy", {}), "quota.policy")
-    return _settled(Tree(tuple(parser.nodes), parser.models, parser.projects, policy))
+    return _settled(Tree(tuple(parser.nodes), parser.models, parser.projects, policy, tuple(parser.windows)))
 
 
 class _Parser:
@@ -111,6 +113,7 @@ class _Parser:
         self.flavours = (*FLAVOURS, *models)
         self.nodes: list[TreeNode] = []
         self.projects: dict[str, int] = {}
+        self.windows: list[Window] = []
         self._open: list[int] = []
 
     def group(self, written: object, where: str, kind: Kind, parent: int) -> None:
@@ -125,8 +128,10 @@ class _Parser:
             raise InvalidInput(f"{where} contains itself or lies deeper than {DEPTH_MAX}", remedy="Cut the cycle")
         if len(self.nodes) >= NODES_MAX:
             raise InvalidInput(f"{where} is one node too many", remedy=f"A tree holds at most {NODES_MAX}")
-        _refuse_unknown(body, (*(() if kind == "project" else ("teams", "projects")), "tier", *self.flavours), where)
+        groups = () if kind == "project" else ("teams", "projects")
+        _refuse_unknown(body, (*groups, "tier", "windows", *self.flavours), where)
         index = self._add(where, name, kind, parent, body)
+        self.windows += windows_of(body.get("windows", ()), f"{where}.windows", index, self.flavours)
         self._open.append(id(body))
         self.group(body.get("teams", {}), f"{where}.teams", "team", index)
         self.group(body.get("projects", {}), f"{where}.projects", "project", index)
@@ -169,10 +174,14 @@ def _settled(tree: Tree) -> Tree:
     """The tree with every nominal known. Raises InvalidInput where children are guaranteed more than their parent."""
     below: list[dict[str, int]] = [{} for _ in tree.nodes]
     nodes = list(tree.nodes)
+    for window in tree.windows:
+        node = nodes[window.node]
+        nodes[window.node] = replace(node, quotas={window.flavour: Quota(-1), **node.quotas})
+    peaks = _peaks(tree)
     for index in range(len(nodes) - 1, -1, -1):
         node = nodes[index]
         quotas = dict(node.quotas)
-        for flavour in {**below[index], **quotas}:
+        for flavour in {**below[index], **quotas, **peaks[index]}:
             children = below[index].get(flavour, 0)
             quota = quotas.get(flavour, Quota(-1))
             if 0 <= quota.nominal < children:
@@ -182,7 +191,31 @@ def _settled(tree: Tree) -> Tree:
                 above = below[node.parent]
                 above[flavour] = above.get(flavour, 0) + quotas[flavour].nominal
         nodes[index] = replace(node, quotas=quotas)
+        for flavour, more in peaks[index].items():
+            _refuse_beyond_windows(nodes[index], flavour, below[index].get(flavour, 0) + more)
     return replace(tree, nodes=tuple(nodes))
+
+
+def _peaks(tree: Tree) -> list[dict[str, int]]:
+    """By parent and flavour what all windows of its children together take, were they open at once."""
+    found: list[dict[str, int]] = [{} for _ in tree.nodes]
+    for window in tree.windows:
+        parent = tree.nodes[window.node].parent
+        if parent < 0:
+            what = f"{tree.nodes[window.node].path} has a window, and a cohort takes from nobody"
+            raise InvalidInput(what, remedy="Give windows to teams and projects")
+        found[parent][window.flavour] = found[parent].get(window.flavour, 0) + window.amount
+    return found
+
+
+def _refuse_beyond_windows(node: TreeNode, flavour: str, needed: int) -> None:
+    nominal = node.quotas[flavour].nominal
+    if needed > nominal:
+        raise InvalidInput(
+            f"{node.path} guarantees {units.shown(flavour, nominal)}, but its children with all their windows open "
+            f"{units.shown(flavour, needed)}",
+            remedy="Raise the parent's nominal: a window is taken from what it shares",
+        )
 
 
 def _refuse_beyond(node: TreeNode, flavour: str, nominal: int, children: int) -> None:
@@ -204,6 +237,8 @@ def _written(tree: Tree, parent: int, kind: Kind) -> dict[str, object]:
     def body(index: int) -> dict[str, object]:
         written: dict[str, object] = {name: _written_quota(name, q) for name, q in tree.nodes[index].quotas.items()}
         written |= {"tier": tree.nodes[index].tier} if tree.nodes[index].tier else {}
+        if windows := [window.written() for window in tree.windows if window.node == index]:
+            written["windows"] = windows
         return written | {f"{kind}s": found for kind in ("team", "project") if (found := group(index, kind))}
 
     return group(parent, kind)
@@ -222,7 +257,10 @@ def _models(written: object) -> tuple[str, ...]:
     if not isinstance(written, list | tuple) or not all(isinstance(model, str) and model for model in written):
         raise InvalidInput(f"quota.gpu_models is {written!r}", remedy='Write a list of names, for example ["H100"]')
     for model in written:
-        if model in (*FLAVOURS, "teams", "projects", "tier") or written.count(model) > 1:
+        if (
+            model in (*FLAVOURS, "teams", "projects", "tier", "windows", "days", "from", "to")
+            or written.count(model) > 1
+        ):
             raise InvalidInput(f"quota.gpu_models names {model!r}, which is taken", remedy="Name each model once")
     return tuple(written)
 

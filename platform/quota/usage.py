@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .half_life import HalfLife
 from .policy import PRIORITY_OF_TIER
 from .tree import Quota, Tree
+from .windows import Window, next_change_us, tree_at
 
 PARTS = 1_000_000_000
 NONE = Quota(0)
@@ -44,14 +46,19 @@ class Ledger:
 
 
 class Usage:
-    def __init__(self, tree: Tree) -> None:
-        self.tree = tree
+    def __init__(self, tree: Tree, now_us: int = 0) -> None:
+        """The use of the tree as its windows make it at that time; `declared` is as it was written."""
+        self.declared, self.tree = tree, tree_at(tree, now_us) if tree.windows else tree
+        tree = self.tree
+        self.now_us, self.changes_us = now_us, next_change_us(tree.windows, now_us)
         named = tree.named()
         flavours = [f for f in tree.flavours() if f in named or (f == "gpu" and tree.governs_gpus())]
         self._ledgers = {flavour: _ledger(tree, flavour) for flavour in flavours}
         self._paths = {project: _path(tree, index) for project, index in tree.projects.items()}
         self.priorities = {p: PRIORITY_OF_TIER[tree.tier(index)] for p, index in tree.projects.items()}
         self.paths_by_node = {path[0]: path for path in self._paths.values()}
+        half_life_s = tree.policy.half_life_s
+        self.past = HalfLife(half_life_s, [n.path for n in tree.nodes], tuple(flavours)) if half_life_s else None
         self._flavour_of_model = {model: model for model in tree.gpu_models if model in named}
 
     def flavour_of(self, gpu_model: str) -> str:
@@ -139,6 +146,7 @@ class Usage:
                 rest = min(rest, max(0, beyond))
 
     def add(self, project: str, amounts: Mapping[str, int]) -> None:
+        self._settle(project)
         for flavour, amount in amounts.items():
             ledger, rest = self._ledgers.get(flavour), amount
             if ledger is None:
@@ -152,6 +160,7 @@ class Usage:
                     break
 
     def remove(self, project: str, amounts: Mapping[str, int]) -> None:
+        self._settle(project)
         for flavour, amount in amounts.items():
             ledger, rest = self._ledgers.get(flavour), amount
             if ledger is None:
@@ -183,16 +192,76 @@ class Usage:
     def share(self, node: int, more: Mapping[str, int]) -> int:
         """The node's weighted dominant share of its cohort, with `more` taken, in billionths of weight 1.
 
-        Only what is borrowed counts: the largest, over flavours, of borrowed / stored in the parent.
+        Only what is borrowed counts: the largest, over flavours, of borrowed / stored in the parent. Where there is a
+        half-life, a borrower's share is larger by that of what it borrowed lately.
         """
-        parent = self.tree.nodes[node].parent
-        largest = 0
+        largest = before = 0
         for flavour, ledger in self._ledgers.items():
             borrowed = ledger.used[node] + more.get(flavour, 0) - ledger.nominal[node]
             if borrowed > 0:
-                lendable = max(1, ledger.stored[parent] if parent >= 0 else ledger.stored[node])
-                largest = max(largest, borrowed * PARTS * 1000 // (lendable * ledger.weight[node]))
-        return largest
+                largest = max(largest, self._part(ledger, node, borrowed))
+            if self.past is not None:
+                before = max(before, self._part(ledger, node, self.past.lately(node, flavour)))
+        return largest + before if largest else 0
+
+    def _part(self, ledger: Ledger, node: int, borrowed: int) -> int:
+        parent = self.tree.nodes[node].parent
+        lendable = max(1, ledger.stored[parent] if parent >= 0 else ledger.stored[node])
+        return borrowed * PARTS * 1000 // (lendable * ledger.weight[node])
+
+    def pass_to(self, now_us: int) -> bool:
+        """Lets the past of all nodes decay until now; whether any share may be another."""
+        self.now_us, now_s = now_us, now_us // 1_000_000
+        if self.past is None:
+            return False
+        due = self.past.due(now_s)
+        self.past.tick(now_s, self._borrowed)
+        return due
+
+    def inherit(self, before: Usage) -> None:
+        """The past goes on under another tree."""
+        if self.past is not None and before.past is not None:
+            self.past.load(before.past.kept(), before.past.ticked_s)
+
+    def lendable(self, project: str, flavour: str, max_runtime_s: int | None) -> Room:
+        """As `room`, for who is over by then; what windows will take is lent to nobody who is still there."""
+        room = self.room(project, flavour)
+        if self.changes_us is None:
+            return room
+        ledger, path = self._ledgers[flavour], self._paths[project]
+        kept = sum(
+            self._taken_by(window, path, max_runtime_s) for window in self.tree.windows if window.flavour == flavour
+        )
+        own = max(ledger.nominal[node] - ledger.total[node] for node in path[:-1] or path)
+        return Room(max(min(own, room.amount), room.amount - kept), room.bound_by)
+
+    def _taken_by(self, window: Window, path: tuple[int, ...], max_runtime_s: int | None) -> int:
+        """What the window keeps from the project of this path: it is open, or opens while the step is there."""
+        span = window.span(self.now_us)
+        if span is None or window.node in path or self._root(window.node) != path[-1]:
+            return 0
+        ledger = self._ledgers[window.flavour]
+        unused = ledger.nominal[window.node] - ledger.total[window.node]
+        if span[0] <= self.now_us:
+            return max(0, min(window.amount, unused))
+        stays_s = self.tree.policy.window_lead_s if max_runtime_s is None else max_runtime_s
+        if not self.now_us < span[0] < self.now_us + stays_s * 1_000_000:
+            return 0
+        return max(0, window.amount + min(0, unused))
+
+    def _root(self, node: int) -> int:
+        while self.tree.nodes[node].parent >= 0:
+            node = self.tree.nodes[node].parent
+        return node
+
+    def _borrowed(self, node: int, flavour: str) -> int:
+        ledger = self._ledgers[flavour]
+        return ledger.used[node] - ledger.nominal[node]
+
+    def _settle(self, project: str) -> None:
+        if self.past is not None:
+            for node in self._paths.get(project, ()):
+                self.past.settle(node, self._borrowed)
 
     def snapshot(self) -> dict[str, list[int]]:
         """All use by flavour and node, for comparing one picture with another."""
