@@ -111,6 +111,15 @@ class QuotaTree(msgspec.Struct, frozen=True, kw_only=True):
     applied_us: int
 
 
+class QuotaNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What the Scheduler keeps beside the tree: `past`, `workload`, or `priority/STEP`."""
+
+    name: str
+    note: JSON
+    principal: str = ""
+    noted_us: int
+
+
 class TableHead(msgspec.Struct, frozen=True, kw_only=True):
     """The newest announced snapshot of a table."""
 

@@ -7,10 +7,12 @@ when it came, when its project gave something back, and when the time has come t
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .admission import Admission, Placed
 from .backfill import Backfill, is_large
 from .holdings import Holding, Holdings
-from .messages import Effect, Grant, Reclaim, StepWaiting
+from .messages import AttemptLeaving, Effect, Grant, Reclaim, StepWaiting
 from .order import Contest, Order
 from .queues import LineKey, Queues, SortedLines, Turn, line_of, turn_of
 from .reclaim import Plan, Reclaiming
@@ -228,13 +230,36 @@ class Granting:
     def count_eviction(self, project: str, at_us: int) -> None:
         self._reclaiming.note(project, at_us)
 
-    def keep_again(self, step: StepWaiting, victims: tuple[int, ...], at_us: int) -> None:
+    def _keep_again(self, step: StepWaiting, victims: tuple[int, ...], at_us: int) -> None:
         """The place that these victims make free for the step, where it still is one."""
         placed = self._reclaiming.place_after(step, victims)
         if placed is not None:
             basis = f"{len(victims)} gangs end for it"
             self._queues.reserve(step, reserved=True)
             self._reservations.keep(step, placed, at_us, basis, victims)
+
+    def make_way_again(self, leaving: list[AttemptLeaving]) -> None:
+        """As it was before the restart: evictions counted, and a place kept for each step that others end for."""
+        victims: dict[str, list[AttemptLeaving]] = {}
+        for event in leaving:
+            self.count_eviction(event.project, event.at_us)
+            holding = self._holdings.all.get(event.fence)
+            if holding is not None and not holding.released:
+                self._holdings.leave(event.fence)
+            if holding is not None and event.for_step in self._queues.steps:
+                victims.setdefault(event.for_step, []).append(event)
+        for step_id, events in victims.items():
+            fences = tuple(event.fence for event in events)
+            self._keep_again(self._queues.steps[step_id], fences, max(event.due_us for event in events))
+
+    def not_ended(self, fence: int) -> None:
+        """It stays; the places that were to come free with it are given up and looked for anew."""
+        holding = self._holdings.all.get(fence)
+        if holding is not None and holding.leaving:
+            self._holdings.put(fence, replace(holding, leaving=False))
+        for reservation in self._reservations.in_order():
+            if fence in reservation.victims:
+                self.unkeep(reservation.step.step_id)
 
     def _end(self, fence: int, step: StepWaiting, grace_s: int, now_us: int) -> Reclaim:
         holding = self._holdings.leave(fence)

@@ -46,7 +46,7 @@ class HalfLife:
 
     def kept(self) -> Past:
         """What `load` reads back, as of `ticked_s`."""
-        return {path: dict(sums) for path, sums in zip(self._paths, self.sums, strict=True) if sums}
+        return {path: dict(sums) for path, sums in zip(self._paths, self._standing, strict=True) if sums}
 
     def due(self, now_s: int) -> bool:
         return now_s >= self.ticked_s + self.tick_s

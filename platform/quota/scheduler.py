@@ -25,7 +25,7 @@ from .admission import Admission
 from .backfill import Backfill
 from .explaining import Explaining, Explanation
 from .granting import Granting
-from .half_life import Past
+from .half_life import HalfLife
 from .holdings import Holding, Holdings, charged_anew, holding_of, step_of
 from .messages import (
     Effect,
@@ -41,6 +41,7 @@ from .messages import (
 )
 from .order import Order
 from .placement.inventory import Holder, Inventory, Node
+from .placement.workload import Workload
 from .places import Places
 from .queues import LineKey, Queues, line_of
 from .reasons import Reasons
@@ -91,7 +92,7 @@ class Scheduler:
             machine._take(event)
         machine._queues.load(waiting)
         machine._reclaiming.victims()  # in order from the start, so that no claim waits for it
-        machine._make_way_again(list(leaving))
+        machine._granting.make_way_again(list(leaving))
         return machine
 
     def mark(self) -> None:
@@ -101,11 +102,13 @@ class Scheduler:
         self.back_to(0)
 
     def depth(self) -> int:
-        """A place to come back to with `back_to`, within the current mark."""
         return self._undo.depth()
 
     def back_to(self, depth: int) -> None:
+        revision = self._inventory.revision
         self._undo.back_to(depth)
+        if self._inventory.revision != revision:  # what was found meanwhile was found without these nodes
+            self._order.stale()
         self._granting.rolled_back()
         self._telling.clear()
         self._changed()
@@ -169,15 +172,18 @@ class Scheduler:
         """By id, those that left and still hold something included."""
         return self._inventory.nodes
 
-    def past(self) -> tuple[Past, int]:
-        """What each node borrowed lately, as of that second; nothing without a half-life."""
-        past = self._usage.past
-        return ({}, 0) if past is None else (past.kept(), past.ticked_s)
+    def waiting(self, step_id: str) -> StepWaiting | None:
+        return self._queues.steps.get(step_id)
 
-    def remember(self, past: Past, at_s: int) -> None:
-        """What `past` gave before a restart."""
-        if self._usage.past is not None:
-            self._usage.past.load(past, at_s)
+    @property
+    def workload(self) -> Workload:
+        """What is typically asked for."""
+        return self._inventory.workload
+
+    @property
+    def half_life(self) -> HalfLife | None:
+        """What was borrowed lately, where the tree has a half-life."""
+        return self._usage.past
 
     @property
     def tree(self) -> Tree:
@@ -204,7 +210,7 @@ class Scheduler:
             case messages.AttemptLeaving():
                 self._leaves(event)
             case messages.ReclaimRefused(fence):
-                self._not_ended(fence)
+                self._granting.not_ended(fence)
             case messages.DeviceFreed(device_ids, fence):
                 self._freed(device_ids, fence)
             case messages.DeviceQuarantined(device_ids):
@@ -290,29 +296,6 @@ class Scheduler:
             self._holdings.leave(event.fence)
             self._granting.count_eviction(event.project, event.at_us)
 
-    def _make_way_again(self, leaving: list[messages.AttemptLeaving]) -> None:
-        """As it was before the restart: evictions counted, and a place kept for each step that others end for."""
-        victims: dict[str, list[messages.AttemptLeaving]] = {}
-        for event in leaving:
-            self._granting.count_eviction(event.project, event.at_us)
-            holding = self._holdings.all.get(event.fence)
-            if holding is not None and not holding.released:
-                self._holdings.leave(event.fence)
-            if holding is not None and event.for_step in self._queues.steps:
-                victims.setdefault(event.for_step, []).append(event)
-        for step_id, events in victims.items():
-            fences = tuple(event.fence for event in events)
-            self._granting.keep_again(self._queues.steps[step_id], fences, max(event.due_us for event in events))
-
-    def _not_ended(self, fence: int) -> None:
-        """It stays; the places that were to come free with it are given up and looked for anew."""
-        holding = self._holdings.all.get(fence)
-        if holding is not None and holding.leaving:
-            self._holdings.put(fence, replace(holding, leaving=False))
-        for reservation in self._reservations.in_order():
-            if fence in reservation.victims:
-                self._granting.unkeep(reservation.step.step_id)
-
     def _freed(self, device_ids: tuple[str, ...], fence: int | None) -> None:
         for device_id in device_ids:
             if device_id in self._inventory.devices:
@@ -328,10 +311,8 @@ class Scheduler:
         match event:
             case NodeJoined(spec):
                 self._inventory.join(spec)
-            case NodeLeft(node_id) if node_id in self._inventory.nodes:
-                self._inventory.leave(node_id)
-            case NodeDrained(node_id) if node_id in self._inventory.nodes:
-                self._inventory.drain(node_id)
+            case NodeLeft(node_id) | NodeDrained(node_id) if node_id in self._inventory.nodes:
+                (self._inventory.leave if isinstance(event, NodeLeft) else self._inventory.drain)(node_id)
         self._places_changed()
         self._models_changed()
 

@@ -342,3 +342,48 @@ def _followed(scene: Scene, body: Any) -> Any:
     from headwater.actors.sharing.quota_desk import Followed
 
     return Followed((scene.entry(body),))
+
+
+def order(kind: str, data: Any) -> Ordered:
+    facts = {"source": "cli", "id": f"{kind}{data}", "principal": "me", "project": "p", "sha256": "s"}
+    return Ordered(order=calls.Order(kind=kind, data=data, **facts))
+
+
+def test_a_priority_given_by_command_moves_a_step_ahead_and_is_kept() -> None:
+    scene = Scene(a_node(gpus=1), eta=1)
+    scene.follow(waits(1), waits(2), waits(3))
+    scene.tell(order("quota.priority", {"step": "run/3", "priority": 50}))
+    note = scene.written["quota_notes"]["priority/run/3"]
+    assert (note.note, note.principal) == (50, "me")
+    assert scene.turn.said[0].body.result == {"step": "run/3", "before": 0, "after": 50}  # type: ignore[union-attr]
+    scene.follow(leased(1, 7, "n/0"))
+    (grant,) = scene.follow(succeeded(1, 7, "n/0"), t.DevicesFreed(fence=7, devices=("n/0",)))
+    assert grant.step_id == "run/3"
+    scene.follow(t.StepEnded(step_id="run/3", name="fit", state="CANCELLED", reason="enough"))
+    assert scene.written["quota_notes"] == {"priority/run/3": None}
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"step": "run/9", "priority": 1}, "No step 'run/9' waits"),
+        ({"step": "run/1", "priority": 1.5}, "priority is 1.5"),
+        ({"priority": 1}, "quota.priority came with"),
+    ],
+)
+def test_a_priority_that_makes_no_sense_is_refused(data: Any, says: str) -> None:
+    scene = Scene()
+    scene.follow(waits(1))
+    scene.tell(order("quota.priority", data))
+    assert says in scene.turn.said[0].body.reason  # type: ignore[union-attr]
+
+
+def test_what_is_typically_asked_for_and_was_borrowed_is_kept_for_the_next_life() -> None:
+    scene = Scene(eta=2)
+    for step in range(64):
+        scene.follow(waits(step))
+    notes = scene.desk.notes
+    assert "workload" in notes.rows
+    again = Scene(eta=2)
+    again.desk.remember(notes.rows.values())
+    assert again.desk.engine.workload.kinds == scene.desk.engine.workload.kinds != ()

@@ -20,7 +20,7 @@ def alone(*uses: tuple[int, int]) -> HalfLife:
     past.tick(now, lambda *_: 0)
     for gpus, seconds in uses:
         now += seconds
-        past.tick(now, lambda *_, gpus=gpus: gpus * 1000)  # type: ignore[misc]
+        past.tick(now, lambda *_, gpus=gpus: gpus * 1000)
     return past
 
 
@@ -63,18 +63,19 @@ def test_yesterdays_heavy_user_stands_behind() -> None:
 
 
 def test_the_past_is_kept_over_a_restart() -> None:
-    platform = busy_then_both()
-    kept, at_s = platform.scheduler.past()
+    past = busy_then_both().scheduler.half_life
+    assert past is not None
+    kept, at_s = past.kept(), past.ticked_s
     assert kept["all/heavy"]["gpu"] > 0
-    again = Platform(
-        {"gpu": 4, "projects": {"heavy": {"gpu": 0}, "light": {"gpu": 0}}}, policy={"half_life_s": 2 * HOUR}
-    )
-    again.scheduler.remember(kept, at_s)
-    assert again.scheduler.past() == (kept, at_s)
-    again.tell(Ticked(0), at=at_s + 4 * HOUR)
-    assert again.scheduler.past()[0]["all/heavy"]["gpu"] * 4 < kept["all/heavy"]["gpu"] * 11 // 10
+    tree = {"gpu": 4, "projects": {"heavy": {"gpu": 0}, "light": {"gpu": 0}}}
+    again = Platform(tree, policy={"half_life_s": 2 * HOUR})
+    mine = again.scheduler.half_life
+    assert mine is not None
+    mine.load(kept, at_s)
+    assert (mine.kept(), mine.ticked_s) == (kept, at_s)
+    again.tell(Ticked(0), at=at_s + 4 * HOUR)  # two half-lives without any use leave a quarter
+    assert mine.kept()["all/heavy"]["gpu"] * 4 // 1000 == kept["all/heavy"]["gpu"] // 1000
 
 
 def test_without_a_half_life_only_the_present_counts() -> None:
-    platform = Platform({"gpu": 4, "projects": {"heavy": {"gpu": 0}}}, a_node("n0", gpus=4))
-    assert platform.scheduler.past() == ({}, 0)
+    assert Platform({"gpu": 4, "projects": {"heavy": {"gpu": 0}}}).scheduler.half_life is None

@@ -293,3 +293,12 @@ def test_a_gang_that_no_rack_could_hold_is_refused_with_what_one_would() -> None
     demand = msgspec.structs.replace(step.demand, required_level="rack")
     refusal = the_refusal(scheduler, msgspec.structs.replace(step, demand=demand))
     assert "one rack, empty, would hold 2 of them" in refusal.sentence
+
+
+def test_a_node_that_is_back_after_a_rollback_is_used_again() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 1}}, a_node())
+    scheduler.mark()
+    for event in (a_step("a"), a_step("b", since=1), NodeLeft("local")):
+        scheduler.decide(event)
+    scheduler.rollback()
+    assert granted(scheduler.decide(a_step("c"))) == ["c"]

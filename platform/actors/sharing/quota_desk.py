@@ -11,13 +11,14 @@ the engine decides goes back with the machine's book, because each decision note
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from ...core.inbox import Arrived, Inbox, Ordered, TopicGap
-from ...core.inventory import QuotaTree
+from ...core.inventory import QuotaNote, QuotaTree
 from ...core.ledger import Book, Ledger
 from ...core.turn import Turn
 from ...errors import InvalidInput
@@ -28,10 +29,14 @@ from ...quota.tree import Tree, parse_tree
 from ...wire import calls
 from ...wire import types as t
 from . import quota_words as words
+from .quota_notes import QuotaNotes, priority_in
 
 OWNER: Final = "scheduler"
 UNANSWERED: Final = "the Conductor did not answer"
 FIRST_VERSION: Final = 1
+APPLY: Final = "quota.apply"
+PRIORITY: Final = "quota.priority"
+KINDS: Final = (APPLY, PRIORITY)
 
 
 class Seeded(Struct, frozen=True):
@@ -101,6 +106,7 @@ class QuotaDesk:
         self.proposed: Ledger[str, int] = Ledger(self.book)  # step → the number of its newest proposal
         self.asked: Ledger[int, tuple[str, ...]] = Ledger(self.book)  # number → the steps of a proposal not answered
         self.not_ended: Ledger[int, str] = Ledger(self.book)  # reclaims that were refused, until the next tick
+        self.notes = QuotaNotes(self.book)
         self._tree: Ledger[str, Any] = Ledger(self.book)
         self._tree.load("now", stored.tree if stored is not None else tree)
         self.unseeded = stored is None
@@ -108,6 +114,10 @@ class QuotaDesk:
         for node in nodes:
             self.nodes.load(node.id, node)
         engine.mark()
+
+    def remember(self, notes: Iterable[QuotaNote]) -> None:
+        """Before the first event: what was noted in an earlier life."""
+        self.notes.load(notes, self.engine)
 
     def decide(self, event: Event, now_us: int) -> Turn:
         turn = Turn(now_us)
@@ -150,7 +160,7 @@ class QuotaDesk:
         holds: list[calls.Hold] = []
         reclaims: list[calls.Reclaim] = []
         depth = self.engine.depth()
-        effects = self.engine.decide_all(events, turn.now_us)
+        effects = self.engine.decide_all(list(map(self.notes.prioritised, events)), turn.now_us)
         self.book.note(lambda: self.engine.back_to(depth))
         for effect in effects:
             if isinstance(effect, q.Waiting | q.Impossible):
@@ -159,6 +169,7 @@ class QuotaDesk:
                 reclaims.append(words.reclaim_of(effect, self.engine.tree_version))
             else:
                 grants.append(effect)
+        self.notes.keep(self.engine, turn.now_us)
         if grants:
             self._propose(turn, grants)
         if reclaims:
@@ -211,6 +222,7 @@ class QuotaDesk:
                 return [words.leased_of(entry, entry.body)]
             case t.StepEnded(step_id=step_id):
                 self.proposed.remove(step_id)
+                self.notes.forget(step_id)
                 return [q.StepGone(step_id)]
             case t.NodeJoined():
                 spec = words.node_of(entry.body)
@@ -228,14 +240,26 @@ class QuotaDesk:
         return words.messages_of(entry)
 
     def _obey(self, turn: Turn, order: calls.Order) -> t.CommandDone | t.CommandRefused:
-        if order.kind != "quota.apply":
-            reason = f"The Scheduler knows quota.apply, not {order.kind!r}"
+        if order.kind not in KINDS:
+            reason = f"The Scheduler knows {' and '.join(KINDS)}, not {order.kind!r}"
             return t.CommandRefused(command=order.id, code="unknown_command", reason=reason)
         try:
+            if order.kind == PRIORITY:
+                return self._prioritise(turn, order)
             tree, dry_run = tree_in(order.data)
         except InvalidInput as error:
             return t.CommandRefused(command=order.id, code="invalid_quota", reason=str(error))
         return t.CommandDone(command=order.id, result=self._apply(turn, tree, order, dry_run=dry_run))
+
+    def _prioritise(self, turn: Turn, order: calls.Order) -> t.CommandDone | t.CommandRefused:
+        step_id, priority = priority_in(order.data)
+        step = self.engine.waiting(step_id)
+        if step is None:
+            return t.CommandRefused(command=order.id, code="not_waiting", reason=f"No step {step_id!r:.120} waits")
+        self.notes.prioritise(step, priority, order.principal, turn.now_us)
+        self._tell(turn, [step])
+        result: t.JSON = {"step": step_id, "before": step.priority, "after": priority}
+        return t.CommandDone(command=order.id, result=result)
 
     def _apply(self, turn: Turn, tree: Tree, order: calls.Order, *, dry_run: bool) -> dict[str, Any]:
         """The version in force afterwards, and who holds more than is still guaranteed; a tree like that in force

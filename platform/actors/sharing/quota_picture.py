@@ -7,16 +7,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ...core.inventory import DeviceRow, Node, QuotaTree
+from ...core.inventory import DeviceRow, Node, QuotaNote, QuotaTree
 from ...core.records import Attempt, AttemptState, Lease, LeaseState, Step, StepState
 from ...quota import messages as q
 from ...quota.scheduler import Scheduler
 from ...quota.tree import parse_tree
 from ...store.reader import Picture
-from ...store.schema import ATTEMPTS, DEVICES, LEASES, NODES, QUOTA_TREES, RUNS, STEPS
+from ...store.schema import ATTEMPTS, DEVICES, LEASES, NODES, QUOTA_NOTES, QUOTA_TREES, RUNS, STEPS
 from ..loop import wall_clock_us
 from . import quota_words as words
 from .quota_desk import FIRST_VERSION, QuotaDesk
+from .quota_notes import PRIORITY, prioritised
 
 _HOUR_US = 3_600_000_000
 _LIVE = (AttemptState.LEASED, AttemptState.RUNNING)
@@ -38,15 +39,18 @@ def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]
         for node in picture.rows("nodes", NODES.c.state != "LEFT")
         if node.ray_node in ray_nodes
     )
+    notes: dict[str, QuotaNote] = {n.name: n for n in picture.rows("quota_notes", QUOTA_NOTES.c.name.is_not(None))}
     engine = Scheduler.load(
         tree,
         stored.version if stored is not None else FIRST_VERSION,
         nodes=nodes,
-        history=[*_history(picture), *_quarantined(devices)],
-        waiting=[_waiting_of(step) for step in picture.rows("steps", STEPS.c.state == StepState.WAITING)],
+        history=[*(prioritised(event, notes) for event in _history(picture)), *_quarantined(devices)],
+        waiting=[_waiting_of(step, notes) for step in picture.rows("steps", STEPS.c.state == StepState.WAITING)],
         leaving=_leaving(picture),
     )
-    return QuotaDesk(engine, stored, nodes=nodes, tree=tree.to_mapping())
+    desk = QuotaDesk(engine, stored, nodes=nodes, tree=tree.to_mapping())
+    desk.remember(notes.values())
+    return desk
 
 
 def _node_of(node: Node, devices: Sequence[DeviceRow]) -> q.NodeSpec:
@@ -132,7 +136,8 @@ def _leased_of(attempt: Attempt, step: Step) -> q.AttemptLeased:
     )
 
 
-def _waiting_of(step: Step) -> q.StepWaiting:
+def _waiting_of(step: Step, notes: dict[str, QuotaNote]) -> q.StepWaiting:
+    given = notes.get(PRIORITY + step.id)
     return q.StepWaiting(
         step_id=step.id,
         run_id=step.run_id,
@@ -140,7 +145,7 @@ def _waiting_of(step: Step) -> q.StepWaiting:
         name=step.name,
         demand=words.demand_of(step.demand),
         since_us=step.waiting_us or step.created_us,
-        priority=step.priority,
+        priority=step.priority if given is None else given.note,
         max_runtime_s=words.seconds_of(step.max_runtime_s),
         min_runtime_s=words.seconds_of(step.min_runtime_s) or 0,
         ranks_min=step.ranks_min,

@@ -36,6 +36,8 @@ class Workload:
         self._asked = 0
         self._due = FIRST_AT
         self.kinds: tuple[Kind, ...] = ()
+        self._common: list[tuple[Demand, int]] = []  # as of these kinds
+        self._common_of: tuple[Kind, ...] = ()
 
     def give(self, counts: Mapping[Demand, int]) -> None:
         """Replaces what was counted; the counts go on from there."""
@@ -43,6 +45,14 @@ class Workload:
         self._counts = dict(counts)
         self._asked = sum(counts.values())
         self._settle()
+
+    def common(self) -> list[tuple[Demand, int]]:
+        """What `give` takes: of what is in use, in order; nothing before anything is."""
+        if self._common_of is not self.kinds:
+            self._common_of = self.kinds
+            counted = sorted(self._counts.items(), key=lambda each: (-each[1], repr(each[0])))
+            self._common = counted[:KINDS_MAX]
+        return self._common
 
     def ask(self, demand: Demand) -> None:
         """Counts one more step of this demand, whatever its number of ranks."""
