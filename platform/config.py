@@ -29,6 +29,7 @@ NOT_SETTINGS = {
     "HEADWATER_HAPROXY",
     "HEADWATER_RAY_TREE",
     NODE_HOST,
+    "HEADWATER_ATTEMPT",
 }
 FREE_FORM = "quota"  # its keys are names that users give; the quota engine checks them
 
@@ -103,6 +104,7 @@ class Leases(Section):
     lease_lifetime_s: Seconds
     claim_within_s: Seconds
     stop_grace_s: Seconds
+    empty_within_s: Seconds
 
 
 class Runs(Section):

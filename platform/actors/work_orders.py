@@ -57,5 +57,6 @@ def attempt_order(state: State, worker: str, fence: int) -> calls.AttemptOrder |
         secrets=step.secrets,
         env=step.env,
         memory_bytes=step.demand.memory_bytes,
+        gpus_milli=step.demand.gpus_milli,
         gang=seat,
     )

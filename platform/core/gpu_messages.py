@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from ..wire import types as t
+from .attempt_mark import mark_of
 from .inbox import Arrived, Ordered, TopicGap
 from .records import Lease
 
+WHOLE: Final = 1000
 LOGICAL: Final = "logical"  # the model of a device that stands for no real one, unless its node declares another
 
 
@@ -58,7 +61,9 @@ class Released(Struct, frozen=True):
 
 
 class Examined(Struct, frozen=True):
-    """The NodeAgent's last word: whether nothing of the attempt is left, or why that is not known."""
+    """The NodeAgent's last word: whether nothing of the attempt is left, or why that is not known. A later one may say
+    that what put its devices into quarantine has gone.
+    """
 
     fence: int
     empty: bool
@@ -66,10 +71,28 @@ class Examined(Struct, frozen=True):
 
 
 class Examine(Struct, frozen=True):
-    """Effect: look, for as long as is reasonable, until nothing of the attempt is left; answered by `Examined`."""
+    """Effect: look, for as long as is reasonable, until nothing of the attempt is left; answered by `Examined`.
+
+    The devices of its parts are those that it had for itself; `mark` is what its processes have in their environment.
+    """
 
     fence: int
     parts: tuple[Part, ...]
+    mark: str = ""
+
+
+def examine(parts: Sequence[Part], leases: Sequence[Lease]) -> Examine:
+    """The look for what the workers of one attempt and their children may have left behind."""
+    one, whole = leases[0], {lease.device for lease in leases if lease.milli >= WHOLE}
+    alone = (Part(part.node, part.worker, tuple(each for each in part.devices if each in whole)) for part in parts)
+    return Examine(one.fence, tuple(alone), mark_of(one.step_id, one.fence))
+
+
+def parts_of(event: Released, kept: Sequence[Lease]) -> tuple[Part, ...]:
+    """Where the attempt was: its ranks, or its one worker."""
+    if event.parts or event.worker is None:
+        return event.parts
+    return (Part(kept[0].node, event.worker, tuple(lease.device for lease in kept)),)
 
 
 Event = Reported | NodeGone | Released | Examined | Ordered | Arrived | TopicGap

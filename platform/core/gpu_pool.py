@@ -3,6 +3,7 @@
     Reported ─► node.joined (a new node, or one that changed)          NodeGone ─► node.left
     Released ─► seen empty? ─yes─► lease FREE, device.freed
                     └─no─► Examine ─► Examined ─► FREE, or after a bound QUARANTINED, device.quarantined
+    Examined, seen empty after all ─► device.freed, back in service
 
 Leases are its own from RELEASING on. Heartbeats never come here: only what changed does.
 """
@@ -16,7 +17,7 @@ import msgspec
 from ..errors import did_you_mean
 from ..wire import calls
 from ..wire import types as t
-from .gpu_messages import Event, Examine, Examined, NodeGone, NodeReport, Part, Released, Reported, is_logical
+from .gpu_messages import Event, Examined, NodeGone, NodeReport, Released, Reported, examine, is_logical, parts_of
 from .inbox import Arrived, Inbox, Ordered, TopicGap
 from .inventory import DeviceRow, Node
 from .ledger import Book, Ledger
@@ -152,12 +153,12 @@ class GpuPool:
         for lease in kept:
             self.leases.load((lease.fence, lease.device), lease)
             self.book.note(lambda lease=lease: self.leases.forget((lease.fence, lease.device)))  # type: ignore[misc]
-        parts = tuple(part for part in _parts_of(event, kept) if self._is_here(part.node))
+        parts = tuple(part for part in parts_of(event, kept) if self._is_here(part.node))
         if not parts or (event.seen_empty and self._logical(kept)):
             self._free(turn, event.fence)
             return
         self.examined.put(event.fence, parts[0].worker)
-        turn.effects.append(Examine(event.fence, parts))
+        turn.effects.append(examine(parts, kept))
 
     def _is_here(self, node_id: str) -> bool:
         node = self.nodes.get(node_id)
@@ -168,6 +169,8 @@ class GpuPool:
 
     def _examined(self, turn: Turn, event: Examined) -> None:
         if event.fence not in self.examined:
+            if event.empty:
+                self._back_in_service(turn, event.fence)
             return
         if event.empty:
             self._free(turn, event.fence)
@@ -189,6 +192,21 @@ class GpuPool:
         if devices:
             freed = t.DevicesFreed(fence=fence, devices=devices)
             self._say(turn, leases[0][1].node, freed, project=leases[0][1].project)
+
+    def _back_in_service(self, turn: Turn, fence: int) -> None:
+        """What was left on quarantined devices has gone meanwhile."""
+        for lease in list(self.leases.values()):
+            row = self.devices.get(lease.device)
+            if lease.fence == fence and row is not None and row.state == "QUARANTINED":
+                self._restored(turn, row, PRINCIPAL)
+
+    def _restored(self, turn: Turn, row: DeviceRow, principal: str) -> None:
+        self.devices.put(row.id, replace(row, state="READY", reason=""))
+        for lease in list(self.leases.values()):
+            if lease.device == row.id and lease.state is LeaseState.QUARANTINED:
+                freed = replace(lease, state=LeaseState.FREE, freed_us=turn.now_us)
+                self.leases.put((lease.fence, lease.device), freed)
+        self._say(turn, row.id, t.DevicesFreed(fence=RESTORED, devices=(row.id,)), principal=principal)
 
     def _of_fence(self, fence: int) -> list[tuple[tuple[int, str], Lease]]:
         """Its leases that are RELEASING."""
@@ -228,13 +246,7 @@ class GpuPool:
             out = [known.id for known in self.devices.values() if known.state == "QUARANTINED"]
             said = f"Device {device_id!r} is not in quarantine; there are: {', '.join(sorted(out)) or 'none'}"
             return _refused(order, "not_quarantined", said)
-        self.devices.put(device_id, replace(row, state="READY", reason=""))
-        for lease in self.leases.values():
-            if lease.device == device_id and lease.state is LeaseState.QUARANTINED:
-                freed = replace(lease, state=LeaseState.FREE, freed_us=turn.now_us)
-                self.leases.put((lease.fence, lease.device), freed)
-        body = t.DevicesFreed(fence=RESTORED, devices=(device_id,))
-        self._say(turn, device_id, body, principal=order.principal)
+        self._restored(turn, row, order.principal)
         return t.CommandDone(command=order.id, result={"device": device_id})
 
     def _say(self, turn: Turn, subject: str, body: t.AnyBody, *, project: str = "", principal: str = PRINCIPAL) -> None:
@@ -247,12 +259,6 @@ class GpuPool:
                 time_us=turn.now_us,
             )
         )
-
-
-def _parts_of(event: Released, kept: tuple[Lease, ...]) -> tuple[Part, ...]:
-    if event.parts or event.worker is None:
-        return event.parts
-    return (Part(kept[0].node, event.worker, tuple(lease.device for lease in kept)),)
 
 
 def _joined(report: NodeReport) -> t.NodeJoined:

@@ -242,7 +242,7 @@ class AttemptOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     inputs: dict[int, Payload] = {}
     node: str = ""
     devices: tuple[str, ...] = ()
-    visible_devices: str | None = None
+    gpus_milli: int = 0
     effect: Effect = "retry"
     timeout_s: float | None = None
     secret: str = ""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,7 +98,7 @@ def test_logical_devices_that_were_seen_empty_are_free_at_once() -> None:
 def test_what_was_not_seen_empty_is_looked_at_first() -> None:
     scene = Scene(LOGICAL)
     assert scene.tell(released(a_lease(), seen_empty=False)) == []
-    assert scene.turn.effects == [Examine(1, (Part("n", "w", ("n/0",)),))]
+    assert scene.turn.effects == [Examine(1, (Part("n", "w", ("n/0",)),), "r/1:1")]
     assert scene.tell(released(a_lease(), seen_empty=False)) == []
     assert scene.turn.effects == []
     (freed,) = scene.tell(Examined(1, True))
@@ -109,7 +110,7 @@ def test_a_real_device_is_looked_at_even_when_it_was_seen_empty() -> None:
     real = (t.Device(id="GPU-5f", model="H100"),)
     scene.tell(a_report(devices=real))
     scene.tell(released(a_lease(device="GPU-5f")))
-    assert scene.turn.effects == [Examine(1, (Part("n", "w", ("GPU-5f",)),))]
+    assert scene.turn.effects == [Examine(1, (Part("n", "w", ("GPU-5f",)),), "r/1:1")]
 
 
 def test_a_logical_device_is_one_whatever_model_it_is_taken_for() -> None:
@@ -136,6 +137,22 @@ def test_a_device_that_does_not_get_empty_is_quarantined_until_it_is_restored() 
     assert isinstance(done, t.CommandDone)
     assert scene.lease_states() == ["FREE"]
     assert scene.pool.devices["n/0"].state == "READY"
+
+
+def test_a_quarantined_device_that_is_seen_empty_later_is_lent_again() -> None:
+    scene = Scene(LOGICAL)
+    scene.tell(released(a_lease(), seen_empty=False))
+    scene.tell(Examined(1, False, "process 7 of it lives"))
+    assert scene.tell(Examined(1, True)) == [t.DevicesFreed(fence=0, devices=("n/0",))]
+    assert scene.lease_states() == ["FREE"]
+    assert scene.pool.devices["n/0"].state == "READY"
+    assert scene.tell(Examined(1, True)) == []
+
+
+def test_a_shared_device_is_not_expected_to_be_empty_of_others() -> None:
+    scene = Scene(LOGICAL)
+    scene.tell(released(msgspec.structs.replace(a_lease(), milli=250), seen_empty=False))
+    assert scene.turn.effects == [Examine(1, (Part("n", "w", ()),), "r/1:1")]
 
 
 def test_a_quarantine_outlives_the_node() -> None:

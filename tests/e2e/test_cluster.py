@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 from scenes.cluster import NEW, OLD, Cluster, cluster_of, node_of, until
 from scenes.gate import Gate
 
+from headwater.actors.devices.node_agent import processes_of
+from headwater.core.attempt_mark import mark_of
 from headwater.sdk import Client
 
 FLOWS = Path(__file__).parent / "node_flows"
@@ -89,3 +93,29 @@ def test_a_node_that_leaves_lets_its_steps_end_and_gets_no_new_one(whole: Cluste
     assert [attempt.state for step in run.steps["stand"] for attempt in step.attempts] == ["SUCCEEDED"]
     whole.left(there)
     until(lambda: node_of(hw, there).state == "LEFT")
+
+
+def test_a_device_on_which_a_process_was_left_is_lent_again_when_it_is_empty(
+    whole: Cluster, hw: Client, gate: Gate
+) -> None:
+    run = hw.run("eta/leave_behind", {"gate": gate.port, "model": OLD})
+    first = gate.guest()
+    os.kill(first.pid, signal.SIGKILL)
+    second = gate.guest()
+    second.let_go()
+    assert run.result(100) == 2
+    (step,) = run.steps["stand_with_child"]
+    had, has = (attempt.devices[0] for attempt in step.attempts)
+    assert had != has
+    until(lambda: states_of(hw, "n2")[had] == "QUARANTINED")
+    wide = hw.run("eta/side_by_side", {"gate": gate.port, "model": OLD, "count": 1})
+    until(lambda: [each.run_id for each in hw.quota().waiting] == [wide.id])
+    (left,) = processes_of(mark_of(f"{run.id}/0", step.attempts[0].fence))
+    os.kill(left, signal.SIGKILL)
+    gate.guest().let_go()
+    wide.result(100)
+    assert states_of(hw, "n2")[had] == "READY"
+
+
+def states_of(hw: Client, node: str) -> dict[str, str]:
+    return {device.id: device.state for device in node_of(hw, node).devices}

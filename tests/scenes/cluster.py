@@ -27,9 +27,9 @@ SETTINGS = """
 node = "n1"
 
 [leases]
-lease_lifetime_s = 12.0
-claim_within_s = 20.0
+claim_within_s = 60.0
 stop_grace_s = 3.0
+empty_within_s = 4.0
 
 [ray]
 fork_workers = true

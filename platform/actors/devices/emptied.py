@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from ...core.gpu_messages import Part, Released
+from ...core.gpu_messages import Examine, Part, Released, examine, parts_of
 from ...core.records import Attempt, Lease, LeaseState
 from ...store.reader import Picture
 from ...store.schema import ATTEMPTS, LEASES, LOG
@@ -28,15 +28,23 @@ def released_in(
     attempts: list[Attempt] = picture.rows("attempts", ATTEMPTS.c.fence.in_(list(leases)))
     seen = ended if ended is not None else _seen_empty(picture, leases)
     return [
-        Released(
-            attempt.fence,
-            attempt.worker,
-            seen.get(attempt.fence, False),
-            tuple(leases[attempt.fence]),
-            tuple(Part(each.node, each.worker, each.devices) for each in attempt.members if each.worker is not None),
-        )
-        for attempt in attempts
+        _released(attempt, leases[attempt.fence], seen_empty=seen.get(attempt.fence, False)) for attempt in attempts
     ]
+
+
+def quarantined_in(picture: Picture) -> list[Examine]:
+    """What is to be seen gone before devices leave quarantine: of each attempt that left something there."""
+    leases: dict[int, list[Lease]] = defaultdict(list)
+    for lease in picture.rows("leases", LEASES.c.state == LeaseState.QUARANTINED):
+        leases[lease.fence].append(lease)
+    attempts: list[Attempt] = picture.rows("attempts", ATTEMPTS.c.fence.in_(list(leases))) if leases else []
+    found = [_released(attempt, leases[attempt.fence], seen_empty=False) for attempt in attempts]
+    return [examine(parts_of(released, released.leases), released.leases) for released in found]
+
+
+def _released(attempt: Attempt, leases: list[Lease], *, seen_empty: bool) -> Released:
+    parts = (Part(each.node, each.worker, each.devices) for each in attempt.members if each.worker is not None)
+    return Released(attempt.fence, attempt.worker, seen_empty, tuple(leases), tuple(parts))
 
 
 def _seen_empty(picture: Picture, leases: dict[int, list[Lease]]) -> dict[int, bool]:

@@ -25,7 +25,7 @@ from ...wire.types import Entry, StepFailed, StepSucceeded
 from ..names import find, forget
 from ..owner import OwnerActor
 from . import ray_nodes
-from .emptied import released_in
+from .emptied import quarantined_in, released_in
 from .node_agent import node_name
 
 SURVEY_S: Final = 5.0
@@ -74,6 +74,7 @@ class GpuPoolActor(OwnerActor):
                 if row.state != "LEFT" and self._names.get(row.id) is None:
                     self.loop.tell(NodeGone(row.id, "its machine was not there when the platform started"))
             await self._hear_the_unheard()
+            await self._look_at_quarantined()
             await asyncio.sleep(SURVEY_S)
 
     async def _keep(self, name: str, node: ray_nodes.RayNode) -> None:
@@ -156,28 +157,40 @@ class GpuPoolActor(OwnerActor):
         with self.reader.picture() as picture:
             return released_in(picture, before_us=before_us)
 
+    async def _look_at_quarantined(self) -> None:
+        for effect in await asyncio.to_thread(self._read_quarantined):
+            if not await self._left_of(effect):
+                self.loop.tell(Examined(effect.fence, empty=True))
+
+    def _read_quarantined(self) -> list[Examine]:
+        with self.reader.picture() as picture:
+            return quarantined_in(picture)
+
     def carry_out(self, effect: Any) -> None:
         if isinstance(effect, Examine):
             self.spawn(self._examine(effect))
 
     async def _examine(self, effect: Examine) -> None:
-        """Asks until nothing is left, for as long as a worker that was told to end may take."""
-        leases = self.wiring.settings.leases
-        deadline = time.monotonic() + leases.stop_grace_s + leases.claim_within_s
+        """Asks until nothing is left, for as long as that may take."""
+        deadline = time.monotonic() + self.wiring.settings.leases.empty_within_s
         left = "its agent was not asked"
         while left and time.monotonic() < deadline:
-            left = "; ".join(filter(None, [await self._left_of(part) for part in effect.parts]))
+            left = await self._left_of(effect)
             if left:
                 await asyncio.sleep(LOOK_AGAIN_S)
         why = left and f"{left} after attempt {effect.fence} had ended"
         self.loop.tell(Examined(effect.fence, not left, why))
 
-    async def _left_of(self, part: Part) -> str:
+    async def _left_of(self, effect: Examine) -> str:
+        return "; ".join(filter(None, [await self._left_there(part, effect.mark) for part in effect.parts]))
+
+    async def _left_there(self, part: Part, mark: str) -> str:
+        """What its agent says is left, or why it does not say."""
         node = self.machine.nodes.get(part.node)
         if node is None or node.state == "LEFT":
             return ""
         try:
-            left: str = await find(f"node_agent:{part.node}").left_of.remote(part.worker, part.devices)
+            left: str = await find(f"node_agent:{part.node}").left_of.remote(part.worker, part.devices, mark)
         except (RayError, Unavailable) as error:
             forget(f"node_agent:{part.node}")
             return f"the agent of {part.node} does not answer: {str(error).splitlines()[0]}"

@@ -24,6 +24,7 @@ import psutil
 import ray
 from ray.exceptions import RayActorError, RayError
 
+from ...core.attempt_mark import VARIABLE
 from ...core.gpu_messages import LOGICAL, NodeReport, is_logical
 from ...core.node_offer import Offer
 from ...core.renewals import Renewals
@@ -67,13 +68,17 @@ class NodeAgent:
         await asyncio.Event().wait()
 
     @ray.method
-    async def left_of(self, worker: str, devices: Sequence[str]) -> str:
-        """What is left of an attempt on its devices, as the end of a sentence; empty where nothing is."""
+    async def left_of(self, worker: str, devices: Sequence[str], mark: str) -> str:
+        """What is left of an attempt, and on the devices that it had for itself, as the end of a sentence; empty where
+        nothing is."""
         real = [device for device in devices if not is_logical(self._node, device)]
-        if real:
-            busy = await compute_processes()
-            return ", ".join(f"process {pid} is on {device}" for pid, device in busy if device in real)
-        return await self._living_worker(worker)
+        busy = await compute_processes() if real else []
+        if on_them := ", ".join(f"process {pid} is on {device}" for pid, device in busy if device in real):
+            return on_them
+        if living := await self._living_worker(worker):
+            return living
+        left = await asyncio.to_thread(processes_of, mark)
+        return f"process {', '.join(map(str, left))} of it lives" if left else ""
 
     @ray.method
     async def describe(self) -> dict[str, Any]:
@@ -166,6 +171,16 @@ async def compute_processes() -> list[tuple[str, str]]:
     """(process id, device) of what computes on the GPUs now."""
     rows = await _smi("--query-compute-apps=pid,gpu_uuid")
     return [(row[0], row[1]) for row in rows if len(row) == 2]
+
+
+def processes_of(mark: str) -> list[int]:
+    """The processes that an attempt has left behind."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(VARIABLE) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found
 
 
 async def _smi(query: str) -> list[list[str]]:

@@ -20,6 +20,7 @@ from ...sdk.step import Step
 from ...wire.calls import AttemptOrder, GangSeat, Outcome
 from ...wire.types import Failure
 from . import memory_peak
+from .device_view import show, view_of
 from .ground import Ground
 from .progress_feed import ProgressFeed
 from .secret_files import resolved
@@ -58,8 +59,7 @@ class Attempt:
 
     def _run(self) -> None:
         order = self.order
-        if order.visible_devices is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = order.visible_devices
+        show(view_of(order))
         self._ground.code.bind(order.code_version, order.bundle)
         owner, place = Owner(order.run_id, order.project, order.principal), self._place()
         ranked = in_environment(gang_environment(order.gang, self._master)) if order.gang else nullcontext()

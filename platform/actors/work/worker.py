@@ -32,6 +32,7 @@ from ..lines.switchboard import Address, Switchboard
 from . import memory_peak
 from .attempt import Attempt, stop_message
 from .conductor_door import ConductorDoor, LineDoor, until_answered
+from .device_view import has_children, real_devices
 from .gathering import Gathering
 from .ground import ROOMY, Ground, Limits
 from .loaded_code import Code
@@ -45,6 +46,7 @@ CLAIM_WITHIN_S: Final = 10.0
 STOP_GRACE_S: Final = 10.0
 SAY_RUNNING_AFTER_S: Final = 0.3
 LEAVE_AFTER_S: Final = 0.5
+LINGER_S: Final = 20.0
 TOGETHER_S: Final = 0.05
 LOOK_AT_MEMORY_S: Final = 0.25
 KILL_AFTER_S: Final = 2.0  # after the grace of an attempt that makes way
@@ -247,7 +249,10 @@ class Worker:
                 timer.cancel()
         feed.flush()
         crash.at("attempt.effect")
-        return self._report(order, started_us, outcome, feed=feed, seen_empty=not job.overdue)
+        is_left = bool(order.devices) and bool(real_devices(order) or has_children())
+        if is_left:  # the Conductor ends this process once it has the report
+            loop.call_later(LINGER_S, os._exit, 0)
+        return self._report(order, started_us, outcome, feed=feed, seen_empty=not (job.overdue or is_left))
 
     def _perform(self, job: _Job) -> None:
         """In the thread of user code."""

@@ -239,7 +239,7 @@ class Begin(Struct, frozen=True):
 
 
 class EndWorker(Struct, frozen=True):
-    """The process did not do as it was told: it is ended."""
+    """The process did not do as it was told, or holds devices that its attempt no longer has: it is ended."""
 
     worker: str
 

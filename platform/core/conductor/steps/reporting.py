@@ -65,6 +65,9 @@ def reported(state: State, turn: Turn, event: m.Reported) -> None:
         if worker is not None and report.fence in worker.fences and report.seen_empty:  # otherwise it ends itself
             left = tuple(fence for fence in worker.fences if fence != report.fence)
             state.workers.put(worker.id, replace(worker, fences=left))
+            if not left and not report.seen_empty:  # what it holds of its devices goes with its process
+                state.workers.remove(worker.id)
+                turn.effects.append(m.EndWorker(worker.id))
         attempt = state.attempts.get(report.fence)
         if _is_late(state, report):
             _late(state, turn, state.steps[state.doubtful[report.fence]], report)
