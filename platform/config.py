@@ -89,6 +89,7 @@ class Store(Section):
     lock_within_s: Seconds
     silent_within_s: Seconds
     reach_within_s: Seconds
+    instance_lease_s: Seconds
     archive_after_s: Annotated[float, Field(ge=0)]
     archive_every_s: Seconds
     archive_batch: Annotated[int, Field(ge=1, le=10_000)]

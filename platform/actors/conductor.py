@@ -94,7 +94,7 @@ class ConductorActor:
         self._reader = Reader(wiring.engine(read_only=True))
         self._files = Files(wiring.folder / "artifacts")
         self._ray_nodes: dict[str, str] = {}
-        self._journal = journal = Journal(Writer(wiring.engine(), OWNER))
+        self._journal = journal = Journal(Writer(wiring.engine(), OWNER, instance=wiring.instance))
         await journal.take_epoch()
         position = await asyncio.to_thread(self._load)
         await self.care.begin(journal, wall_clock_us())

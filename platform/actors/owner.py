@@ -95,7 +95,7 @@ class OwnerActor:
 
     async def _start(self) -> None:
         self.reader = Reader(self.wiring.engine(read_only=True))
-        self.journal = Journal(Writer(self.wiring.engine(), self.owner))
+        self.journal = Journal(Writer(self.wiring.engine(), self.owner, instance=self.wiring.instance))
         self.epoch = await self.journal.take_epoch()
         machine, position = await asyncio.to_thread(self._load)
         await self.care.begin(self.journal, wall_clock_us())

@@ -13,7 +13,8 @@ from ..store.postgres import Waits
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """Made by `up`, handed to every actor. `gpus` are logical devices of the local node."""
+    """Made by `up`, handed to every actor. `gpus` are logical devices of the local node; `instance` is the platform
+    whose lease on the database its owners need, empty where there is none."""
 
     home: str
     store_url: str
@@ -23,6 +24,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     serve_port: int
     gpus: int = 0
     environment: dict[str, str] = {}
+    instance: str = ""
 
     @property
     def folder(self) -> Path:

@@ -58,6 +58,10 @@ class Home:
         """The platform's own secret; it never leaves the folder."""
         return _made_once(self.folder / "secret", secrets.token_bytes(32))
 
+    def instance(self) -> str:
+        """The id of this home's platform, over all its lives; made at first use."""
+        return _made_once(self.folder / "instance", secrets.token_hex(16).encode()).decode()
+
     def below(self, *parts: str) -> Path:
         """A private folder in the home, made where it is missing."""
         path = self.folder.joinpath(*parts)

@@ -12,16 +12,16 @@ import asyncio
 import errno
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 from ..actors.wiring import Wiring
 from ..config import Settings
 from ..errors import Unavailable
-from ..store.claim import Claim
+from ..store.claim import Claim, Holder
 from ..store.engine import create, sqlite_url
 from ..store.postgres import Waits
 from ..wire.ids import RANDOM_BYTES, uuid7
@@ -120,8 +120,11 @@ class Supervisor:
     def _make_store(self) -> None:
         epoch = uuid7(time.time_ns() // 1_000, os.urandom(RANDOM_BYTES))
         waits = Waits.of(self.settings.store)
-        self._claim = Claim(self.store_url, waits=waits)
-        self._claim.hold()
+        said = f"the home folder {self.home.folder} on {socket.gethostname()}"
+        holder = Holder(self.home.instance(), said, self.settings.store.instance_lease_s)
+        self._claim = Claim(self.store_url, holder, waits=waits)
+        self._claim.take()
+        self._claim.keep()
         create(self.store_url, store_epoch=epoch, waits=waits)
 
     def _start_broker(self) -> None:
@@ -146,6 +149,7 @@ class Supervisor:
             http_port=self.http_port,
             serve_port=self.serve_port,
             gpus=self.settings.gpus,
+            instance=self.home.instance() if self._claim is not None and self._claim.is_needed else "",
         )
         self._cast = Cast(wiring, self._ray.address, self._ray.environment)
         self._timed("driver", self._cast.join)
@@ -172,8 +176,7 @@ class Supervisor:
     def _look(self) -> None:
         assert self._cast is not None
         assert self._claim is not None
-        with suppress(Unavailable):  # the owners wait for the database; here it is asked again at the next look
-            self._claim.hold()
+        self._claim.check()
         for name, seconds, error in self._cast.came_beside():
             self._say(f"{name}: {error}" if error else name, seconds)
         if self._broker is not None and self._broker.pid is None:

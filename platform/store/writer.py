@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from ..errors import HeadwaterError, Unavailable
 from ..wire.types import Entry, Said, encode_body, type_of
+from .claim import held_by
 from .rows import RowCodec, codecs
 from .run_terms import Indexed
 from .schema import LOG_HEAD
@@ -49,10 +50,15 @@ class Objected(HeadwaterError):
 
 
 class Writer:
-    """Commits for one owner. Blocking, for one thread; it keeps its connection until `close`."""
+    """Commits for one owner. Blocking, for one thread; it keeps its connection until `close`.
 
-    def __init__(self, engine: sa.Engine, owner: str) -> None:
+    `instance` is the platform whose lease on the database must be in force where an epoch is taken (see `claim`);
+    empty where it needs none.
+    """
+
+    def __init__(self, engine: sa.Engine, owner: str, *, instance: str = "") -> None:
         self._owner = owner
+        self._in_force = held_by(instance) if instance else sa.true()
         self._session = Session(engine)
         self._sql = Statements(engine.dialect)
         self._take_head = self._sql.take_head(owner)
@@ -65,10 +71,11 @@ class Writer:
     def take_epoch(self) -> int:
         """This owner's new epoch. It waits for a commit in flight; whoever held the old one is fenced.
 
-        Raises Unavailable where the database does not answer.
+        Raises Unavailable where the database does not answer, Fenced where another platform has its lease.
         """
-        row = self._raise_epoch(sa.true())
-        assert row is not None
+        row = self._raise_epoch(self._in_force)
+        if row is None:
+            raise self._fenced()
         self.epoch, self.commits = row
         return self.epoch
 
