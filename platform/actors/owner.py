@@ -41,6 +41,7 @@ from .lines.directory import Directory
 from .lines.switchboard import Address, Switchboard
 from .loop import Loop, Machine, wall_clock_us
 from .names import find, forget
+from .oblivion import forget_for_ever
 from .wiring import Wiring
 
 ATTACH_EVERY_S: Final = 2.0
@@ -105,6 +106,7 @@ class OwnerActor:
         self.follower = Follower(self.reader, position, self.heard)
         self.must(self.loop.run())
         self.must(self.follower.run())
+        self.must(forget_for_ever(self.journal, self.owner, self.wiring.settings.store))
         self.spawn(self._attach())
         await self.started()
         if self.command_topic is not None:

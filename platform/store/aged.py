@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from ..core.records import Run, RunState
 from ..wire.topics import EVENTS
 from .reader import Reader
-from .schema import ATTEMPTS, COMMANDS, INBOX, LOG, PINS, RUN_TERMS, RUNS, STEPS
+from .schema import ATTEMPTS, COMMANDS, GATHERINGS, INBOX, LOG, OWNERS, PINS, RUN_TERMS, RUNS, STEPS
 
 LEAVING: Final = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 OF_A_RUN: Final = (COMMANDS, STEPS, ATTEMPTS, PINS, RUN_TERMS, LOG)
@@ -54,8 +54,19 @@ def inbox_kept_us(retention_s: float) -> int:
 
 def forgotten(connection: sa.Connection, owner: str, run_ids: Sequence[str], inbox_before_us: int) -> int:
     """How many of the runs have left; with them goes what the owner's inbox knew from before a time."""
-    connection.execute(sa.delete(INBOX).where(INBOX.c.owner == owner, INBOX.c.received_us < inbox_before_us))
+    forget_inbox(connection, owner, inbox_before_us)
     return _forget_runs(connection, run_ids)
+
+
+def forget_inbox(connection: sa.Connection, owner: str, before_us: int) -> int:
+    """How many rows of the owner's inbox from before a time were taken away.
+
+    With the Conductor's go the gatherings that had become something by then: they say what became of those events.
+    """
+    old = sa.delete(INBOX).where(INBOX.c.owner == owner, INBOX.c.received_us < before_us)
+    if owner == OWNERS[0]:
+        connection.execute(sa.delete(GATHERINGS).where(GATHERINGS.c.state != "OPEN", GATHERINGS.c.due_us < before_us))
+    return connection.execute(old).rowcount
 
 
 def _forget_runs(connection: sa.Connection, run_ids: Sequence[str]) -> int:

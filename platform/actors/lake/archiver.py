@@ -66,6 +66,7 @@ class Archiver:
             try:
                 while await self.archive(time.time_ns() // 1_000 - int(after_s * 1e6)):
                     pass
+                await self._forget([])  # whatever has left, the inbox has its own time
                 await asyncio.sleep(every_s)
             except (HeadwaterError, OSError, ValueError) as error:  # the same batch is tried again
                 log.error("Old runs could not be archived: %s", error)
