@@ -128,6 +128,7 @@ class Events(Section):
     foreign_topics: tuple[ForeignTopic, ...]
     schema_registry: str
     sources: tuple[AddedSource, ...]
+    replays_per_s: Seconds
 
     @model_validator(mode="after")
     def _registry_is_named(self) -> Self:

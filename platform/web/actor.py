@@ -31,6 +31,7 @@ from ..wire.types import Entry
 from .app import build
 from .live import Hub
 from .owners import RayOwners
+from .pace import Pace
 from .seams import Platform, WebSettings
 
 ATTACH_EVERY_S: Final = 2.0
@@ -121,6 +122,7 @@ class Web:
             owners=RayOwners(),
             producer=KafkaBus(link).producer(),
             files=Files(wiring.folder / "artifacts"),
+            replays=Pace(wiring.settings.events.replays_per_s),
             now_us=now_us,
             new_id=new_id,
         )

@@ -89,6 +89,12 @@ async def place(
         return order.id, None
 
 
+async def paced(request: Request, count: int) -> None:
+    """Returns when so many may be replayed. Raises Unavailable where that is later than an order may take."""
+    platform = platform_of(request)
+    await asyncio.sleep(platform.replays.wait_s(count, at_most_s=platform.settings.order_timeout_s))
+
+
 def owner_of(kind: str, data: JSON) -> str:
     """Who takes such an order; where reading goes on is said to whoever reads the topic."""
     if kind == RESUME:

@@ -19,6 +19,7 @@ from ..wire.quota_api import Simulated, StepExplained
 from ..wire.types import JSON
 from .live import Hub
 from .log_keeping import LogKeeper
+from .pace import Pace
 
 MIB = 1 << 20
 
@@ -95,6 +96,7 @@ class Platform:
     owners: Owners
     producer: Producer
     files: Files
+    replays: Pace
     now_us: Callable[[], int]
     new_id: Callable[[], str]
 

@@ -20,6 +20,7 @@ from headwater.events.memory import MemoryBus
 from headwater.store.queries import Queries
 from headwater.web.app import build
 from headwater.web.live import Hub
+from headwater.web.pace import Pace
 from headwater.web.seams import Append, Done, Platform, Refused, WebSettings
 from headwater.wire import api
 from headwater.wire.calls import Order
@@ -102,7 +103,7 @@ async def a_scene(folder: Path, **settings: Any) -> AsyncIterator[Scene]:
     numbers = itertools.count(1)
     platform = Platform(
         settings=WebSettings(home=folder, token=TOKEN, **settings), queries=Queries(reader), hub=hub, owners=owners,
-        producer=bus.producer(), files=Files(folder / "artifacts"), now_us=lambda: 0,
+        producer=bus.producer(), files=Files(folder / "artifacts"), replays=Pace(1_000), now_us=lambda: 0,
         new_id=lambda: f"id-{next(numbers)}",
     )  # fmt: skip
     try:

@@ -130,11 +130,14 @@ class Client:
         return self._link.do(events.dead_letter(letter_id))
 
     def replay(self, *letter_ids: str) -> Resolved:
-        """Takes at most 100 dead letters up again, as the triggers are deployed now; what does not fit stays."""
+        """Takes dead letters up again, as the triggers are deployed now; what does not fit stays.
+
+        The platform gives the pace.
+        """
         return self._link.do(triggers.resolve(letter_ids, "replay"))
 
     def discard(self, *letter_ids: str) -> Resolved:
-        """Puts at most 100 dead letters away for good."""
+        """Puts dead letters away for good."""
         return self._link.do(triggers.resolve(letter_ids, "discard"))
 
     def replay_events(self, flow: str, replay: str, **chosen: Any) -> Replayed:

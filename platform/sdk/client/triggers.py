@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -19,6 +20,8 @@ from ...wire.trigger_api import (
     TriggerDetail,
 )
 from .call import Program, get, post
+
+AT_ONCE: Final = 100
 
 
 def triggers() -> Program[list[TriggerDetail]]:
@@ -47,5 +50,13 @@ def replay_events(asked: ReplayEvents) -> Program[Replayed]:
         asked = msgspec.structs.replace(asked, after=page.next)
 
 
-def resolve(ids: Iterable[str], verb: str) -> Program[Resolved]:
-    return post(f"/v1/dlq/{verb}", ResolveLetters(ids=tuple(ids)), Resolved)
+def resolve(ids: Sequence[str], verb: str) -> Program[Resolved]:
+    """Page by page; the platform gives the pace."""
+    done = Resolved()
+    for start in range(0, max(1, len(ids)), AT_ONCE):
+        some = ResolveLetters(ids=tuple(ids[start : start + AT_ONCE]))
+        page: Resolved = yield from post(f"/v1/dlq/{verb}", some, Resolved)
+        done = Resolved(
+            resolved=done.resolved + page.resolved, became=done.became + page.became, left=done.left + page.left
+        )
+    return done

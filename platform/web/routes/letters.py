@@ -15,7 +15,7 @@ from ...wire.trigger_api import Resolved, ResolveLetters
 from ..answers import JsonAnswer, refusal
 from ..openapi import answers, pages, takes
 from ..paging import LetterQuery
-from ..requests import pending, place, platform_of, struct_of
+from ..requests import paced, pending, place, platform_of, struct_of
 from ..seams import Refused
 
 router = APIRouter(prefix="/v1/dlq", tags=["dead letters"])
@@ -40,7 +40,8 @@ async def show_dead_letter(request: Request, letter_id: str) -> Response:
 
 @router.post("/replay", responses=answers(Resolved), openapi_extra=takes(ResolveLetters))
 async def replay_dead_letters(request: Request) -> Response:
-    """Takes at most 100 of them up again, as the triggers are deployed now; what still does not fit stays."""
+    """Takes at most 100 of them up again, as the triggers are deployed now; what still does not fit stays. The answer
+    waits for its turn: all together are replayed at `events.replays_per_s`."""
     return await _resolve(request, "letter.replay")
 
 
@@ -52,6 +53,8 @@ async def discard_dead_letters(request: Request) -> Response:
 
 async def _resolve(request: Request, kind: str) -> Response:
     asked = await struct_of(request, ResolveLetters)
+    if kind == "letter.replay":
+        await paced(request, len(asked.ids))
     command, answer = await place(request, kind, {"ids": list(asked.ids)})
     if answer is None:
         return JsonAnswer(pending(command), 202)

@@ -10,11 +10,12 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from ...errors import NotFound
+from ...store.inbox import REPLAYED_AT_ONCE
 from ...wire import api
 from ...wire.trigger_api import Explanation, Replayed, ReplayEvents, SetTrigger, TriggerDetail
 from ..answers import JsonAnswer, refusal
 from ..openapi import answers, pages, takes
-from ..requests import pending, place, platform_of, struct_of
+from ..requests import paced, pending, place, platform_of, struct_of
 from ..seams import Refused
 
 router = APIRouter(prefix="/v1", tags=["triggers"])
@@ -56,6 +57,8 @@ async def explain_event(
 async def replay_events(request: Request) -> Response:
     """Gives a page of kept events to one flow again; `dry_run` says how many there are."""
     asked = await struct_of(request, ReplayEvents)
+    if not asked.dry_run:
+        await paced(request, len(asked.ids) or REPLAYED_AT_ONCE)
     command, answer = await place(request, "event.replay", msgspec.to_builtins(asked))
     if answer is None:
         return JsonAnswer(pending(command), 202)
