@@ -22,6 +22,7 @@ from .bus import Partition, Record
 
 GROUP: Final = "headwater.sources"
 PREFIX: Final = "source/"
+EMPTY_S: Final = 0.1  # of rest, where a source does not wait by itself
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -37,7 +38,8 @@ class EventSource(Protocol):
     async def read(self, after: int | None, limit: int) -> Sequence[Read]:
         """The events after the place `after` (None: from the first there is), at most `limit`, in order.
 
-        It may wait a while for one, and gives none where none came. Raises Unavailable where it cannot be read now.
+        It may wait a while for one, in which it may be cancelled, and gives none where none came. Raises Unavailable
+        where it cannot be read now.
         """
 
     async def close(self) -> None: ...
@@ -76,7 +78,7 @@ class PlacedSource:
             what = f"{self._partition.topic} cannot be read: {type(error).__name__}: {error}"
             raise Unavailable(what, remedy="It is tried again; look at the package that brings it.") from error
         if not found:
-            await asyncio.sleep(0)
+            await asyncio.sleep(EMPTY_S)
         return [self._record(read) for read in found]
 
     def _record(self, read: Read) -> Record:
