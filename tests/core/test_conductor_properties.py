@@ -311,6 +311,8 @@ class AnySequence(RuleBasedStateMachine):
         """From the worker that has it, mostly; late, repeated and foreign reports among them."""
         if fence := picked(sorted(self.rows["attempts"]), pick):
             worker = self.rows["attempts"][fence].worker if other % 6 else picked(list(self.workers), other)
+            if fence in self.state.doubtful:
+                self.accepted_late.add(fence)
             self.tell(self.a_report(fence, worker or "nobody", kind))
 
     @precondition(attempts_live)
@@ -320,7 +322,7 @@ class AnySequence(RuleBasedStateMachine):
 
     def at_work(self) -> list[tuple[int, str]]:
         every = sorted(self.state.attempts.values(), key=lambda one: one.fence)
-        return [(attempt.fence, worker) for attempt in every for worker in workers_of(attempt)]
+        return [(one.fence, worker) for one in every if one.state.live for worker in workers_of(one)]
 
     def say_of(self, at_work: tuple[int, str] | None, kind: str | None) -> None:
         if at_work is not None:
