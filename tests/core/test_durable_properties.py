@@ -75,8 +75,8 @@ class DurableSequence(AnySequence):
         elif need % 7 == 1:
             command = calls.Command(ordinal=ordinal, name="now", key=f"now#{ordinal}", call=calls.NowCall())
         elif need % 7 == 2:
-            call = calls.PublishCall(event_type="done")
-            command = calls.Command(ordinal=ordinal, name="publish", key=f"publish#{ordinal}", call=call)
+            said = calls.PublishCall(event_type="done")
+            command = calls.Command(ordinal=ordinal, name="publish", key=f"publish#{ordinal}", call=said)
         self.tell(self.asked(run, msgspec.structs.replace(command, digest=given)))
 
     @precondition(lambda self: any(run.state in OVER for run in self.rows["runs"].values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from scenes.wheel import a_wheel
 from headwater.cli.demo import Place
 from headwater.sdk import Client
 from headwater.sdk.client.runs import RunFailed
-from headwater.wire.types import EventPublished, StepFailed, StepLeased, StepSucceeded
+from headwater.wire.types import EventPublished, RunStarted, StepFailed, StepLeased, StepSucceeded
 
 pytestmark = pytest.mark.faults
 
@@ -92,6 +93,47 @@ def test_a_resumed_run_does_only_what_was_not_done(hw: Client, tmp_path: Path) -
     resumed = run.resume()
     assert resumed.result(200) == 5
     assert (tmp_path / "lines").read_text() == "x\n"
+
+
+def test_only_the_failed_branches_run_again_here_and_in_the_runs_inside(hw: Client, tmp_path: Path) -> None:
+    run = hw.run("eta/branches", {"folder": str(tmp_path)})
+    with pytest.raises(RunFailed, match="odd"):
+        run.result(200)
+    (tmp_path / "there").touch()
+    assert run.resume().result(200) == ["one", "odd", "three", ["inside even", "inside odd"]]
+    ran = Counter((tmp_path / "lines").read_text().splitlines())
+    assert ran == {"one": 1, "odd": 2, "three": 1, "inside even": 1, "inside odd": 2}
+
+
+def test_one_step_of_a_failed_run_is_done_again_on_a_persons_word(hw: Client, tmp_path: Path) -> None:
+    run = hw.run("eta/breaks", {"folder": str(tmp_path)})
+    with pytest.raises(RunFailed):
+        run.result(200)
+    (tmp_path / "there").touch()
+    again = run.retry("counted")
+    assert (again.result(200), again.detail().resumed_from) == (5, run.id)
+    assert (tmp_path / "lines").read_text() == "x\nx\n"
+
+
+def test_a_run_that_kills_its_host_fails_alone(hw: Client) -> None:
+    neighbour = hw.run("eta/naps", {"times": 4, "seconds": 0.2})
+    run = hw.run("eta/kills_its_host")
+    with pytest.raises(RunFailed, match="while it executed this run alone"):
+        run.result(400)
+    failure = run.detail().failure
+    assert failure is not None
+    assert failure.kind == "crash_loop"
+    assert neighbour.result(200) == 6
+
+
+def test_a_cancel_reaches_runs_inside_that_wait(hw: Client) -> None:
+    ear = Ear(hw)
+    run = hw.run("eta/waits_inside")
+    ear.next(RunStarted, lambda body: body.flow == "nobody_answers")
+    run.cancel("enough")
+    assert [entry.type for entry in run.watch()][-1] == "run.cancelled"
+    (inside,) = hw.runs(flow="nobody_answers", limit=1)
+    assert (inside.parent_id, inside.state) == (run.id, "CANCELLED")
 
 
 def test_two_steps_of_a_flow_use_two_versions_of_one_package(hw: Client, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -7,7 +9,7 @@ from alembic.migration import MigrationContext
 from scenes.store import T0, run_id
 
 from headwater.errors import Conflict
-from headwater.store.engine import create, open_engine
+from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.migrate import FOLDER, HEAD, upgrade
 from headwater.store.queries import Queries
 from headwater.store.reader import Reader
@@ -31,19 +33,36 @@ RUN_OF_0001 = {
 }  # fmt: skip
 
 
+VERSIONS = sorted(path.name[:4] for path in (FOLDER / "versions").glob("[0-9]*.py"))
+
+
+def test_versions_follow_one_another_to_the_newest() -> None:
+    assert [f"{number:04}" for number in range(1, int(HEAD) + 1)] == VERSIONS
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:-1])
+def test_a_store_of_any_version_is_carried_forward_with_its_rows(version: str, tmp_path: Path) -> None:
+    carry_forward(sqlite_url(tmp_path / "store.db"), version)
+
+
 def test_a_store_of_the_first_version_is_carried_forward_with_its_rows(empty_url: str) -> None:
+    carry_forward(empty_url, "0001")
+
+
+def carry_forward(empty_url: str, version: str) -> None:
     engine = open_engine(empty_url)
     names = ", ".join(RUN_OF_0001)
     marks = ", ".join(f":{name}" for name in RUN_OF_0001)
     with engine.begin() as connection:
-        upgrade(connection, to="0001")
+        upgrade(connection, to=version)
         connection.execute(sa.text(f"INSERT INTO runs ({names}) VALUES ({marks})"), RUN_OF_0001)
     create(empty_url, store_epoch="one")
     with Reader(engine).picture() as picture:
         (run,) = picture.rows("runs")
     assert (run.id, run.state, run.parameters) == (run_id(1), "FAILED", {"day": "monday", "n": 3})
-    found = Queries(engine).runs(RunFilter(parameters=("n=3", "day=monday"), error="keyerror speed"))
-    assert [one.id for one in found.items] == [run_id(1)]
+    if version < "0004":  # later ones have written the words by which a run is found themselves
+        found = Queries(engine).runs(RunFilter(parameters=("n=3", "day=monday"), error="keyerror speed"))
+        assert [one.id for one in found.items] == [run_id(1)]
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
     engine.dispose()

@@ -162,3 +162,49 @@ def same(number: int, folder: str) -> int:
             os.close(os.open(f"{folder}/died", os.O_CREAT | os.O_EXCL))
             os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+@step
+def branch(folder: str, name: str) -> str:
+    """Leaves its name, and fails for `odd` until the file `there` exists."""
+    with open(f"{folder}/lines", "a") as lines:
+        lines.write(f"{name}\n")
+    if name.endswith("odd") and not os.path.exists(f"{folder}/there"):
+        raise FileNotFoundError(name)
+    return name
+
+
+@flow(project="eta")
+def inside(folder: str) -> list[str]:
+    return gather([branch(folder, f"inside {name}") for name in ("even", "odd")])
+
+
+@flow(project="eta")
+def branches(folder: str) -> list[Any]:
+    """Branches of its own and of a run inside it, of which one each fails; all of them come to their end."""
+    futures = [*(branch(folder, name) for name in ("one", "odd", "three")), inside(folder)]
+    results: list[Any] = []
+    failures: list[StepFailed] = []
+    for future in futures:
+        try:
+            results.append(future.result())
+        except StepFailed as error:
+            failures.append(error)
+    for failure in failures:
+        raise failure
+    return results
+
+
+@flow(project="eta")
+def kills_its_host() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@flow(project="eta")
+def waits_inside() -> None:
+    nobody_answers().result()
+
+
+@flow(project="eta")
+def nobody_answers() -> None:
+    wait_for("never")
