@@ -46,7 +46,7 @@ from .journal import Journal
 from .lines.directory import Directory
 from .lines.switchboard import Address, Switchboard
 from .lines.words import Pin
-from .loading import limits_of, load_catalog, load_inbox, load_rows
+from .loading import limits_of, load_catalog, load_inbox, load_rows, rows_of
 from .loop import Loop, wall_clock_us
 from .order_rows import asked_of, looked_up
 from .owner import arrived, gap_of, or_end, start_or_end
@@ -99,7 +99,9 @@ class ConductorActor:
         position = await asyncio.to_thread(self._load)
         await self.care.begin(journal, wall_clock_us())
         collect_rarely()
-        self.loop = Loop(self.machine, journal, carry_out=self._carry_out, published=self._published)
+        self.loop = Loop(
+            self.machine, journal, carry_out=self._carry_out, published=self._published, take_back=self._take_back
+        )
         self.crew = Crew(wiring, self.loop.tell, self._lines, ray_node_of=lambda node: self._ray_nodes.get(node, ""))
         self.hub = Hub(self._reader, position)
         self._described = Described("conductor", self.loop, trouble=lambda: journal.trouble)
@@ -122,6 +124,10 @@ class ConductorActor:
             taken = self.state.mail.next_of(LOG_SOURCE)
             self.state.cursor = picture.position if taken is None else taken - 1
             return picture.position
+
+    async def _take_back(self, run_ids: frozenset[str]) -> None:
+        """While the rows cannot be read, nothing can be decided."""
+        self.machine.take_back(await self._journal.patiently(lambda: rows_of(self._reader, run_ids)))
 
     async def _follow_log(self) -> None:
         """What was said since the machine last looked, then everything as it comes."""
@@ -246,11 +252,11 @@ class ConductorActor:
         return answer
 
     async def _done_before(self, run_id: str, commands: list[calls.Command]) -> Earlier:
-        run = self.state.runs.get(run_id)
+        run = self.state.runs.known(run_id)
         if run is None or (run.resumed_from is None and not any(map(may_be_cached, commands))):
             return Earlier()
         fed = {need for command in commands for need in needs_of(command)}
-        rows = {ordinal: self.state.commands.get((run_id, ordinal)) for ordinal in fed}
+        rows = {ordinal: self.state.commands.known((run_id, ordinal)) for ordinal in fed}
         given = {ordinal: row.outcome.payload for ordinal, row in rows.items() if row is not None and row.outcome}
         return await asyncio.to_thread(done_earlier, self._reader, self._files, run, commands, given.get)
 
@@ -272,8 +278,8 @@ class ConductorActor:
 
     async def pin(self, run_id: str, kind: str, name: str) -> Pin:
         """The same table or model for the whole run; a failure where there is none."""
-        run, before = self.state.runs.get(run_id), None
-        if run is not None and run.resumed_from is not None and (run_id, kind, name) not in self.state.pins:
+        run, before = self.state.runs.known(run_id), None
+        if run is not None and run.resumed_from is not None and self.state.pins.known((run_id, kind, name)) is None:
             before = await asyncio.to_thread(pin_before, self._reader, run.resumed_from, kind, name)
         return Pin.of(await self.loop.ask(m.Pinned(run_id, kind, name, before)))
 
@@ -350,7 +356,7 @@ class ConductorActor:
     async def describe(self) -> dict[str, Any]:
         return {
             **self._described.now(),
-            "runs": sum(run.state is RunState.RUNNING for run in self.state.runs.values()),
+            "runs": sum(run.state is RunState.RUNNING for run in self.state.runs.values()) + len(self.state.away),
             "hosts": len(self.state.hosts),
             "workers": len(self.state.workers),
             "position": self.hub.cursor,

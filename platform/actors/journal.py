@@ -54,6 +54,10 @@ class Journal:
         """Waits for a database that is away, as long as `patience_s`; then Unavailable."""
         return await self.do(lambda: self._patiently(self.writer.take_epoch))
 
+    async def patiently(self, work: Callable[[], T]) -> T:
+        """What blocking work gives once the database answers, after all commits that were asked for before it."""
+        return await self.do(lambda: self._patiently(work))
+
     def _settled(self, work: Callable[[], T]) -> T | None:
         try:
             return work()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 import sqlalchemy as sa
 
@@ -12,12 +14,13 @@ from ..core.conductor.triggers.following import learn_flow, learn_table
 from ..core.inbox import IN_MEMORY_MAX, Inbox
 from ..core.inventory import CodeVersion, FlowRow, ModelVersion, TableHead
 from ..core.records import AttemptState, RunState, StepState
-from ..store.reader import Picture
+from ..store.reader import Picture, Reader
 from ..store.schema import ATTEMPTS, COMMANDS, GATHERINGS, INBOX, LEASES, OFFSETS, PINS, RUNS, STEPS
 from ..wire.calls import PinnedModel
 from ..wire.manifest import FlowSpec, Manifest
 
 _LIVE_ATTEMPTS = (AttemptState.LEASED, AttemptState.RUNNING)
+AT_ONCE = 500  # in one question
 _ENDED_RUNS = tuple(state for state in RunState if state.ended)
 
 
@@ -41,6 +44,19 @@ def load_rows(picture: Picture) -> Rows:
         parts=picture.rows("parts"),
         offsets=picture.rows("offsets", OFFSETS.c.owner == OWNER),
     )
+
+
+def rows_of(reader: Reader, run_ids: Collection[str]) -> Rows:
+    """These runs with all that belongs to them but what lives in memory anyway."""
+    ids, found = sorted(run_ids), Rows(runs=[], commands=[], steps=[], pins=[])
+    for start in range(0, len(ids), AT_ONCE):
+        some = ids[start : start + AT_ONCE]
+        with reader.picture() as picture:
+            found.runs.extend(picture.rows("runs", RUNS.c.id.in_(some)))
+            found.commands.extend(picture.rows("commands", COMMANDS.c.run_id.in_(some)))
+            found.steps.extend(picture.rows("steps", STEPS.c.run_id.in_(some)))
+            found.pins.extend(picture.rows("pins", PINS.c.run_id.in_(some)))
+    return found
 
 
 def load_inbox(mail: Inbox, picture: Picture) -> None:

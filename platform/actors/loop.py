@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from ..core.ledger import Book
+from ..core.ledger import Away, Book
 from ..core.turn import Guard, Turn
 from ..store.writer import Changes, CommitFailed, Objected, Unwritable
 from ..wire.types import Entry, Said
@@ -55,7 +55,8 @@ def wall_clock_us() -> int:
 class Loop:
     """Feeds events to a machine in the order they came.
 
-    `carry_out` gets the effects of a commit in order and must not block; `published` gets its entries.
+    `carry_out` gets the effects of a commit in order and must not block; `published` gets its entries; `take_back` has
+    the machine take back the runs that a decision found to be away.
     """
 
     def __init__(
@@ -65,10 +66,12 @@ class Loop:
         *,
         carry_out: Callable[[list[Any]], None],
         published: Callable[[list[Entry]], None],
+        take_back: Callable[[frozenset[str]], Awaitable[None]] | None = None,
         clock: Callable[[], int] = wall_clock_us,
     ) -> None:
         self._machine, self._journal = machine, journal
         self._carry_out, self._published, self._clock = carry_out, published, clock
+        self._take_back = take_back
         self._waiting: asyncio.Queue[Waiting] = asyncio.Queue()
         self._again: list[Waiting] = []
         self._failures = 0
@@ -147,7 +150,7 @@ class Loop:
         """Decides the batch and commits it; again with what a guard objected to refused."""
         refused: dict[int, str | Unwritable] = {}
         for _ in range(OBJECTIONS_MAX):
-            turns = self._decide([event for event, _ in batch], refused)
+            turns = await self._decide([event for event, _ in batch], refused)
             try:
                 entries, error = await self._commit(turns)
             except Objected as objection:
@@ -163,17 +166,31 @@ class Loop:
             return turns, entries, error
         raise RuntimeError("more objections than events in a batch")
 
-    def _decide(self, events: list[Any], refused: Mapping[int, str | Unwritable]) -> list[Turn]:
+    async def _decide(self, events: list[Any], refused: Mapping[int, str | Unwritable]) -> list[Turn]:
         now_us = self._clock()
         turns = []
         for index, event in enumerate(events):
-            mark = self._machine.book.mark()
-            try:
-                turns.append(self._decide_one(event, now_us, refused.get(index)))
-            except Exception as error:  # whatever a decision raises concerns its subject alone
-                self._machine.book.rollback(mark)
-                turns.append(self._machine.set_aside(event, now_us, error))
+            turn: Turn | None = None
+            while turn is None:  # each time fewer are away
+                mark = self._machine.book.mark()
+                try:
+                    turn = self._decide_or_set_aside(event, now_us, refused.get(index))
+                except Away as away:
+                    self._machine.book.rollback(mark)
+                    assert self._take_back is not None
+                    await self._take_back(away.run_ids)
+            turns.append(turn)
         return turns
+
+    def _decide_or_set_aside(self, event: Any, now_us: int, refused: str | Unwritable | None) -> Turn:
+        mark = self._machine.book.mark()
+        try:
+            return self._decide_one(event, now_us, refused)
+        except Away:
+            raise
+        except Exception as error:  # whatever a decision raises concerns its subject alone
+            self._machine.book.rollback(mark)
+            return self._machine.set_aside(event, now_us, error)
 
     def _decide_one(self, event: Any, now_us: int, refused: str | Unwritable | None) -> Turn:
         if refused is None:

@@ -7,7 +7,7 @@ rows the next transaction writes: a ledger with a table is written, one without 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
@@ -18,6 +18,14 @@ M = TypeVar("M")
 _ABSENT: Final = object()
 _Note = tuple[dict[Any, Any] | None, str, Any, Any]
 """The rows of a ledger, its table, a key, and what was there before; without rows, what undoes it."""
+
+
+class Away(Exception):
+    """A decision needs what lies in the store alone: it is made again once these runs are back in memory."""
+
+    def __init__(self, run_ids: Iterable[str]) -> None:
+        self.run_ids = frozenset(run_ids)
+        super().__init__(*sorted(self.run_ids)[:3])
 
 
 class Book:

@@ -7,6 +7,7 @@ and from nothing else. Every decision is also taken back once and compared, befo
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from headwater.core.conductor.steps.members import workers_of
 from headwater.core.conductor.steps.together import kind_of
 from headwater.core.conductor.triggers.following import learn_flow
 from headwater.core.inbox import LOG, Arrived, Ordered
-from headwater.core.ledger import Groups, Ledger
+from headwater.core.ledger import Away, Groups, Ledger
 from headwater.core.records import AttemptState, LeaseState, Run, StepState
 from headwater.core.turn import Turn
 from headwater.wire import calls
@@ -88,6 +89,8 @@ class AnySequence(RuleBasedStateMachine):
 
     def tell(self, event: m.Event) -> Turn:
         self.now_us += 1
+        while not self.has_all_that_it_takes(event):
+            pass
         before = everything(self.state)
         self.machine.decide(event, self.now_us)
         self.machine.book.rollback()
@@ -96,6 +99,26 @@ class AnySequence(RuleBasedStateMachine):
         turn = self.machine.decide(event, self.now_us)
         self.commit(turn)
         return turn
+
+    def has_all_that_it_takes(self, event: m.Event) -> bool:
+        """Where the decision asks for runs that are away, they are taken back."""
+        try:
+            self.machine.decide(event, self.now_us)
+        except Away as away:
+            self.machine.book.rollback()
+            self.machine.take_back(self.rows_of(away.run_ids))
+            return False
+        self.machine.book.rollback()
+        return True
+
+    def rows_of(self, run_ids: Collection[str]) -> Rows:
+        rows = self.rows
+        return Rows(
+            runs=[row for row in rows["runs"].values() if row.id in run_ids],
+            commands=[row for row in rows["commands"].values() if row.run_id in run_ids],
+            steps=[row for row in rows["steps"].values() if row.run_id in run_ids],
+            pins=[row for row in rows["pins"].values() if row.run_id in run_ids],
+        )
 
     def commit(self, turn: Turn) -> None:
         for table, rows in self.machine.book.changes().items():
@@ -388,8 +411,8 @@ class AnySequence(RuleBasedStateMachine):
 
     @rule(pick=PICK, now=SELDOM)
     def cancel(self, pick: int, now: bool) -> None:
-        run = picked(self.runs(), pick)
-        if now and run:
+        run = picked(sorted(self.rows["runs"].values(), key=lambda run: run.id), pick)
+        if now and run and not run.state.ended:
             self.order_cancel(run.id)
 
     def order_cancel(self, run_id: str) -> None:
@@ -572,6 +595,22 @@ class AnySequence(RuleBasedStateMachine):
                 assert all(state.commands[run.id, ordinal].outcome is None for ordinal in run.parked)
 
     @invariant()
+    def what_is_away_only_waits_and_leaves_nothing_here(self) -> None:
+        state = self.state
+        for run_id in state.away:
+            run = self.rows["runs"][run_id]
+            assert run.state == "RUNNING"
+            assert run.parked
+            open_rows = [row for row in self.rows["commands"].values() if row.run_id == run_id and row.outcome is None]
+            assert all(isinstance(row.command.call, calls.SleepCall | calls.WaitCall) for row in open_rows)
+            for row in open_rows:
+                timed = f"{run_id}/{row.ordinal}" in state.timers
+                assert timed or state.waits.has(row.command.call.event_type, (run_id, row.ordinal))
+        here = {run.id for run in state.runs.values()} | {key[0] for key in state.commands}
+        here |= {step.run_id for step in state.steps.values()} | {key[0] for key in state.pins}
+        assert not here & set(state.away)
+
+    @invariant()
     def outcomes_are_numbered_without_gaps(self) -> None:
         numbers: dict[str, list[int]] = defaultdict(list)
         for row in self.rows["commands"].values():
@@ -620,8 +659,10 @@ class AnySequence(RuleBasedStateMachine):
         """Once everything is cancelled and reported, nothing is left in memory."""
         if not hasattr(self, "machine"):
             return
-        for run in self.runs():
-            self.order_cancel(run.id)
+        for run in list(self.rows["runs"].values()):
+            if not run.state.ended:
+                self.order_cancel(run.id)
+        assert not self.state.away
         for fence, worker in self.at_work():
             self.tell(self.a_report(fence, worker, "cancelled"))
         self.a_run_ends_once()

@@ -112,7 +112,7 @@ def test_a_parked_run_has_no_host_and_comes_back_when_it_is_answered() -> None:
     run_id = scene.a_running_run()
     scene.issue(run_id, command(0, calls.SleepCall(duration_us=1_000)))
     assert scene.tell(m.Parked(run_id, 1, (0,))).answer == ""
-    run = scene.state.runs[run_id]
+    run = scene.rows["runs"][run_id]
     assert (run.host, run.parked, run.state) == (None, (0,), RunState.RUNNING)
     said = len(scene.said)
     scene.now_us += 2_000

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from headwater.core.conductor import messages as m
-from headwater.core.conductor.machine import Conductor
+from headwater.core.conductor.machine import Conductor, Rows
 from headwater.core.conductor.state import State
 from headwater.core.conductor.triggers.following import learn_flow
 from headwater.core.inbox import Arrived, Ordered
+from headwater.core.ledger import Away
 from headwater.core.turn import Turn
 from headwater.wire import calls
 from headwater.wire.envelope import Event, Rejected
@@ -41,14 +43,32 @@ class Scene:
             learn_flow(self.state, {"spec": msgspec.to_builtins(flow), "bundle": "b" * 64}, "v1")
         self.state.book.settle()
         self.now_us, self.offset, self.ordered, self.said = 1_000_000, 0, 0, list[Said]()
+        self.rows: dict[str, dict[Any, Any]] = {"runs": {}, "commands": {}, "steps": {}, "pins": {}}
 
     def tell(self, event: Any, *, settle: bool = True) -> Turn:
         self.now_us += 1
-        turn = self.machine.decide(event, self.now_us)
+        mark = self.state.book.mark()
+        try:
+            turn = self.machine.decide(event, self.now_us)
+        except Away as away:
+            self.state.book.rollback(mark)
+            self.machine.take_back(self.rows_of(away.run_ids))
+            return self.tell(event, settle=settle)
         self.said += turn.said
+        for table, rows in self.state.book.changes().items():
+            self.rows.setdefault(table, {}).update(rows)
         if settle:
             self.machine.settle()
         return turn
+
+    def rows_of(self, run_ids: Collection[str]) -> Rows:
+        """These runs as a store would have them."""
+        return Rows(
+            runs=[row for row in self.rows["runs"].values() if row.id in run_ids],
+            commands=[row for row in self.rows["commands"].values() if row.run_id in run_ids],
+            steps=[row for row in self.rows["steps"].values() if row.run_id in run_ids],
+            pins=[row for row in self.rows["pins"].values() if row.run_id in run_ids],
+        )
 
     def types(self) -> list[str]:
         return [type_of(word.body) for word in self.said]

@@ -36,6 +36,7 @@ from .runs.commanding import due, issued
 from .runs.executing import function_ended, host_lost
 from .runs.failing import need_attention
 from .runs.pinning import pinned
+from .runs.resting import call_back_sleepers, rest
 from .runs.waiting import taken_by
 from .state import State
 from .steps.crewing import take_up_or_lose, worker_joined, worker_lost, worker_not_started
@@ -118,14 +119,26 @@ class Conductor:
         return self.set_aside(event, now_us, RuntimeError(reason))
 
     def settle(self) -> None:
-        """After a commit: what has ended and was told leaves memory."""
-        changes = self.state.book.changes()
-        self.state.book.settle()
-        self.state.tidy(changes)
+        """After a commit: what has ended and was told leaves memory, and what only waits."""
+        state = self.state
+        changes = state.book.changes()
+        state.book.settle()
+        state.tidy(changes)
+        looked_at = {*changes.get("runs", ()), *state.taken_back}
+        state.taken_back.clear()
+        rest(state, looked_at)
 
     def load(self, rows: Rows) -> None:
         """The picture of the store, before the first decision."""
         _load(self.state, rows)
+        self.state.taken_back.update(run.id for run in rows.runs if run.parked)
+
+    def take_back(self, rows: Rows) -> None:
+        """Runs that were away, with all that belongs to them, as their rows are now."""
+        for run in rows.runs:
+            self.state.away.pop(run.id, None)
+        _load(self.state, rows)
+        self.state.taken_back.update(run.id for run in rows.runs)
 
     def _stand_still(self, turn: Turn, run_id: str, failure: Failure) -> None:
         run = self.state.runs.get(run_id)
@@ -137,9 +150,11 @@ class Conductor:
 def _due(state: State, turn: Turn, event: m.Due) -> None:
     if len(state.wakes):
         state.wakes.remove(min(state.wakes))
-    for timer in state.timers.values():
-        if timer.due_us > turn.now_us:
-            continue
+    found = state.timers.due(turn.now_us)
+    call_back_sleepers(state, found)
+    for timer in found:
+        if timer.id not in state.timers:
+            continue  # another of them has ended what it was for
         state.drop_timer(timer.run_id, timer.id)
         if timer.kind == CRON:
             struck(state, turn, timer)
@@ -156,8 +171,9 @@ def _due(state: State, turn: Turn, event: m.Due) -> None:
 
 
 def _wake_for_the_next(state: State, turn: Turn) -> None:
-    if len(state.timers):
-        state.wake(turn, min(timer.due_us for timer in state.timers.values()))
+    soonest_us = state.timers.soonest_us()
+    if soonest_us is not None:
+        state.wake(turn, soonest_us)
 
 
 def _started(state: State, turn: Turn, event: m.Started) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections import deque
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -31,7 +32,9 @@ from ..records import (
 from ..trigger import Happening, Trigger
 from ..trigger_kind import TriggerKind
 from ..turn import Turn
+from .away import OfRuns, Rest
 from .messages import Wake
+from .timers import Timers
 
 OWNER: Final = "conductor"
 FENCE: Final = "fence"
@@ -84,6 +87,11 @@ class Deployed(msgspec.Struct, frozen=True):
     bundle: str
 
 
+def run_of_step(step_id: str) -> str:
+    """A step's id is `run/ordinal`."""
+    return step_id.rpartition("/")[0]
+
+
 class State:
     """Ledgers by what they hold. Those with a table are written; the rest lives as long as the process."""
 
@@ -92,16 +100,18 @@ class State:
         self.kinds = tuple(kinds)
         self.book = Book()
         self._secret = secret
-        self.runs: Ledger[str, Run] = Ledger(self.book, "runs")
-        self.commands: Ledger[tuple[str, int], CommandRow] = Ledger(self.book, "commands")
-        self.steps: Ledger[str, Step] = Ledger(self.book, "steps")
+        self.away: dict[str, Rest] = {}  # runs that only wait; not undone, because nothing of them is decided on
+        self.taken_back: set[str] = set()
+        self.runs: OfRuns[str, Run] = OfRuns(self.book, "runs", str, self.away)
+        self.commands: OfRuns[tuple[str, int], CommandRow] = OfRuns(self.book, "commands", itemgetter(0), self.away)
+        self.steps: OfRuns[str, Step] = OfRuns(self.book, "steps", run_of_step, self.away)
         self.attempts: Ledger[int, Attempt] = Ledger(self.book, "attempts")
         self.leases: Ledger[tuple[int, str], Lease] = Ledger(self.book, "leases")
-        self.timers: Ledger[str, Timer] = Ledger(self.book, "timers")
+        self.timers = Timers(self.book, "timers")
         self.trigger_states: Ledger[str, TriggerState] = Ledger(self.book, "trigger_states")
         self.gatherings: Ledger[str, Gathering] = Ledger(self.book, "gatherings")
         self.parts: Ledger[tuple[str, int], Part] = Ledger(self.book, "parts")
-        self.pins: Ledger[tuple[str, str, str], Pin] = Ledger(self.book, "pins")
+        self.pins: OfRuns[tuple[str, str, str], Pin] = OfRuns(self.book, "pins", itemgetter(0), self.away)
         self.cache: Ledger[str, CacheEntry] = Ledger(self.book, "step_cache")
         self.mail = Inbox(self.book, OWNER)
         self.flows: Ledger[tuple[str, str], Deployed] = Ledger(self.book)
@@ -216,6 +226,7 @@ class State:
         for gathering_id, gathering in settled.get("gatherings", {}).items():
             if gathering.state != "OPEN":
                 self.gatherings.forget(gathering_id)
+        self.timers.tidy()
         self.mail.tidy()
 
     def _remember_chain(self, attempt: Attempt) -> None:
@@ -229,6 +240,12 @@ class State:
 
     def forget_run(self, run_id: str) -> None:
         """Drop an ended run from memory; its rows stay. Only for what was settled."""
+        self.taken_of.forget(run_id)
+        self.run_of_key.forget(self.runs[run_id].idempotency_key)
+        self.forget_rows(run_id)
+
+    def forget_rows(self, run_id: str) -> None:
+        """What is here of a run and can be read again."""
         for ordinal in self.commands_of.of(run_id):
             self.commands.forget((run_id, ordinal))
             self.fed_by.forget((run_id, ordinal))
@@ -238,9 +255,7 @@ class State:
         for key in self.pins_of.of(run_id):
             self.pins.forget(key)
         self.commands_of.forget(run_id)
-        self.taken_of.forget(run_id)
         self.answered_of.forget(run_id)
         self.steps_of.forget(run_id)
         self.pins_of.forget(run_id)
-        self.run_of_key.forget(self.runs[run_id].idempotency_key)
         self.runs.forget(run_id)

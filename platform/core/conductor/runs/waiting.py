@@ -14,6 +14,7 @@ from ...trigger import Happening, Mismatch, passes
 from ...turn import Turn
 from ..state import State
 from .answering import answer, forget_wait
+from .resting import call_back_listeners
 
 _NO_EVENTS = ("", LOG, topics.RUN_COMMANDS.name)
 
@@ -70,7 +71,10 @@ def offer(state: State, turn: Turn, happening: Happening) -> list[dict[str, str]
     answered: list[dict[str, str]] = []
     if happening.kind != "event":
         return answered
+    call_back_listeners(state, happening)
     for run_id, ordinal in state.waits.of(happening.subject):
+        if run_id in state.away:
+            continue
         run, row = state.runs[run_id], state.commands[run_id, ordinal]
         assert isinstance(row.command.call, calls.WaitCall)
         if _offer(state, turn, run, row, row.command.call, happening):
