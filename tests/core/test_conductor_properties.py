@@ -489,7 +489,8 @@ class AnySequence(RuleBasedStateMachine):
         for worker in self.state.workers.values():
             for fence in worker.fences:
                 attempt = self.state.attempts.get(fence)
-                assert attempt is None or attempt.worker == worker.id
+                bound = set() if attempt is None else {attempt.worker, *(member.worker for member in attempt.members)}
+                assert attempt is None or worker.id in bound
 
     @invariant()
     def a_run_is_numbered_without_gaps(self) -> None:
