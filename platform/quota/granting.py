@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from .admission import Admission, Placed
 from .backfill import Backfill, is_large
+from .growing import Growing
 from .holdings import Holding, Holdings
 from .messages import AttemptLeaving, Effect, Grant, Reclaim, StepWaiting
 from .order import Contest, Order
@@ -42,8 +43,8 @@ class Granting:
         """The quota that decides from now on."""
         self._usage, self._order, self._admission, self._version = usage, order, admission, version
 
-    def look_with(self, reclaiming: Reclaiming, backfill: Backfill) -> None:
-        self._reclaiming, self._backfill = reclaiming, backfill
+    def look_with(self, reclaiming: Reclaiming, backfill: Backfill, growing: Growing) -> None:
+        self._reclaiming, self._backfill, self._growing = reclaiming, backfill, growing
 
     def look_at(self, key: LineKey) -> None:
         line = self._queues.lines.get(key)
@@ -63,7 +64,7 @@ class Granting:
                 break
             effects += self._claim(key, now_us)
         self._keep_for_the_first(now_us)
-        return effects
+        return effects + self._growing.grow(now_us)
 
     def wakes_us(self, now_us: int) -> int | None:
         """When there is something to decide without any event; None where there is nothing."""
@@ -71,7 +72,8 @@ class Granting:
             return now_us
         if self._soonest is None:
             self._soonest = min(self.later.values(), default=None)
-        return self._soonest
+        grows_us = self._growing.wakes_us(now_us)
+        return min((at for at in (self._soonest, grows_us) if at is not None), default=None)
 
     def rolled_back(self) -> None:
         self._soonest = None
@@ -242,8 +244,9 @@ class Granting:
         """As it was before the restart: evictions counted, and a place kept for each step that others end for."""
         victims: dict[str, list[AttemptLeaving]] = {}
         for event in leaving:
-            self.count_eviction(event.project, event.at_us)
             holding = self._holdings.all.get(event.fence)
+            if holding is None or event.for_step != holding.step.step_id:
+                self.count_eviction(event.project, event.at_us)
             if holding is not None and not holding.released:
                 self._holdings.leave(event.fence)
             if holding is not None and event.for_step in self._queues.steps:

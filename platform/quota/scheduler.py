@@ -25,6 +25,7 @@ from .admission import Admission
 from .backfill import Backfill
 from .explaining import Explaining, Explanation
 from .granting import Granting
+from .growing import Growing
 from .half_life import HalfLife
 from .holdings import Holding, Holdings, charged_anew, holding_of, step_of
 from .messages import (
@@ -294,7 +295,8 @@ class Scheduler:
         holding = self._holdings.all.get(event.fence)
         if holding is not None and not holding.leaving and not holding.released:
             self._holdings.leave(event.fence)
-            self._granting.count_eviction(event.project, event.at_us)
+            if event.for_step != holding.step.step_id:
+                self._granting.count_eviction(event.project, event.at_us)
 
     def _freed(self, device_ids: tuple[str, ...], fence: int | None) -> None:
         for device_id in device_ids:
@@ -391,6 +393,7 @@ class Scheduler:
         )
         backfill = Backfill(self._undo, usage, self._inventory, self._holdings, self._admission)
         self._granting.use(usage, self._order, self._admission, version)
-        self._granting.look_with(self._reclaiming, backfill)
+        growing = Growing(self._undo, usage, self._places, self._holdings, self._admission)
+        self._granting.look_with(self._reclaiming, backfill, growing)
         self._explaining = Explaining(usage, self._inventory, self._admission, self._reservations, self._telling)
         self._reasons = Reasons(usage, self._inventory, self._queues, self._holdings, self._order, self._reservations)

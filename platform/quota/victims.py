@@ -1,5 +1,6 @@
-"""Those that may be ended for others, in the order in which they would be: the lower priority first, then the
-one that loses less work (time since its last checkpoint, times its devices).
+"""Those that may be ended for others, in the order in which they would be: elastic gangs that can begin again with
+fewer ranks, then the lower priority, then the one that loses less work (time since its last checkpoint, times its
+devices).
 
 What is lost grows with time, but among gangs of one size it grows alike: so each size has a list by the time of
 the last checkpoint, and the lists are merged as of now.
@@ -16,13 +17,14 @@ from .placement.inventory import Holder
 from .usage import Usage
 
 Pool = tuple[int, str]  # a cohort's node, and a flavour
+Rank = tuple[bool, int]  # whether it has no ranks to give back, and its priority: the smaller goes first
 Saved = tuple[int, int]  # minus the time of the last checkpoint, fence
 
 
 class Victims:
     def __init__(self, usage: Usage, holdings: Mapping[Holder, Holding]) -> None:
         self._usage = usage
-        self._pools: dict[Pool, dict[int, dict[int, list[Saved]]]] = {}
+        self._pools: dict[Pool, dict[Rank, dict[int, list[Saved]]]] = {}
         lists: dict[int, list[Saved]] = {}
         for holder, holding in holdings.items():
             pool = self._pool(holding)
@@ -41,7 +43,7 @@ class Victims:
     def remove(self, fence: int, holding: Holding) -> None:
         pool = self._pool(holding)
         if pool is not None:
-            sizes = self._pools[pool][self.priority(holding)]
+            sizes = self._pools[pool][self._rank(holding)]
             saved = sizes[size_of(holding)]
             del saved[bisect_left(saved, (-holding.saved_us(), fence))]
             if not saved:
@@ -56,11 +58,13 @@ class Victims:
                 yield fence
 
     def _saved(self, pool: Pool, holding: Holding) -> list[Saved]:
-        sizes = self._pools.setdefault(pool, {}).setdefault(self.priority(holding), {})
+        sizes = self._pools.setdefault(pool, {}).setdefault(self._rank(holding), {})
         return sizes.setdefault(size_of(holding), [])
 
-    def priority(self, holding: Holding) -> int:
-        return holding.step.priority + self._usage.priorities.get(holding.step.project, 0)
+    def _rank(self, holding: Holding) -> Rank:
+        """What has grown into idle room goes first: it may begin again with fewer ranks."""
+        has_grown = 0 < holding.step.ranks_min < len(holding.seats)
+        return not has_grown, holding.step.priority + self._usage.priorities.get(holding.step.project, 0)
 
     def _pool(self, holding: Holding) -> Pool | None:
         path = self._usage.path(holding.step.project)

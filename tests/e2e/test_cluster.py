@@ -78,6 +78,20 @@ def test_what_ran_on_a_node_that_died_runs_on_another(whole: Cluster, hw: Client
     assert step.attempts[0].failure.kind == "lost"
 
 
+def test_a_gang_over_two_nodes_goes_on_with_fewer_ranks_when_one_dies(whole: Cluster, hw: Client, gate: Gate) -> None:
+    run = hw.run("eta/hand_in_hand", {"gate": gate.port, "model": NEW})
+    first = gate.guest()
+    here, there = sorted(("n3", "n4"), key=lambda name: not whole.lives_on(name, first.pid))
+    whole.die(there)
+    second = gate.guest()
+    assert whole.lives_on(here, second.pid)
+    second.let_go()
+    assert run.result(100) == ["rank 0", "rank 1"]
+    (step,) = run.steps["join_hands"]
+    assert [attempt.state for attempt in step.attempts] == ["LOST", "SUCCEEDED"]
+    assert [len(attempt.devices) for attempt in step.attempts] == [4, 2]
+
+
 def test_a_node_that_leaves_lets_its_steps_end_and_gets_no_new_one(whole: Cluster, hw: Client, gate: Gate) -> None:
     run = hw.run("eta/side_by_side", {"gate": gate.port, "model": NEW, "count": 1})
     guest = gate.guest()

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from headwater.quota.messages import (
     AttemptCheckpointed,
     AttemptLeased,
+    AttemptLeaving,
     AttemptReleased,
     Demand,
     DeviceFreed,
@@ -39,8 +40,9 @@ from headwater.quota.tree import Tree, parse_tree
 from .scene import lease
 
 PROJECTS = ("x", "y", "z")
+POLICY = {"evictions_per_hour": 3, "settle_s": 5, "grow_after_s": 20}
 TREES = [
-    parse_tree({"gpu_models": ["A100"], "cohort": {"all": written}, "policy": {"evictions_per_hour": 3, "settle_s": 5}})
+    parse_tree({"gpu_models": ["A100"], "cohort": {"all": written}, "policy": POLICY})
     for written in (
         {
             "teams": {"t": {"gpu": 3, "projects": {"x": {"gpu": {"nominal": 1, "lend_limit": 0.5}}, "y": {"gpu": 1}}}},
@@ -130,6 +132,9 @@ class Platform(RuleBasedStateMachine):
         assert holding.leaving
         assert not holding.step.once
         assert self.now_s * 1_000_000 >= holding.leased_us + holding.step.min_runtime_s * 1_000_000
+        if reclaim.for_step == reclaim.step_id:  # it begins again with more ranks
+            assert 0 < holding.step.ranks_min <= len(holding.seats) < holding.step.demand.ranks
+            return
         claimant = self.one._queues.steps[reclaim.for_step]
         if claimant.project == holding.step.project:
             assert claimant.priority > holding.step.priority
@@ -139,7 +144,8 @@ class Platform(RuleBasedStateMachine):
 
     def check_whole(self, grant: Grant) -> None:
         demand = self.demands[grant.step_id]
-        assert len(grant.devices) == len(grant.nodes) == demand.ranks
+        assert (self.steps[grant.step_id].ranks_min or demand.ranks) <= len(grant.nodes) <= demand.ranks
+        assert len(grant.devices) == len(grant.nodes)
         for node_id, devices in zip(grant.nodes, grant.devices, strict=True):
             node = self.one._inventory.nodes[node_id]
             assert node.in_service
@@ -157,13 +163,14 @@ class Platform(RuleBasedStateMachine):
         demand=DEMANDS,
         priority=st.integers(0, 2),
         times=st.sampled_from([(None, 0), (None, 0), (100, 0), (50, 20), (20, 0)]),
-        once=st.sampled_from([False, False, False, True]),
+        kind=st.sampled_from(["", "", "elastic", "once"]),
     )
-    def wait(self, project: str, demand: Demand, priority: int, times: tuple[int | None, int], once: bool) -> None:
+    def wait(self, project: str, demand: Demand, priority: int, times: tuple[int | None, int], kind: str) -> None:
         step_id = f"s{self.count}"
         self.count += 1
         self.demands[step_id] = demand
-        step = StepWaiting(step_id, "r", project, "fit", demand, self.count, priority, *times, once=once)
+        step = StepWaiting(step_id, "r", project, "fit", demand, self.count, priority, *times)
+        step = msgspec.structs.replace(step, once=kind == "once", ranks_min=int(kind == "elastic"))
         self.steps[step_id] = step
         self.feed(step)
 
@@ -191,7 +198,21 @@ class Platform(RuleBasedStateMachine):
         step = self.one._holdings.all[fence].step
         self.emptying[fence] = self.live.pop(fence)
         self.feed(AttemptReleased(fence))
-        self.feed(msgspec.structs.replace(step, evictions=step.evictions + 1))
+        step = msgspec.structs.replace(step, evictions=step.evictions + 1)
+        self.steps[step.step_id] = step
+        self.feed(step)
+
+    @precondition(lambda self: self.one._holdings.going)
+    @rule(which=st.integers(0, 50))
+    def the_log_tells_of_a_victim(self, which: int) -> None:
+        """What the machine has proposed itself changes nothing when it is heard of."""
+        leaving = sorted(f for f in self.one._holdings.going if f in self.live)
+        if leaving:
+            fence = leaving[which % len(leaving)]
+            step, now_us = self.one._holdings.all[fence].step, self.now_s * 1_000_000
+            before = dict(self.one._evicted)
+            self.feed(AttemptLeaving(fence, "another", step.project, now_us, now_us))
+            assert self.one._evicted == before
 
     @rule(which=st.integers(0, 50))
     def cancel(self, which: int) -> None:

@@ -103,7 +103,7 @@ def _leaving(picture: Picture) -> list[q.AttemptLeaving]:
             attempt.preemption.due_us,
         )
         for attempt in told
-        if attempt.preemption is not None
+        if attempt.preemption is not None and (attempt.state.live or attempt.preemption.for_step != attempt.step_id)
     ]
     return sorted(leaving, key=lambda event: (event.at_us, event.fence))
 

@@ -110,7 +110,8 @@ def make_way(state: State, turn: Turn, attempt: Attempt, report: calls.Report | 
     failure = Failure(kind=kind, message=attempt.preemption.reason)
     close(state, turn, replace(attempt, state=AttemptState.PREEMPTED, failure=failure), report)
     step = state.steps[attempt.step_id]
-    step = replace(step, evictions=step.evictions + 1)
+    if attempt.preemption.for_step != step.id:  # otherwise it begins again with more ranks
+        step = replace(step, evictions=step.evictions + 1)
     again = step.evictions <= state.limits.evictions_max
     if not again:
         said = f"It was ended for other steps {step.evictions} times, which is the limit. {failure.message}"

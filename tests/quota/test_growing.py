@@ -1,0 +1,65 @@
+"""Elastic gangs grow into idle room, and give it back first."""
+
+from __future__ import annotations
+
+from headwater.quota.messages import AttemptLeaving, Reclaim, Ticked
+
+from .scene import Platform, a_node, a_step
+
+HALVES = {"projects": {"owner": {"gpu": 4}, "guest": {"gpu": 4}}}
+
+
+def squeezed() -> Platform:
+    """An elastic gang of two to four ranks beside two others that leave it only two of four GPUs."""
+    platform = Platform(HALVES, a_node("n0", gpus=4))
+    platform.start(a_step("a", "guest"), a_step("b", "guest"))
+    platform.start(a_step("gang", "owner", ranks=4, ranks_min=2))
+    assert len(platform.grants["gang"].devices) == 2
+    return platform
+
+
+def test_it_begins_again_with_more_ranks_when_there_is_idle_room() -> None:
+    platform = squeezed()
+    platform.end("a", at=10)
+    assert platform.victims() == []  # it has only just begun
+    platform.tell(Ticked(0), at=301)
+    (said,) = [effect for effect in platform.said if isinstance(effect, Reclaim)]
+    assert (said.step_id, said.for_step) == ("gang", "gang")
+    assert said.reason == "Begins again with 3 ranks in place of 2: there is room."
+    platform.end("gang", at=310)
+    platform.start(a_step("gang", "owner", ranks=4, ranks_min=2), at=310)
+    assert len(platform.grants["gang"].devices) == 3
+
+
+def test_it_stays_where_there_is_no_more_room() -> None:
+    platform = squeezed()
+    platform.tell(Ticked(0), at=301)
+    assert platform.victims() == []
+    assert platform.scheduler.wakes_us() is not None
+
+
+def test_what_waits_goes_before_it_grows() -> None:
+    platform = squeezed()
+    platform.start(a_step("c", "guest"), at=20)
+    assert platform.end("a", at=301) == ["c"]
+    assert platform.victims() == []
+
+
+def test_growing_is_no_eviction() -> None:
+    platform = squeezed()
+    platform.end("a", at=10)
+    platform.tell(Ticked(0), at=301)
+    fence = platform.fences["gang"]
+    platform.tell(AttemptLeaving(fence, "gang", "owner", 300_000_000, 330_000_000), at=301)
+    assert platform.scheduler._evicted == {}
+
+
+def test_what_has_grown_is_given_back_before_others_are_ended() -> None:
+    platform = Platform(HALVES, a_node("n0", gpus=8))
+    platform.start(a_step("single", "guest"), a_step("more", "guest"))
+    platform.start(a_step("gang", "guest", ranks=6, ranks_min=2, priority=1))
+    platform.start(a_step("mine", "owner", gpus=2), at=60)
+    assert platform.victims() == ["gang"]
+    platform.end("gang", at=61)
+    platform.start(a_step("gang", "guest", ranks=6, ranks_min=2, priority=1), at=61)
+    assert len(platform.grants["gang"].devices) == 4
