@@ -14,6 +14,7 @@ from .backfill import Backfill, is_large
 from .growing import Growing
 from .holdings import Holding, Holdings
 from .messages import AttemptLeaving, Effect, Grant, Reclaim, StepWaiting
+from .moving import Moving
 from .order import Contest, Order
 from .queues import LineKey, Queues, SortedLines, Turn, line_of, turn_of
 from .reclaim import Plan, Reclaiming
@@ -43,8 +44,9 @@ class Granting:
         """The quota that decides from now on."""
         self._usage, self._order, self._admission, self._version = usage, order, admission, version
 
-    def look_with(self, reclaiming: Reclaiming, backfill: Backfill, growing: Growing) -> None:
-        self._reclaiming, self._backfill, self._growing = reclaiming, backfill, growing
+    def look_with(self, reclaiming: Reclaiming, backfill: Backfill, growing: Growing, moving: Moving) -> None:
+        self._reclaiming, self._backfill = reclaiming, backfill
+        self._growing, self._moving = growing, moving
 
     def look_at(self, key: LineKey) -> None:
         line = self._queues.lines.get(key)
@@ -175,6 +177,13 @@ class Granting:
                 break
             effects += self._carry_through(step, plan, now_us)
         step = self._queues.first_free(key)
+        if step is not None and self._moving.may_help(step):
+            move_us = step.since_us + self._usage.tree.policy.move_after_s * 1_000_000
+            if move_us <= now_us:
+                effects += self._move(step, now_us)
+                move_us = now_us + AGAIN_US
+            sooner = min(sooner or move_us, move_us)
+            step = self._queues.first_free(key)
         if step is not None and is_large(step):
             ready_us = step.since_us + self._usage.tree.policy.reserve_after_s * 1_000_000
             if ready_us <= now_us:
@@ -204,7 +213,8 @@ class Granting:
                 self._queues.reserve(step, reserved=True)
                 self._reservations.keep(step, date.placed, date.at_us, date.basis, ())
             elif step is not None:
-                self._look_again(key, now_us + AGAIN_US)
+                again_us = now_us + AGAIN_US
+                self._look_again(key, min(self.later.get(key, again_us), again_us))
 
     def _flavours(self, key: LineKey) -> set[str | None]:
         return {option.flavour for option in self._admission.options(key[1])}
@@ -219,11 +229,19 @@ class Granting:
                 ready.append((share, turn_of(step), index))
         return [keys[index] for *_, index in sorted(ready)]
 
-    def _carry_through(self, step: StepWaiting, plan: Plan, now_us: int) -> list[Effect]:
+    def _move(self, step: StepWaiting, now_us: int) -> list[Effect]:
+        plan = self._moving.plan(step, now_us) if len(self._reservations.kept) < RESERVATIONS_MAX else None
+        if plan is None:
+            return []
+        node = plan.placed.seats[0].node
+        why = f"Moved so that step {step.name} of project {step.project} fits on node {node}; there is room elsewhere."
+        return self._carry_through(step, plan, now_us, why)
+
+    def _carry_through(self, step: StepWaiting, plan: Plan, now_us: int, why: str = "") -> list[Effect]:
         policy = self._usage.tree.policy
         urgent = self._usage.tree.tier(self._usage.path(step.project)[0]) == 1
         grace_s = policy.urgent_grace_s if urgent else policy.grace_s
-        effects: list[Effect] = [self._end(fence, step, grace_s, now_us) for fence in plan.victims]
+        effects: list[Effect] = [self._end(fence, step, grace_s, now_us, why) for fence in plan.victims]
         at_us, basis = now_us + grace_s * 1_000_000, f"{len(plan.victims)} gangs end for it within {grace_s} s"
         self._queues.reserve(step, reserved=True)
         self._reservations.keep(step, plan.placed, at_us, basis, plan.victims)
@@ -264,12 +282,12 @@ class Granting:
             if fence in reservation.victims:
                 self.unkeep(reservation.step.step_id)
 
-    def _end(self, fence: int, step: StepWaiting, grace_s: int, now_us: int) -> Reclaim:
+    def _end(self, fence: int, step: StepWaiting, grace_s: int, now_us: int, moved: str) -> Reclaim:
         holding = self._holdings.leave(fence)
         self._reclaiming.note(holding.step.project, now_us)
         own = holding.step.project == step.project
         why = "matters less" if own else f"is beyond what project {holding.step.project} is guaranteed"
-        reason = f"Ended for step {step.name} of project {step.project}: it {why}."
+        reason = moved or f"Ended for step {step.name} of project {step.project}: it {why}."
         return Reclaim(fence, holding.step.step_id, holding.step.project, step.step_id, grace_s, reason)
 
     def _look_again(self, key: LineKey, at_us: int | None) -> None:

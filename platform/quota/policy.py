@@ -22,6 +22,7 @@ class Policy:
     evictions_per_hour: int = 120  # of one project's gangs, for others
     settle_s: int = 300  # what each eviction adds to the time in which a step is safe once it runs again
     grow_after_s: int = 300  # how long an elastic gang runs with fewer ranks before it begins again with more
+    move_after_s: int = 60  # how long a step waits for a whole place before small jobs are moved for it
     reserve_after_s: int = 0  # how long a gang waits for a place before one is kept for it
     half_life_s: int = 0  # after which what was borrowed counts half in who goes first; 0: only the present counts
     window_lead_s: int = 3600  # how long before a window its part is not lent to what declares no end

@@ -40,6 +40,7 @@ from .messages import (
     StepWaiting,
     Waiting,
 )
+from .moving import Moving
 from .order import Order
 from .placement.inventory import Holder, Inventory, Node
 from .placement.workload import Workload
@@ -394,6 +395,7 @@ class Scheduler:
         backfill = Backfill(self._undo, usage, self._inventory, self._holdings, self._admission)
         self._granting.use(usage, self._order, self._admission, version)
         growing = Growing(self._undo, usage, self._places, self._holdings, self._admission)
-        self._granting.look_with(self._reclaiming, backfill, growing)
+        moving = Moving(usage, self._inventory, self._holdings, self._admission, self._reclaiming)
+        self._granting.look_with(self._reclaiming, backfill, growing, moving)
         self._explaining = Explaining(usage, self._inventory, self._admission, self._reservations, self._telling)
         self._reasons = Reasons(usage, self._inventory, self._queues, self._holdings, self._order, self._reservations)

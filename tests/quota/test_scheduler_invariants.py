@@ -40,7 +40,7 @@ from headwater.quota.tree import Tree, parse_tree
 from .scene import lease
 
 PROJECTS = ("x", "y", "z")
-POLICY = {"evictions_per_hour": 3, "settle_s": 5, "grow_after_s": 20}
+POLICY = {"evictions_per_hour": 3, "settle_s": 5, "grow_after_s": 20, "move_after_s": 10}
 TREES = [
     parse_tree({"gpu_models": ["A100"], "cohort": {"all": written}, "policy": POLICY})
     for written in (
@@ -136,6 +136,10 @@ class Platform(RuleBasedStateMachine):
             assert 0 < holding.step.ranks_min <= len(holding.seats) < holding.step.demand.ranks
             return
         claimant = self.one._queues.steps[reclaim.for_step]
+        if reclaim.reason.startswith("Moved"):  # it has another place
+            assert len(holding.seats) == 1
+            assert holding.step.priority <= claimant.priority
+            return
         if claimant.project == holding.step.project:
             assert claimant.priority > holding.step.priority
         else:
