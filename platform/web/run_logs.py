@@ -22,16 +22,25 @@ LOOK_EVERY_S: Final = 0.2
 
 
 def logs_of(folder: Path, run: api.RunDetail, step: str | None) -> list[tuple[str, Path]]:
-    """(heading, file) of each log that is there: the flow's own, then each attempt's in order."""
+    """(heading, file) of each log that is there: the flow's own, then each attempt's in order, rank by rank."""
     parts = [] if step else [(FLOW, folder / f"{FLOW}{SUFFIX}")]
     for each in run.steps:
         if step in (None, each.name):
-            parts += [
-                (f"{each.name} #{each.ordinal}, attempt {attempt.number}, {attempt.state}",
-                 folder / f"{each.ordinal}.{attempt.number}{SUFFIX}")
-                for attempt in each.attempts
-            ]  # fmt: skip
+            for attempt in each.attempts:
+                heading, stem = (
+                    f"{each.name} #{each.ordinal}, attempt {attempt.number}",
+                    f"{each.ordinal}.{attempt.number}",
+                )
+                parts.append((f"{heading}, {attempt.state}", folder / f"{stem}{SUFFIX}"))
+                parts += [(f"{heading}, rank {rank}", path) for rank, path in _ranks_of(folder, stem)]
     return [(heading, path) for heading, path in parts if path.is_file()]
+
+
+def _ranks_of(folder: Path, stem: str) -> list[tuple[int, Path]]:
+    """What the ranks of a gang wrote, but for rank 0, whose log is the attempt's."""
+    found = (folder / "ranks").glob(f"{stem}.*{SUFFIX}")
+    ranks = [(path.name.removeprefix(f"{stem}.").removesuffix(SUFFIX), path) for path in found]
+    return sorted((int(rank), path) for rank, path in ranks if rank.isdigit())
 
 
 def missing(folder: Path, run: api.RunDetail) -> str:

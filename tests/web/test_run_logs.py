@@ -81,3 +81,15 @@ async def test_a_follower_that_was_cut_gets_nothing_twice() -> None:
     watch.connect()
     again = watch.feed(frame(0, 0, "one\n") + frame(1, 0, "un\ndeux\n") + frame(0, 4, "two\n"))
     assert [each.text for each in first + again] == ["one\n", "un\n", "deux\n", "two\n"]
+
+
+async def test_the_log_of_a_gang_has_its_ranks_one_after_the_other(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        folder = a_running(scene)
+        for name in ("0.1.log", "ranks/0.1.10.log", "ranks/0.1.2.log"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(f"{name}\n")
+        text = await AsyncClient(url, TOKEN).runs[RUN].logs()
+        order = [text.index(name) for name in ("0.1.log", "ranks/0.1.2.log", "ranks/0.1.10.log")]
+        assert order == sorted(order)
+        assert "attempt 1, rank 10" in text
