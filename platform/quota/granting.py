@@ -267,11 +267,14 @@ class Granting:
                 self.count_eviction(event.project, event.at_us)
             if holding is not None and not holding.released:
                 self._holdings.leave(event.fence)
-            if holding is not None and event.for_step in self._queues.steps:
+            if holding is not None and self._may_be_kept_for(event.for_step):
                 victims.setdefault(event.for_step, []).append(event)
         for step_id, events in victims.items():
             fences = tuple(event.fence for event in events)
             self._keep_again(self._queues.steps[step_id], fences, max(event.due_us for event in events))
+
+    def _may_be_kept_for(self, step_id: str) -> bool:
+        return step_id in self._queues.steps and step_id not in self._reservations.kept
 
     def not_ended(self, fence: int) -> None:
         """It stays; the places that were to come free with it are given up and looked for anew."""

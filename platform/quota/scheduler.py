@@ -295,9 +295,7 @@ class Scheduler:
         """What this machine has proposed itself is known to leave, and is counted."""
         holding = self._holdings.all.get(event.fence)
         if holding is not None and not holding.leaving and not holding.released:
-            self._holdings.leave(event.fence)
-            if event.for_step != holding.step.step_id:
-                self._granting.count_eviction(event.project, event.at_us)
+            self._granting.make_way_again([event])
 
     def _freed(self, device_ids: tuple[str, ...], fence: int | None) -> None:
         for device_id in device_ids:
