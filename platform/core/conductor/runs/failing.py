@@ -44,7 +44,7 @@ def fail(state: State, turn: Turn, attempt: Attempt, failure: Failure, report: c
     if ended is AttemptState.FAILED:
         step = replace(step, failures=step.failures + 1)
     duration_us = report.ended_us - report.started_us if report else 0
-    empty = report.seen_empty if report else True
+    empty = report is not None and report.seen_empty
     after_a_bad_end(state, turn, attempt, step, BadEnd(failure, again, duration_us, empty))
 
 
@@ -70,7 +70,7 @@ def lose(state: State, turn: Turn, fence: int, failure: Failure, *, gone: bool) 
         close(state, turn, replace(attempt, state=AttemptState.LOST, failure=failure), None)
         step = replace(step, losses=step.losses + 1)
         again = not once_begun and step.losses <= state.limits.losses_max
-        after_a_bad_end(state, turn, attempt, step, BadEnd(failure, again))
+        after_a_bad_end(state, turn, attempt, step, BadEnd(failure, again, empty=False))
 
 
 def lose_all(state: State, turn: Turn, fences: Iterable[int], failure: Failure, *, gone: bool) -> None:
@@ -117,7 +117,7 @@ def make_way(state: State, turn: Turn, attempt: Attempt, report: calls.Report | 
         said = f"It was ended for other steps {step.evictions} times, which is the limit. {failure.message}"
         failure = replace(failure, message=said)
     duration_us = report.ended_us - report.started_us if report else 0
-    empty = report.seen_empty if report else True
+    empty = report is not None and report.seen_empty
     after_a_bad_end(state, turn, attempt, step, BadEnd(failure, again, duration_us, empty))
 
 
@@ -165,7 +165,7 @@ def stand_still(state: State, turn: Turn, attempt: Attempt, failure: Failure, *,
         replace(step, state=StepState.NEEDS_ATTENTION, attention=attention, failure=failure, losses=step.losses + 1),
     )
     state.doubtful.put(attempt.fence, step.id)
-    tell_of(state, turn, attempt, BadEnd(failure), final=False)
+    tell_of(state, turn, attempt, BadEnd(failure, empty=False), final=False)
     need_attention(state, turn, state.runs[step.run_id], replace(failure, step=step.name))
 
 
