@@ -33,6 +33,7 @@ REASONS: Final = {
 def register(group: typer.Typer) -> None:
     group.command(epilog=example("headwater quota explain fit", "headwater quota explain 0197c5d2-…/3"))(explain)
     group.command(epilog=example("headwater quota simulate what-if.toml"))(simulate)
+    group.command(epilog=example("headwater quota priority fit 50"))(priority)
     group.command(epilog=example("headwater quota usage --since 7d --bucket 1d"))(usage)
 
 
@@ -49,6 +50,17 @@ def explain(
     say(found.sentence, style="bold")
     for line in told(found):
         say(f"  {line}")
+
+
+def priority(
+    step: Annotated[str, typer.Argument(metavar="STEP", help="RUN/ORDINAL, its last characters, or its name.")],
+    value: Annotated[int, typer.Argument(metavar="PRIORITY", help="The higher goes first; 0 by itself.")],
+) -> None:
+    """Change the priority of a step that waits."""
+    with client() as hw:
+        step_id = _whole_step(hw, step)
+        hw.order("quota.priority", {"step": step_id, "priority": value})
+    say(f"{step_id} waits with priority {value}")
 
 
 def told(found: StepExplained) -> Iterator[str]:

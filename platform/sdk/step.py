@@ -12,6 +12,7 @@ import msgspec
 
 from ..core.retrying import SYSTEM
 from ..errors import InvalidInput, did_you_mean
+from ..quota.placement.topology import LEVELS
 from ..quota.units import amount
 from ..wire.calls import StepCall
 from ..wire.types import Demand
@@ -43,6 +44,8 @@ class Settings(TypedDict, total=False):
     backoff: Duration
     timeout: Duration | None
     gang: int | tuple[int, int]
+    topology: str | None
+    topology_preferred: str | None
     max_runtime: Duration | None
     min_runtime: Duration | None
     priority: int
@@ -164,8 +167,9 @@ def step(function: Callable[P, R] | None = None, /, **settings: Unpack[Settings]
     """Makes a function a step: `@step`, or `@step(gpus=1, memory="8GiB", retries=2, timeout="30m")`.
 
     `gang=4` runs four ranks of it, each with these demands, or none; `gang=(2, 4)` any number from two to four. The
-    result is that of rank 0. `effect="once"` promises that user code starts at most once; such a step takes no
-    `retries`.
+    result is that of rank 0. `topology="rack"` keeps all ranks within one rack (or node, island, block) or lets them
+    wait; `topology_preferred` goes on where no rack holds them. `effect="once"` promises that user code starts at most
+    once; such a step takes no `retries`.
     """
 
     def made(function: Callable[P, R]) -> Step[P, R]:
@@ -201,6 +205,13 @@ def _ranks(given: object, where: str) -> tuple[int, int]:
         what = f"{where}: gang is {given!r}"
         raise InvalidInput(what, remedy=f"Ranks count from 1 to {RANKS_MAX:,}, the fewest first")
     return (0 if len(several) == 1 else fewest), most
+
+
+def _level(given: object, where: str) -> str | None:
+    if given is None or given in LEVELS:
+        return None if given is None else str(given)
+    remedy = f"{did_you_mean(str(given), LEVELS)} Levels: {', '.join(LEVELS)}".strip()
+    raise InvalidInput(f"{where} is {given!r}, which is no level", remedy=remedy)
 
 
 def _check(options: Options, where: str) -> None:
@@ -273,5 +284,7 @@ def _demand(settings: Settings, start: Demand, where: str) -> Demand:
         gpu_model=given.get("gpu_model", start.gpu_model),
         cpus_milli=read.get("cpus_milli", start.cpus_milli),
         memory_bytes=read.get("memory_bytes", start.memory_bytes),
+        required_level=_level(given.get("topology", start.required_level), f"{where}: topology"),
+        preferred_level=_level(given.get("topology_preferred", start.preferred_level), f"{where}: topology_preferred"),
         ranks=start.ranks,
     )

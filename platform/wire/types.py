@@ -19,13 +19,16 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one rank of a step asks for, in thousandths of a device or core, and bytes."""
+    """What one rank of a step asks for, in thousandths of a device or core, and bytes; and within which level of
+    topology (node, island, rack, block) all ranks must, or should, be."""
 
     gpus_milli: int = 0
     gpu_model: str | None = None
     cpus_milli: int = 1000
     memory_bytes: int = 0
     ranks: int = 1
+    required_level: str | None = None
+    preferred_level: str | None = None
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -342,6 +343,17 @@ def _followed(scene: Scene, body: Any) -> Any:
     from headwater.actors.sharing.quota_desk import Followed
 
     return Followed((scene.entry(body),))
+
+
+def test_a_gang_that_no_rack_could_hold_is_refused_and_where_nodes_stand_is_known() -> None:
+    scene = Scene(a_node(gpus=1), eta=2)
+    scene.follow(a_node(gpus=1, node="m"))
+    demand = t.Demand(gpus_milli=1000, cpus_milli=0, ranks=2, required_level="rack")
+    assert scene.follow(msgspec.structs.replace(waits(1), demand=demand)) == []
+    (hold,) = scene.holds()
+    assert (hold.final, "one rack" in hold.reason) == (True, True)
+    scene.follow(waits(2, ranks=2))
+    assert len(scene.desk.engine.holdings()) == 1
 
 
 def order(kind: str, data: Any) -> Ordered:

@@ -175,6 +175,11 @@ def test_options_are_read_into_the_units_of_the_record() -> None:
     assert made.options(gpus=2).asks.demand.memory_bytes == 8 << 30
 
 
+def test_a_step_may_name_the_level_that_its_ranks_stay_within() -> None:
+    asks = step(gang=2, topology="rack", topology_preferred="island")(add.function).asks
+    assert (asks.demand.required_level, asks.demand.preferred_level) == ("rack", "island")
+
+
 def test_a_gang_is_a_number_of_ranks_or_the_fewest_and_the_most() -> None:
     asked = [step(gang=gang, gpus=1)(add.function).asks for gang in (4, (2, 4))]
     assert [(one.demand.ranks, one.ranks_min) for one in asked] == [(4, 0), (4, 2)]
@@ -192,6 +197,7 @@ def test_a_gang_is_a_number_of_ranks_or_the_fewest_and_the_most() -> None:
         ({"effect": "onse"}, "Did you mean 'once'"),
         ({"effect": "once", "retries": 1}, "only once"),
         ({"gang": 0}, "gang is 0"),
+        ({"gang": 2, "topology": "rak"}, "no level"),
         ({"gang": (4, 2)}, "the fewest first"),
         ({"gang": "four"}, "number of ranks"),
         ({"gang": 2, "gpus": 0.5}, "whole GPUs"),

@@ -81,6 +81,8 @@ def demand_of(demand: t.Demand) -> q.Demand:
         cpus_milli=demand.cpus_milli,
         memory_bytes=demand.memory_bytes,
         ranks=demand.ranks,
+        required_level=demand.required_level,
+        preferred_level=demand.preferred_level,
     )
 
 
