@@ -12,16 +12,13 @@ import asyncio
 import itertools
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from lab import verdict
 from speed import loop_s
+from stores import ABSENT, stores
 
 from headwater.actors.courtesy import SWITCH_S, collect_rarely
 from headwater.actors.journal import Journal
@@ -32,7 +29,7 @@ from headwater.core.conductor.state import State
 from headwater.core.conductor.triggers.following import learn_flow
 from headwater.events.bus import Record
 from headwater.events.ingest import BATCH_MAX, Ingest, Parsed
-from headwater.store.engine import create, open_engine, sqlite_url
+from headwater.store.engine import create, open_engine
 from headwater.store.rows import codecs
 from headwater.store.run_terms import Indexed
 from headwater.store.session import Session
@@ -41,9 +38,6 @@ from headwater.store.writer import Writer, log_row
 from headwater.wire import topics
 from headwater.wire.envelope import Event, encode_structured
 from headwater.wire.manifest import FlowSpec, TriggerSpec
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from scenes.postgres import ABSENT, Server
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
 ROUNDS = 3
@@ -68,21 +62,6 @@ def main() -> None:
     verdict("ingest", value=worst, unit="of raw", floor=1.0, goal=0.5, holds=worst >= 0.5, ratios=ratios)
     if ABSENT:
         print(ABSENT)
-
-
-@contextmanager
-def stores() -> Iterator[dict[str, Any]]:
-    """For each database that is here, what gives the URL of a fresh store."""
-    with tempfile.TemporaryDirectory(prefix="hwbench") as folder:
-        found: dict[str, Any] = {"SQLite": lambda: sqlite_url(Path(tempfile.mkdtemp(dir=folder)) / "store.db")}
-        if ABSENT:
-            yield found
-            return
-        server = Server(fsync="on")
-        try:
-            yield {**found, "PostgreSQL": server.database}
-        finally:
-            server.remove()
 
 
 def measured(make: Any, subject: str) -> tuple[float, float]:

@@ -1,7 +1,10 @@
 """From a change in the log to its subscribers, over server-sent events.
 
 One subscriber, beside a Kafka round trip: p50 at most 3x. A thousand, beside writing the same bytes to 1,000 open
-sockets from one process: the last one served within 2x. The server runs in a process of its own; the readers share one.
+sockets from one process: the last one served within 2x. Each of the thousand asks for the ends of runs, so that what
+it is sent is what the floor sends. The server runs in a process of its own; the readers share one.
+
+And what a thousand cost the engine: one more step of a flow, with all of them listening to everything and without.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from headwater.wire.types import encode_entry
 SUBSCRIBERS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
 ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 30
 WARMING = 20
+STEPS = 50
 ONE_GOAL, MANY_GOAL = 3.0, 2.0
 END = re.compile(rb'event: run\.succeeded\n.*?"time_us":(\d+).*?\n\n', re.DOTALL)
 PLAIN = re.compile(rb"\n\n(!)\n")
@@ -61,9 +65,9 @@ class Readers:
         return time.time(), seen
 
 
-def subscribed(address: Address, count: int) -> list[socket.socket]:
+def subscribed(address: Address, count: int, query: str) -> list[socket.socket]:
     host, port = address.url.removeprefix("http://").split(":")
-    request = f"GET /v1/watch HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {address.token}\r\n\r\n".encode()
+    request = f"GET /v1/watch{query} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {address.token}\r\n\r\n".encode()
     found = []
     for _ in range(count):
         one = socket.create_connection((host, int(port)))
@@ -130,7 +134,7 @@ def one_ms(hw: Client) -> list[float]:
 
 def many_ms(hw: Client, address: Address, count: int) -> tuple[list[float], int]:
     """From the decision that ends a run to the last of many subscribers; and the size of what each was sent."""
-    sockets = subscribed(address, count)
+    sockets = subscribed(address, count, "?state=SUCCEEDED")
     readers = Readers(sockets)
     taken, size = [], 0
     try:
@@ -145,6 +149,36 @@ def many_ms(hw: Client, address: Address, count: int) -> tuple[list[float], int]
     return taken, size
 
 
+def step_ms(hw: Client) -> float:
+    """The p50 of one more step, seen from its flow."""
+    return p50(hw.run("one_after_another", {"count": STEPS}).result(timeout=600)) / 1e6
+
+
+def step_ms_heard_by(hw: Client, address: Address, count: int) -> float:
+    """The same while so many are sent every entry of it."""
+    sockets, done = subscribed(address, count, ""), threading.Event()
+
+    def read_all() -> None:
+        with selectors.DefaultSelector() as selector:
+            for each in sockets:
+                each.setblocking(False)
+                selector.register(each, selectors.EVENT_READ)
+            while not done.is_set():
+                for key, _ in selector.select(0.1):
+                    with contextlib.suppress(BlockingIOError):
+                        key.fileobj.recv(1 << 16)  # type: ignore[union-attr]
+
+    reading = threading.Thread(target=read_all)
+    reading.start()
+    try:
+        return step_ms(hw)
+    finally:
+        done.set()
+        reading.join()
+        for each in sockets:
+            each.close()
+
+
 def main() -> None:
     with platform() as (supervisor, hw):
         address = Address(supervisor.url, supervisor.home.token())
@@ -152,6 +186,7 @@ def main() -> None:
         kafka = asyncio.run(kafka_ms(supervisor.bootstrap, 10 * ROUNDS))
         one = one_ms(hw)
         many, size = many_ms(hw, address, SUBSCRIBERS)
+        alone, heard = step_ms(hw), step_ms_heard_by(hw, address, SUBSCRIBERS)
     floor = floor_ms(size, SUBSCRIBERS)
     print(f"loop of 10 M additions {loop_s():.2f} s; {ROUNDS} runs; {size} bytes an entry")
     print(f"{'':40}{'p50 ms':>9}{'p99 ms':>9}")
@@ -162,9 +197,12 @@ def main() -> None:
         (f"{SUBSCRIBERS:,} subscribers, the last", many),
     ):
         print(f"{name:40}{p50(samples):9.2f}{p99(samples):9.2f}")
+    print(f"{'one more step, nobody listening':40}{alone:9.2f}")
+    print(f"{f'the same, {SUBSCRIBERS:,} listening to it':40}{heard:9.2f}")
     holds = p50(one) <= ONE_GOAL * p50(kafka) and p50(many) <= MANY_GOAL * p50(floor)
     verdict("watch", value=p50(one), unit="ms", floor=p50(kafka), goal=ONE_GOAL, holds=holds,
-            many_ms=round(p50(many), 2), many_floor_ms=round(p50(floor), 2), many_goal=MANY_GOAL)  # fmt: skip
+            many_ms=round(p50(many), 2), many_floor_ms=round(p50(floor), 2), many_goal=MANY_GOAL,
+            step_ms=[round(alone, 2), round(heard, 2)])  # fmt: skip
 
 
 if __name__ == "__main__":
