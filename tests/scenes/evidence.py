@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from headwater.core.records import (
     Attempt,
@@ -31,6 +33,7 @@ from headwater.wire.types import Entry
 Place = tuple[str, int]
 POLL_MS = 1_000
 WITHIN_S = 120.0
+AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def evidence_of(store: str, bootstrap: str) -> Evidence:
     """The rows, and after them the topics: what the rows speak of is there, and perhaps more."""
     rows = rows_of(store)
     names = {topic.name for topic in TOPICS} | {offset.topic for offset in rows.offsets}
-    return replace(rows, topics=asyncio.run(_records(bootstrap, names)))
+    return replace(rows, topics=asyncio.run(_once_it_answers(bootstrap, names)))
 
 
 def _rows(connection: sa.Connection) -> Evidence:
@@ -96,21 +99,29 @@ def _rows(connection: sa.Connection) -> Evidence:
     )
 
 
+async def _once_it_answers(bootstrap: str, names: set[str]) -> dict[Place, list[Recorded]]:
+    """A broker that has been killed comes back."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            with suppress(KafkaError):
+                return await _records(bootstrap, names)
+            await asyncio.sleep(AGAIN_S)
+
+
 async def _records(bootstrap: str, names: set[str]) -> dict[Place, list[Recorded]]:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)
-    await consumer.start()
     try:
+        await consumer.start()
         places = [TopicPartition(*place) for place in await _places(bootstrap, names)]
         ends = await consumer.end_offsets(places)
         found: dict[Place, list[Recorded]] = {(place.topic, place.partition): [] for place in places}
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
-        async with asyncio.timeout(WITHIN_S):
-            while [place for place in places if await consumer.position(place) < ends[place]]:
-                for place, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
-                    found[place.topic, place.partition] += [
-                        Recorded(one.offset, one.key, one.value, tuple(one.headers)) for one in records
-                    ]
+        while [place for place in places if await consumer.position(place) < ends[place]]:
+            for place, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+                found[place.topic, place.partition] += [
+                    Recorded(one.offset, one.key, one.value, tuple(one.headers)) for one in records
+                ]
     finally:
         await consumer.stop()
     return found
@@ -119,8 +130,8 @@ async def _records(bootstrap: str, names: set[str]) -> dict[Place, list[Recorded
 async def _places(bootstrap: str, names: set[str]) -> list[Place]:
     """The partitions of those topics that there are."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
     try:
+        await admin.start()
         described = await admin.describe_topics(sorted(names))
     finally:
         await admin.close()

@@ -29,9 +29,9 @@ class Guest(NamedTuple):
 
 
 class Gate:
-    def __init__(self) -> None:
+    def __init__(self, within_s: float = WITHIN_S) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(WITHIN_S)
+        self._listener.settimeout(within_s)
         self.guests: list[Guest] = []
         self.port = int(self._listener.getsockname()[1])
 
