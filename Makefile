@@ -33,7 +33,7 @@ up: setup  ## the platform, until Ctrl-C
 	$(BIN)/headwater up
 
 test: setup  ## all tests but the slow faults
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 check: setup  ## lint, format, types, import contracts
 	$(BIN)/ruff check .

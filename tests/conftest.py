@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headwater.local.ray_head import RayHead
 
 DEADLINE = pytest.StashKey[float]()
+SHARED = ("platform", "ray_head")  # parts too dear to be there twice
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +68,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--budget", type=float, default=20.0, help="minutes for the slow faults")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keeps the slow faults apart; they run in an order that each day begins elsewhere."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_together(item)))
+    items.sort(key=lambda item: not _has(item, *SHARED))  # what takes longest begins first
     slow = [item for item in items if item.get_closest_marker("faults")]
     quick = [item for item in items if item not in slow]
     chosen, left = (slow, quick) if config.getoption("--faults") else (quick, slow)
@@ -77,6 +82,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = chosen[first:] + chosen[:first]
     config.hook.pytest_deselected(items=left)
     items[:] = chosen
+
+
+def _together(item: pytest.Item) -> str:
+    """The tests that one process runs one after the other: those of one shared part, or those of one file."""
+    return next((one for one in SHARED if _has(item, one)), item.nodeid.partition("::")[0])
+
+
+def _has(item: pytest.Item, *fixtures: str) -> bool:
+    return not {*fixtures}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def pytest_configure(config: pytest.Config) -> None:
