@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import msgspec
@@ -37,7 +37,8 @@ class Picture:
         source = METADATA.tables[table]
         statement = sa.select(source).where(*where).order_by(*source.primary_key)
         codec = self._codecs[table]
-        return [codec.struct_of(row) for row in self._connection.execute(statement)]
+        with closing(self._connection.execute(statement)) as rows:  # a row that cannot be read leaves no snapshot open
+            return [codec.struct_of(row) for row in rows]
 
     def scalar(self, statement: sa.Select[Any]) -> Any:
         return self._connection.execute(statement).scalar()

@@ -42,6 +42,8 @@ def strategy_of(hint: Any) -> st.SearchStrategy[Any]:
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return structs(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is dict:
+        return st.dictionaries(*map(strategy_of, arguments), max_size=3)
     if origin is tuple:
         return st.lists(strategy_of(arguments[0]), max_size=3).map(tuple)
     if arguments and origin is not typing.Literal:

@@ -14,7 +14,6 @@ from ...wire import api
 from ...wire.calls import Progress
 from ...wire.labels import checked as checked_labels
 from ...wire.types import JSON, Entry, Failure
-from .async_subscription import AsyncSubscription
 from .call import Call, Program, checked, get, listing, post
 from .ids import new_id
 from .logs import LogWatch
@@ -25,6 +24,7 @@ from .watch import Watch, entries, is_entry
 
 if TYPE_CHECKING:
     from .async_link import AsyncLink
+    from .async_subscription import AsyncSubscription
     from .link import Link
 
 S = TypeVar("S", Step, AsyncStep)
@@ -145,6 +145,8 @@ class AsyncRun:
 
         async def opened() -> Watch:
             return self._watch(since)
+
+        from .async_subscription import AsyncSubscription  # asyncio: only who awaits pays for it
 
         return AsyncSubscription(self._link, opened, callback)
 

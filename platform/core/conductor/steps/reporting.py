@@ -22,8 +22,8 @@ NEVER_BEGUN = frozenset({"cancelled", "lost", "preempted"})  # so it may be, whe
 def claimed(state: State, turn: Turn, event: m.Claimed) -> None:
     """T3 of a `once` attempt: the answer is empty, or why user code must not start."""
     attempt = state.attempts.get(event.fence)
-    if attempt is None or attempt.secret != event.secret or attempt.worker != event.worker:
-        turn.answer = "claim_lost"
+    if attempt is None or attempt.secret != event.secret or attempt.worker != event.worker or attempt.members:
+        turn.answer = "claim_lost"  # a gang's ranks claim by joining
     elif attempt.state is AttemptState.LEASED:
         start(state, turn, attempt, turn.now_us)
         turn.answer = ""
