@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 from scenes.gate import Gate
+from scenes.outside import Service
 
 from headwater.sdk import Client
 from headwater.wire import api
@@ -29,6 +30,17 @@ def test_a_killed_worker_costs_an_attempt_and_the_next_one_succeeds(hw: Client, 
     (step,) = run.steps["stand_at"]
     assert [attempt.state for attempt in step.attempts] == ["LOST", "SUCCEEDED"]
     assert step.attempts[0].fence < step.attempts[1].fence
+
+
+def test_an_effect_outside_is_had_once_although_its_attempt_was_lost(hw: Client, gate: Gate) -> None:
+    with Service() as service:
+        run = hw.run("eta/pay", {"service": service.url, "gate": gate.port})
+        os.kill(gate.guest().pid, signal.SIGKILL)
+        gate.guest().let_go()
+        assert run.result(60) == 2
+    (step,) = run.steps["have_effect"]
+    assert service.asked == [step.view.id, step.view.id]
+    assert service.effects == {step.view.id}
 
 
 def test_a_killed_conductor_comes_back_and_runs_no_finished_step_again(hw: Client, gate: Gate, tmp_path: Path) -> None:

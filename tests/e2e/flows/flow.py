@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 from msgspec.structs import replace
 from onnx import TensorProto, helper
@@ -126,6 +127,10 @@ def note(notes: str) -> None:
 
 @step
 def stand_at(gate: int) -> int:
+    return stand(gate)
+
+
+def stand(gate: int) -> int:
     """Says who it is at a port, and stands there; Python gets a word in between, so that it can be stopped."""
     with socket.create_connection(("127.0.0.1", gate)) as line:
         line.sendall(json.dumps({"pid": os.getpid(), "attempt": current().attempt}).encode() + b"\n")
@@ -138,6 +143,20 @@ def stand_at(gate: int) -> int:
             if word:
                 return current().attempt
             raise ConnectionError("the gate is gone")
+
+
+@flow(project="eta")
+def pay(service: str, gate: int) -> int:
+    """Has an effect outside the platform, then waits at the gate; the attempt that got through."""
+    attempt: int = have_effect(service, gate).result()
+    return attempt
+
+
+@step
+def have_effect(service: str, gate: int) -> int:
+    asked = Request(service, method="POST", headers={"Idempotency-Key": current().idempotency_key})
+    urlopen(asked, timeout=30).close()
+    return stand(gate)
 
 
 @step
