@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+pytest.register_assert_rewrite("scenes")  # what their assertions say is read too
+
 if TYPE_CHECKING:
     from scenes.postgres import Server
 

@@ -25,6 +25,7 @@ class Policy:
     move_after_s: int = 60  # how long a step waits for a whole place before small jobs are moved for it
     reserve_after_s: int = 0  # how long a gang waits for a place before one is kept for it
     half_life_s: int = 0  # after which what was borrowed counts half in who goes first; 0: only the present counts
+    return_s: int = 600  # how long after a node left a step that asks for its like waits for it, and is not refused
     window_lead_s: int = 3600  # how long before a window its part is not lent to what declares no end
 
 

@@ -239,7 +239,7 @@ class Scheduler:
         if known is not None:
             self._forget(known)
         if line_of(step) not in self._queues.lines:
-            refusal = self._admission.refusal(step)
+            refusal = self._admission.refusal(step, self._now_us)
             if refusal is not None:
                 return [Impossible(step.step_id, refusal)]
         self._queues.add(step)
@@ -312,8 +312,10 @@ class Scheduler:
         match event:
             case NodeJoined(spec):
                 self._inventory.join(spec)
-            case NodeLeft(node_id) | NodeDrained(node_id) if node_id in self._inventory.nodes:
-                (self._inventory.leave if isinstance(event, NodeLeft) else self._inventory.drain)(node_id)
+            case NodeLeft(node_id) if node_id in self._inventory.nodes:
+                self._inventory.leave(node_id, self._now_us)
+            case NodeDrained(node_id) if node_id in self._inventory.nodes:
+                self._inventory.drain(node_id)
         self._places_changed()
         self._models_changed()
 

@@ -295,6 +295,17 @@ def test_a_gang_that_no_rack_could_hold_is_refused_with_what_one_would() -> None
     assert "one rack, empty, would hold 2 of them" in refusal.sentence
 
 
+def test_a_step_waits_for_the_like_of_a_node_that_left_lately_and_is_refused_later() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 8}}, a_node("a"), a_node("old", model="T4"))
+    scheduler.decide(NodeLeft("old"), 5_000_000)
+    soon = msgspec.structs.replace(a_step("soon"), demand=Demand(1000, "T4"))
+    late = msgspec.structs.replace(a_step("late"), demand=Demand(500, "T4"))
+    assert the_waiting(scheduler, soon).code == "no_place"
+    scheduler.decide(Ticked(606_000_000), 606_000_000)
+    assert "No node has T4" in the_refusal(scheduler, late).sentence
+    assert granted(scheduler.decide(NodeJoined(a_node("old", model="T4")))) == ["soon"]
+
+
 def test_a_node_that_is_back_after_a_rollback_is_used_again() -> None:
     scheduler = a_scheduler({"flights": {"gpu": 1}}, a_node())
     scheduler.mark()

@@ -31,6 +31,7 @@ class Inventory:
         self.devices: dict[str, Device] = {}
         self.by_room: dict[str, list[tuple[int, int, str]]] = {}  # model → (whole free, CPUs free, node), in service
         self.partly: dict[str, list[tuple[int, str]]] = {}  # model → (free, device) of devices shared already
+        self.departed: dict[str, tuple[NodeSpec, int]] = {}  # nodes that left and have not come back, and when, in µs
         self.largest_seats: dict[Demand, int] = {}  # a cache of `fit.largest`, dropped when nodes change
         self.workload = Workload(undo)
         self.board = Board(self.nodes)
@@ -78,6 +79,8 @@ class Inventory:
         memory_held = 0 if known is None else known.spec.memory_bytes - known.memory_free
         node = Node(spec, devices, spec.cpus_milli - cpus_held, spec.memory_bytes - memory_held)
         node.in_service = not spec.drained
+        if spec.id in self.departed:
+            self._undo.pop(self.departed, spec.id)
         self._replace(spec.id, node)
 
     def expect(self, seat: Seat) -> None:
@@ -93,9 +96,10 @@ class Inventory:
             copy.devices.update({i: Device(i, seat.node, WHOLE, WHOLE, True) for i in missing})
             self._replace(seat.node, copy)
 
-    def leave(self, node_id: str) -> None:
+    def leave(self, node_id: str, now_us: int) -> None:
         """Nothing is placed there any more; the node is forgotten once it holds nothing."""
         node = self.nodes[node_id]
+        self._undo.put(self.departed, node_id, (node.spec, now_us))
         held = node.cpus_free < node.spec.cpus_milli or node.memory_free < node.spec.memory_bytes
         gone = not held and not any(device.holders for device in node.devices.values())
         self._replace(node_id, None if gone else _copy(node, in_service=False, left=True))
@@ -109,6 +113,14 @@ class Inventory:
             known = (node for node in self.nodes.values() if node.spec.devices and not node.left)
             self._models, self._models_at = sorted({node.spec.gpu_model for node in known}), self.revision
         return list(self._models)
+
+    def may_return(self, demand: Demand, since_us: int) -> bool:
+        """Whether a node of the kind that is asked for has left since then."""
+        return any(
+            left_us >= since_us
+            and (not demand.gpus_milli or (spec.devices and demand.gpu_model in (None, spec.gpu_model)))
+            for spec, left_us in self.departed.values()
+        )
 
     def _replace(self, node_id: str, node: Node | None) -> None:
         before = self.nodes.get(node_id)
