@@ -42,7 +42,7 @@ class NodeGone(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """Devices of an attempt on one node, and the worker that had them."""
+    """Devices of an attempt on one node, and the worker that had them; empty where it has said that it left nothing."""
 
     node: str
     worker: str

@@ -192,7 +192,7 @@ class Preemption(msgspec.Struct, frozen=True, kw_only=True):
 
 class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One rank of a gang: where it is, the incarnation it is bound to, the address at which it has joined, and until
-    the whole gang has ended how it ended."""
+    the whole gang has ended how it ended; from then on whether its worker has said that nothing of it is left."""
 
     rank: int
     node: str
@@ -200,6 +200,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     worker: str | None = None
     address: str = ""
     report: Report | None = None
+    seen_empty: bool = False
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

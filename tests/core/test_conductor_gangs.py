@@ -114,6 +114,8 @@ def test_a_lost_rank_ends_the_gang_as_lost_though_its_peers_failed_first() -> No
     scene.ends(2, "cancelled")
     step = scene.state.steps[scene.step_id]
     assert (step.state, step.losses, step.failures) == (StepState.WAITING, 1, 0)
+    ended = scene.rows["attempts"][scene.fence]
+    assert [member.seen_empty for member in ended.members] == [True, False, True]  # the devices of w1 are looked at
 
 
 def test_a_gang_that_lost_a_rank_goes_on_with_fewer_where_that_is_declared() -> None:

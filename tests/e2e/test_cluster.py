@@ -53,6 +53,7 @@ def test_each_step_runs_on_the_node_that_it_was_granted(whole: Cluster, hw: Clie
 def test_a_nodes_death_runs_no_finished_step_again(whole: Cluster, hw: Client, gate: Gate) -> None:
     run = hw.run("eta/one_after_another", {"gate": gate.port, "first": OLD, "then": NEW})
     guest = gate.guest()
+    until(lambda: run.steps["make"][0].state == "SUCCEEDED")
     whole.die("n2")
     guest.let_go()
     assert run.result(100) == sum(range(400_000))

@@ -43,7 +43,8 @@ def quarantined_in(picture: Picture) -> list[Examine]:
 
 
 def _released(attempt: Attempt, leases: list[Lease], *, seen_empty: bool) -> Released:
-    parts = (Part(each.node, each.worker, each.devices) for each in attempt.members if each.worker is not None)
+    bound = ((each, each.worker) for each in attempt.members if each.worker is not None)
+    parts = (Part(each.node, "" if each.seen_empty else worker, each.devices) for each, worker in bound)
     return Released(attempt.fence, attempt.worker, seen_empty, tuple(leases), tuple(parts))
 
 

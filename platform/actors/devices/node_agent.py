@@ -75,7 +75,7 @@ class NodeAgent:
         busy = await compute_processes() if real else []
         if on_them := ", ".join(f"process {pid} is on {device}" for pid, device in busy if device in real):
             return on_them
-        if living := await self._living_worker(worker):
+        if worker and (living := await self._living_worker(worker)):
             return living
         left = await asyncio.to_thread(processes_of, mark)
         return f"process {', '.join(map(str, left))} of it lives" if left else ""

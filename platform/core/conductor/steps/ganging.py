@@ -76,10 +76,10 @@ def rank_ended(state: State, turn: Turn, attempt: Attempt, report: calls.Report)
 def rank_lost(state: State, turn: Turn, attempt: Attempt, worker: str, failure: Failure) -> None:
     outcome = calls.Outcome(failure=failure)
     now_us = turn.now_us
-    rank_ended(
-        state, turn, attempt, calls.Report(fence=attempt.fence, worker=worker, started_us=now_us, ended_us=now_us,
-                                           outcome=outcome)
-    )  # fmt: skip
+    last = calls.Report(
+        fence=attempt.fence, worker=worker, started_us=now_us, ended_us=now_us, outcome=outcome, seen_empty=False
+    )
+    rank_ended(state, turn, attempt, last)
 
 
 def rank_not_started(state: State, turn: Turn, attempt: Attempt, failure: Failure) -> None:
@@ -129,7 +129,10 @@ def _cause(attempt: Attempt) -> Failure:
 
 def _told(attempt: Attempt) -> tuple[Member, ...]:
     """The members without what the attempt's own row says."""
-    return tuple(replace(member, report=None) for member in attempt.members)
+    return tuple(
+        replace(member, report=None, seen_empty=member.report is not None and member.report.seen_empty)
+        for member in attempt.members
+    )
 
 
 def _of_rank(failure: Failure, member: Member) -> Failure:
