@@ -30,7 +30,6 @@ from headwater.store.schema import LOG
 from headwater.wire.topics import TOPICS
 from headwater.wire.types import Entry
 
-Place = tuple[str, int]
 POLL_MS = 1_000
 WITHIN_S = 120.0
 AGAIN_S = 0.5
@@ -46,9 +45,16 @@ class Recorded:
     headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
+Place = tuple[str, int]
+Kept = tuple[dict[Place, list[Recorded]], dict[Place, int]]
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """`numbers` are (position, run, seq) of the log, `topics` the records of each partition in order."""
+    """`numbers` are (position, run, seq) of the log, `topics` the records of each partition in order.
+
+    `begins` are the partitions whose first records are gone (retention took them), with their first offset.
+    """
 
     position: int
     numbers: list[tuple[int, str | None, int | None]]
@@ -63,6 +69,7 @@ class Evidence:
     dead_letters: list[DeadLetter]
     offsets: list[Offset]
     topics: dict[Place, list[Recorded]] = field(default_factory=dict)
+    begins: dict[Place, int] = field(default_factory=dict)
 
     def next_of(self, topic: str) -> int:
         """How far the Conductor has read an ordered source of one partition: the first that it has not taken."""
@@ -83,7 +90,8 @@ def evidence_of(store: str, bootstrap: str) -> Evidence:
     """The rows, and after them the topics: what the rows speak of is there, and perhaps more."""
     rows = rows_of(store)
     names = {topic.name for topic in TOPICS} | {offset.topic for offset in rows.offsets}
-    return replace(rows, topics=asyncio.run(_once_it_answers(bootstrap, names)))
+    topics, begins = asyncio.run(_once_it_answers(bootstrap, names))
+    return replace(rows, topics=topics, begins=begins)
 
 
 def _rows(connection: sa.Connection) -> Evidence:
@@ -99,7 +107,7 @@ def _rows(connection: sa.Connection) -> Evidence:
     )
 
 
-async def _once_it_answers(bootstrap: str, names: set[str]) -> dict[Place, list[Recorded]]:
+async def _once_it_answers(bootstrap: str, names: set[str]) -> Kept:
     """A broker that has been killed comes back."""
     async with asyncio.timeout(WITHIN_S):
         while True:
@@ -108,12 +116,12 @@ async def _once_it_answers(bootstrap: str, names: set[str]) -> dict[Place, list[
             await asyncio.sleep(AGAIN_S)
 
 
-async def _records(bootstrap: str, names: set[str]) -> dict[Place, list[Recorded]]:
+async def _records(bootstrap: str, names: set[str]) -> Kept:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)
     try:
         await consumer.start()
         places = [TopicPartition(*place) for place in await _places(bootstrap, names)]
-        ends = await consumer.end_offsets(places)
+        begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
         found: dict[Place, list[Recorded]] = {(place.topic, place.partition): [] for place in places}
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
@@ -124,7 +132,7 @@ async def _records(bootstrap: str, names: set[str]) -> dict[Place, list[Recorded
                 ]
     finally:
         await consumer.stop()
-    return found
+    return found, {(place.topic, place.partition): begin for place, begin in begins.items() if begin}
 
 
 async def _places(bootstrap: str, names: set[str]) -> list[Place]:

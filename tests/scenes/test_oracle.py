@@ -243,3 +243,19 @@ def test_what_was_said_twice_is_published_twice_and_no_violation(kept: Store) ->
     runs = ("headwater.runs", 0)
     again = replace(seen, topics={**seen.topics, runs: seen.topics[runs] + seen.topics[runs][-3:]})
     assert judged(again) == []
+
+
+def test_duplicates_whose_records_retention_took_are_no_violation(kept: Store) -> None:
+    seen = kept.evidence()
+    came_again = [one for one in kept.records if one.offset > 0 and one.value == kept.records[0].value]
+    after = came_again[0].offset + 1
+    left = {**seen.topics, LANDED: [one for one in kept.records if one.offset >= after]}
+    assert judged(replace(seen, topics=left, begins={LANDED: after})) == []
+    assert "counts 1 duplicates, and 0 came" in " | ".join(judged(replace(seen, topics=left)))
+
+
+def test_a_duplicate_that_nobody_counted_is_found_although_retention_took_records(kept: Store) -> None:
+    with kept.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE inbox SET duplicates = 0"))
+    begun = replace(kept.evidence(), begins={LANDED: 1})
+    assert "counts 0 duplicates, and 1 came" in " | ".join(judged(begun))
