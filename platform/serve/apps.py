@@ -99,10 +99,10 @@ def reconcile(desired: Sequence[ServeSpec], *, token: str, version: str) -> dict
     for spec in desired:
         _check(spec)
     apps, before = _apps(), status()
-    for name in before.keys() - {spec.name for spec in desired}:
-        remove_model(name)
     root = _root(_hash(token), sorted(spec.name for spec in desired), version)
     _deploy([root, *(_model(spec, _hash(token), apps.get(PREFIX + spec.name)) for spec in desired)], apps)
+    for name in before.keys() - {spec.name for spec in desired}:
+        remove_model(name)  # last: `root`, which answers from then on, already hears that there is no such model
     return before
 
 

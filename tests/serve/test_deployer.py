@@ -117,7 +117,9 @@ def order(front: Front, ray_head: RayHead, platform: Platform) -> Iterator[Calla
         def give(kind: str, **data: Any) -> Any:
             stdin.write(msgspec.json.encode((kind, data)).decode() + "\n")
             stdin.flush()
-            return msgspec.json.decode(stdout.readline())
+            answer = msgspec.json.decode(stdout.readline())
+            assert "done" in answer, answer
+            return answer["done"]
 
         yield give
         process.communicate(timeout=30)
@@ -126,26 +128,26 @@ def order(front: Front, ray_head: RayHead, platform: Platform) -> Iterator[Calla
 def test_a_deployment_is_ready_when_it_answers_and_the_latest_wish_wins(
     front: Front, platform: Platform, order: Callable[..., Any]
 ) -> None:
-    assert order("deployment.apply", name="trip", version=1, replicas_min=1, replicas_max=1)["done"]
+    assert order("deployment.apply", name="trip", version=1, replicas_min=1, replicas_max=1)
     row = platform.until(lambda row: row.state is DeploymentState.READY)
     assert row.url == f"http://127.0.0.1:{front.port}/v2/models/trip"
     assert front.infer("trip", body()).json()["outputs"][0]["data"] == [3.0, 8.0]
 
-    assert order("deployment.apply", name="trip", version=2)["done"]
+    assert order("deployment.apply", name="trip", version=2)
     platform.until(lambda row: (row.version, row.state) == (2, DeploymentState.READY))
     assert front.infer("trip", body()).json()["outputs"][0]["data"] == [4.5, 12.0]
     assert [said.version for said in platform.said(DeploymentReady)] == [1, 2]
 
 
 def test_a_version_that_does_not_load_fails_with_the_reason(platform: Platform, order: Callable[..., Any]) -> None:
-    assert order("deployment.apply", name="trip", version=3, replicas_min=1, replicas_max=1)["done"]
+    assert order("deployment.apply", name="trip", version=3, replicas_min=1, replicas_max=1)
     row = platform.until(lambda row: (row.version, row.state) == (3, DeploymentState.FAILED))
     assert row.reason
     assert platform.said(DeploymentFailed)[0].version == 3
 
 
 def test_a_removed_deployment_is_served_no_longer(front: Front, platform: Platform, order: Callable[..., Any]) -> None:
-    assert order("deployment.remove", name="trip")["done"]
+    assert order("deployment.remove", name="trip")
     deadline = time.monotonic() + DEADLINE_S
     while front.infer("trip", body()).status_code != 404 and time.monotonic() < deadline:
         time.sleep(0.2)
