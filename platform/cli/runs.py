@@ -16,7 +16,9 @@ from .options import DEFAULT_LIMIT, AsJson, Limit, client, example, show, whole_
 from .output import console, print_json, say
 
 if TYPE_CHECKING:
-    from ..wire.api import RunDetail
+    from collections.abc import Iterable
+
+    from ..wire.types import Failure
 
 LIST_EXAMPLES = example("headwater runs", "headwater runs --flow train_delay --state FAILED --since 2h")
 
@@ -160,12 +162,13 @@ def read_logs(
         return
     with client() as hw:
         chosen = hw.runs[whole_id(("runs",), run_id)]
-        detail, text = chosen.detail(), chosen.logs(step or None)
-    if step and step not in {each.name for each in detail.steps}:
-        known = did_you_mean(step, {each.name for each in detail.steps})
-        raise NotFound(f"Run {detail.id} has called no step '{step}'", remedy=known)
+        failure, steps, text = chosen.detail().failure, chosen.steps, chosen.logs(step or None)
+    if step and step not in steps:
+        raise NotFound(f"Run {chosen.id} has called no step '{step}'", remedy=did_you_mean(step, set(steps)))
     sys.stdout.write(text)
-    traces = [trace for trace in _traces(detail, step) if trace not in text]
+    called = steps.get(step, []) if step else [each for some in steps.values() for each in some]
+    failures = [each.failure for each in sorted(called, key=lambda each: each.ordinal)]
+    traces = [trace for trace in _traces([*failures, None if step else failure]) if trace not in text]
     sys.stdout.writelines(f"{trace}\n" for trace in traces)
     if not text and not traces:
         print("Nothing was written.", file=sys.stderr)
@@ -182,9 +185,8 @@ def follow_logs(run_id: str, step: str) -> None:
             sys.stdout.flush()
 
 
-def _traces(found: RunDetail, step: str) -> list[str]:
-    """The tracebacks of what failed, each once; `step` narrows to the steps of one name."""
-    failures = [each.failure for each in found.steps if step in ("", each.name)] + ([] if step else [found.failure])
+def _traces(failures: Iterable[Failure | None]) -> list[str]:
+    """The tracebacks of what failed, each once."""
     told = ["\n".join(frames(failure.frames)) for failure in failures if failure is not None and failure.frames]
     return list(dict.fromkeys(told))
 

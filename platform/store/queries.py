@@ -30,6 +30,7 @@ from .references import references
 from .results import Results
 from .rows import codecs
 from .run_search import RunFilter
+from .run_steps import after_ordinal, page_of, steps_of
 from .run_terms import label_term
 from .schema import (
     ATTEMPTS,
@@ -57,7 +58,6 @@ T = TypeVar("T")
 Where = Sequence[sa.ColumnElement[bool]]
 
 RELAY: Final = "relay"
-STEPS_MAX: Final = 1_000
 WAITING_MAX: Final = 1_000
 IN_ONE_MAX: Final = 400
 _LIVE: Final[dict[sa.Table, tuple[str, ...]]] = {
@@ -169,22 +169,20 @@ class Queries:
         return None if row is None else str(row.flow)
 
     def run(self, run_id: str) -> api.RunDetail | None:
-        """The run with its steps, their attempts and the models it registered, as of one moment."""
+        """The run with its first steps, their attempts and the models it registered, as of one moment."""
         with reached(self._engine) as connection, connection.begin():
             head = connection.execute(sa.select(LOG_HEAD)).one()
             found = self._structs(connection, RUNS, RUNS.c.id == run_id)
             if not found:
                 return None
-            steps = self._structs(connection, STEPS, STEPS.c.run_id == run_id, limit=STEPS_MAX, order=STEPS.c.ordinal)
-            last = steps[-1].ordinal if steps else -1
+            mine = after_ordinal(run_id, after=None, name=None)
+            steps = steps_of(connection, self._codecs, mine, limit=api.PAGE_MAX)
             total = connection.execute(sa.select(sa.func.count()).where(STEPS.c.run_id == run_id)).scalar_one()
-            tried = sa.select(STEPS.c.id).where(STEPS.c.run_id == run_id, STEPS.c.ordinal <= last)
-            attempts = self._structs(connection, ATTEMPTS, ATTEMPTS.c.step_id.in_(tried), order=ATTEMPTS.c.fence)
             models = self._structs(connection, MODEL_VERSIONS, MODEL_VERSIONS.c.run_id == run_id)
             pins = self._structs(connection, PINS, PINS.c.run_id == run_id)
             code = self._structs(connection, CODE_VERSIONS, CODE_VERSIONS.c.version == found[0].code_version)
         cursor = f"{head.store_epoch}:{head.position}"
-        detail = views.run_detail(found[0], steps, attempts)
+        detail = views.run_detail(found[0], steps)
         refs = tuple(api.ModelRef(name=model.name, version=model.version) for model in models)
         return msgspec.structs.replace(
             detail,
@@ -194,6 +192,14 @@ class Queries:
             pins=tuple(map(views.pin_view, pins)),
             provenance=code[0].provenance if code else None,
         )
+
+    def steps(
+        self, run_id: str, *, name: str | None = None, after: str | None = None, limit: int = api.PAGE_MAX
+    ) -> api.Page[api.StepView]:
+        """Those of a run, in the order in which they were called; `name` narrows to those of one name."""
+        mine = after_ordinal(run_id, after=after, name=name)
+        with reached(self._engine) as connection, connection.begin():
+            return page_of(steps_of(connection, self._codecs, mine, limit=limit + 1), limit)
 
     # Flows, models, deployments, tables
 

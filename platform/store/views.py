@@ -29,15 +29,18 @@ def run_summary(row: Any) -> api.RunSummary:
     return api.RunSummary(**{**fields, "labels": msgspec.json.decode(fields["labels"])})
 
 
-def run_detail(run: records.Run, steps: Sequence[records.Step], attempts: Sequence[records.Attempt]) -> api.RunDetail:
+def run_detail(run: records.Run, steps: tuple[api.StepView, ...]) -> api.RunDetail:
+    return _copied(api.RunDetail, run, steps=steps)
+
+
+def step_views(steps: Sequence[records.Step], attempts: Sequence[records.Attempt]) -> tuple[api.StepView, ...]:
     tries: dict[str, list[api.AttemptView]] = {}
     for attempt in attempts:
         tries.setdefault(attempt.step_id, []).append(_attempt_view(attempt))
-    shown = [
+    return tuple(
         _copied(api.StepView, step, inputs=step.arguments.about, attempts=tuple(tries.get(step.id, ())))
         for step in steps
-    ]
-    return _copied(api.RunDetail, run, steps=tuple(shown))
+    )
 
 
 def _attempt_view(attempt: records.Attempt) -> api.AttemptView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -33,8 +34,10 @@ class LatestProgress:
 
     def shown_in(self, run: api.RunDetail) -> api.RunDetail:
         """The run, its steps with how far their running attempt is."""
-        steps = tuple(self._shown(step) for step in run.steps)
-        return msgspec.structs.replace(run, steps=steps)
+        return msgspec.structs.replace(run, steps=self.shown(run.steps))
+
+    def shown(self, steps: Iterable[api.StepView]) -> tuple[api.StepView, ...]:
+        return tuple(self._shown(step) for step in steps)
 
     def _shown(self, step: api.StepView) -> api.StepView:
         known = self._known.get(step.id)

@@ -22,6 +22,10 @@ class ArtifactQuery(Paging):
     step: str | None = None
 
 
+class StepQuery(Paging):
+    step: str | None = None
+
+
 class WatchQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,19 +22,32 @@ from .log_keeping import FLOW, removed_bytes
 LOOK_EVERY_S: Final = 0.2
 
 
-def logs_of(folder: Path, run: api.RunDetail, step: str | None) -> list[tuple[str, Path]]:
-    """(heading, file) of each log that is there: the flow's own, then each attempt's in order, rank by rank."""
-    parts = [] if step else [(FLOW, folder / f"{FLOW}{SUFFIX}")]
-    for each in run.steps:
-        if step in (None, each.name):
-            for attempt in each.attempts:
-                heading, stem = (
-                    f"{each.name} #{each.ordinal}, attempt {attempt.number}",
-                    f"{each.ordinal}.{attempt.number}",
-                )
-                parts.append((f"{heading}, {attempt.state}", folder / f"{stem}{SUFFIX}"))
-                parts += [(f"{heading}, rank {rank}", path) for rank, path in _ranks_of(folder, stem)]
-    return [(heading, path) for heading, path in parts if path.is_file()]
+def steps_of(queries: Queries, run_id: str, name: str | None) -> Iterator[api.StepView]:
+    """All of a run's steps, or those of one name, in the order in which they were called. Blocking."""
+    after: str | None = None
+    while True:
+        page = queries.steps(run_id, name=name, after=after)
+        yield from page.items
+        if page.next is None:
+            return
+        after = page.next
+
+
+def logs_of(folder: Path, steps: Iterable[api.StepView], *, flow: bool) -> Iterator[tuple[str, Path]]:
+    """(heading, file) of each log that is there: with `flow` its own, then each attempt's in order, rank by rank."""
+    parts = [(FLOW, folder / f"{FLOW}{SUFFIX}")] if flow else []
+    for heading, path in itertools.chain(parts, _attempts_of(folder, steps)):
+        if path.is_file():
+            yield heading, path
+
+
+def _attempts_of(folder: Path, steps: Iterable[api.StepView]) -> Iterator[tuple[str, Path]]:
+    for each in steps:
+        for attempt in each.attempts:
+            heading, stem = f"{each.name} #{each.ordinal}, attempt {attempt.number}", f"{each.ordinal}.{attempt.number}"
+            yield f"{heading}, {attempt.state}", folder / f"{stem}{SUFFIX}"
+            for rank, path in _ranks_of(folder, stem):
+                yield f"{heading}, rank {rank}", path
 
 
 def _ranks_of(folder: Path, stem: str) -> list[tuple[int, Path]]:
@@ -52,7 +66,7 @@ def missing(folder: Path, run: api.RunDetail) -> str:
     return "[... no logs of this run are here: they go after logs.keep_s, or at logs.total_max_bytes ...]\n"
 
 
-def text_of(parts: list[tuple[str, Path]], note: str = "") -> Iterator[bytes]:
+def text_of(parts: Iterable[tuple[str, Path]], note: str = "") -> Iterator[bytes]:
     if note:
         yield note.encode()
     for heading, path in parts:
@@ -109,8 +123,8 @@ class Tail:
 
     def _name_of(self, ordinal: int) -> str:
         if ordinal not in self._names:
-            run = self._queries.run(self._run_id)
-            self._names.update({each.ordinal: each.name for each in run.steps} if run else {})
+            page = self._queries.steps(self._run_id, after=str(ordinal - 1) if ordinal else None)
+            self._names.update({each.ordinal: each.name for each in page.items})
         return self._names.get(ordinal, f"#{ordinal}")
 
 

@@ -165,7 +165,7 @@ class PinView(Answer, frozen=True):
 
 
 class RunDetail(Answer, frozen=True):
-    """A run with its first 1,000 steps in the order they were called. `cursor` is the log's end when this was read.
+    """A run with the first 1,000 of its `steps_total` steps, as they were called. `cursor` is the log's end when read.
 
     `provenance` is that of its code version: `source` (commit, diff) and `environment` (Python, packages).
     """

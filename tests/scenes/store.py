@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,12 @@ class Story:
         return engine.open_engine(self.url, read_only=True)
 
     def put(self, table: str, row: msgspec.Struct) -> None:
-        upsert = Statements(self._engine.dialect).upsert(table).each
+        self.put_all(table, [row])
+
+    def put_all(self, table: str, rows: Iterable[msgspec.Struct]) -> None:
+        upsert, codec = Statements(self._engine.dialect).upsert(table).each, codecs()[table]
         with self._engine.begin() as connection:
-            connection.exec_driver_sql(upsert, codecs()[table].values(row))
+            connection.exec_driver_sql(upsert, [codec.values(row) for row in rows])
 
     def say(self, body: types.AnyBody, *, run: str | None = None, project: str = "eta", **more: Any) -> Entry:
         """Adds one entry to the log, as one commit."""

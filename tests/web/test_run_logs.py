@@ -93,3 +93,25 @@ async def test_the_log_of_a_gang_has_its_ranks_one_after_the_other(tmp_path: Pat
         order = [text.index(name) for name in ("0.1.log", "ranks/0.1.2.log", "ranks/0.1.10.log")]
         assert order == sorted(order)
         assert "attempt 1, rank 10" in text
+
+
+async def test_the_logs_and_steps_of_a_run_of_many_steps_are_all_there_in_order(tmp_path: Path) -> None:
+    count = 2 * api.PAGE_MAX + 5
+    async with a_scene(tmp_path) as scene, listening(scene.app) as url:
+        rows = [a_step(RUN, ordinal, name="odd" if ordinal % 2 else "even") for ordinal in range(count)]
+        scene.story.put("runs", a_run(1, state="RUNNING"))
+        scene.story.put_all("steps", rows)
+        scene.story.put_all("attempts", [an_attempt(row, row.ordinal + 1) for row in rows])
+        scene.tell(accepted(), succeeded(), run=RUN)
+        folder = scene.home / "logs" / "runs" / RUN
+        folder.mkdir(parents=True)
+        for row in rows:
+            (folder / f"{row.ordinal}.1.log").write_text(f"said {row.ordinal}\n")
+        run = AsyncClient(url, TOKEN).runs[RUN]
+        said = [line for line in (await run.logs()).splitlines() if line.startswith("said")]
+        assert said == [f"said {ordinal}" for ordinal in range(count)]
+        assert (await run.logs("odd")).count("\nsaid") == count // 2
+        assert {text.name async for text in run.logs("odd", follow=True)} == {"odd"}
+        steps = await run.steps()
+        assert [each.ordinal for each in steps["even"]] == list(range(0, count, 2))
+        assert len((await run.detail()).steps) == api.PAGE_MAX

@@ -52,6 +52,7 @@ class Run:
         return f"Run({self.id!r})"
 
     def detail(self) -> api.RunDetail:
+        """What it is, with its first 1,000 steps; `steps` has them all."""
         return self._link.do(run(self.id))
 
     @property
@@ -61,7 +62,7 @@ class Run:
     @property
     def steps(self) -> dict[str, list[Step]]:
         """The steps by name, in the order they were called."""
-        detail = self.detail()
+        detail = self._link.do(whole(self.id))
         return by_name([Step(self._link, detail, view) for view in detail.steps])
 
     def watch(self, *, since: str = "") -> Generator[Entry, None, None]:
@@ -128,7 +129,7 @@ class AsyncRun:
         return self._link.do(run(self.id))
 
     async def steps(self) -> dict[str, list[AsyncStep]]:
-        detail = await self.detail()
+        detail = await self._link.do(whole(self.id))
         return by_name([AsyncStep(self._link, detail, view) for view in detail.steps])
 
     async def watch(self, *, since: str = "") -> AsyncIterator[Entry]:
@@ -216,6 +217,15 @@ def runs(labels: Mapping[str, str] | None = None, **filters: object) -> Program[
 
 def run(run_id: str) -> Program[api.RunDetail]:
     return get(run_path(run_id), api.RunDetail)
+
+
+def whole(run_id: str) -> Program[api.RunDetail]:
+    """The run with all its steps, page by page."""
+    detail: api.RunDetail = yield from run(run_id)
+    if detail.steps_total <= len(detail.steps):
+        return detail
+    steps = yield from listing(f"{run_path(run_id)}/steps", api.StepView)
+    return msgspec.structs.replace(detail, steps=tuple(steps))
 
 
 def run_path(run_id: str) -> str:

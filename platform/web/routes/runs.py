@@ -13,9 +13,9 @@ from ...store.run_search import RunFilter
 from ...wire import api
 from ..answers import JsonAnswer, refusal
 from ..openapi import answers, pages, takes
-from ..paging import RunQuery
+from ..paging import RunQuery, StepQuery
 from ..requests import pending, place, platform_of, struct_of
-from ..run_logs import Tail, followed, logs_of, missing, text_of
+from ..run_logs import Tail, followed, logs_of, missing, steps_of, text_of
 from ..seams import Platform, Refused
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
@@ -62,9 +62,23 @@ async def start_run(
 
 @router.get("/{run_id}", responses=answers(api.RunDetail))
 async def show_run(request: Request, run_id: str) -> Response:
-    """One run with its steps, their attempts, why a step waits, how far it is, and how it failed."""
+    """One run with its steps, their attempts, why a step waits, how far it is, and how it failed.
+
+    Of many steps it has the first 1,000; `/steps` has them all, page by page.
+    """
     platform = platform_of(request)
     return JsonAnswer(platform.hub.latest.shown_in(await _run(platform, run_id)))
+
+
+@router.get("/{run_id}/steps", responses=pages(api.StepView))
+async def list_steps(request: Request, run_id: str, asked: Annotated[StepQuery, Query()]) -> Response:
+    """The steps of a run in the order in which they were called; `step` narrows to those of one name."""
+    platform = platform_of(request)
+    await _run(platform, run_id)
+    page = await asyncio.to_thread(
+        platform.queries.steps, run_id, name=asked.step, after=asked.after, limit=asked.limit
+    )
+    return JsonAnswer(api.Page(items=list(platform.hub.latest.shown(page.items)), next=page.next))
 
 
 @router.post("/{run_id}/cancel", responses=answers(api.CommandView), openapi_extra=takes(api.CancelRun))
@@ -90,7 +104,8 @@ async def read_logs(request: Request, run_id: str, step: str | None = None, foll
     run = await _run(platform, run_id)
     folder = platform.log_folder / run.id
     if not follow:
-        found = text_of(logs_of(folder, run, step), missing(folder, run))
+        steps = steps_of(platform.queries, run.id, step)
+        found = text_of(logs_of(folder, steps, flow=step is None), missing(folder, run))
         return StreamingResponse(found, media_type="text/plain; charset=utf-8")
     tail = Tail(platform.queries, folder, run.id, step)
     news = followed(tail, platform.queries, platform.hub, run.id, heartbeat_s=platform.settings.heartbeat_s)
