@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ..wire.calls import Order
 from ..wire.types import AnyBody, CommandDone, CommandRefused, Said, TableCommitted, TableReset
-from .inbox import Arrived, Inbox, Ordered, TopicGap
+from .inbox import DEFAULT_PROJECT, Arrived, Inbox, Ordered, TopicGap
 from .inventory import CommitKey, TableHead
 from .ledger import Book, Ledger
 from .records import Offset
@@ -21,7 +21,6 @@ from .turn import Turn
 
 OWNER: Final = "table_writer"
 NOBODY: Final = "headwater"
-DEFAULT_PROJECT: Final = "default"
 
 
 class Author(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from ..wire.quota_api import Eta
+
 if TYPE_CHECKING:
     from .tree import Tree
 
@@ -210,11 +212,6 @@ class Grant(Struct, frozen=True):
     tree_version: int
     nodes: tuple[str, ...]
     flavour: str | None = None
-
-
-class Eta(Struct, frozen=True):
-    at_us: int
-    basis: str
 
 
 class Waiting(Struct, frozen=True):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from ..wire.quota_api import Eta
 from . import units
 from .admission import Cause, NoPlace, NoProject, OverQuota, each_shown
 from .holdings import Holding, Holdings
-from .messages import Demand, Eta, StepWaiting, Waiting
+from .messages import Demand, StepWaiting, Waiting
 from .order import Order
 from .placement.inventory import Inventory
 from .placement.shortfall import Shortfall, shortfall
@@ -72,7 +73,7 @@ class Reasons:
         kept = self._reservations.kept[step.step_id]
         nodes = ", ".join(dict.fromkeys(seat.node for seat in kept.placed.seats))
         sentence = f"Step {step.name} has a place kept on {nodes} and waits for it to come free: {kept.basis}."
-        eta = None if kept.at_us is None else Eta(kept.at_us, kept.basis)
+        eta = None if kept.at_us is None else Eta(at_us=kept.at_us, basis=kept.basis)
         return Waiting(step.step_id, "reserved", sentence, (), eta)
 
     def undecided(self, step: StepWaiting, why: str) -> Waiting:
@@ -139,7 +140,7 @@ class Reasons:
         if not ends:
             return None
         end, name, device = min(ends)
-        return Eta(end, f"step {name} on {device} has declared to end by then")
+        return Eta(at_us=end, basis=f"step {name} on {device} has declared to end by then")
 
 
 def _held_by(holding: Holding) -> str:

@@ -20,10 +20,11 @@ from typing import assert_never
 
 from msgspec.structs import replace as replace_fields
 
+from ..wire.quota_api import StepExplained
 from . import messages
 from .admission import Admission
 from .backfill import Backfill
-from .explaining import Explaining, Explanation
+from .explaining import Explaining
 from .granting import Granting
 from .growing import Growing
 from .half_life import HalfLife
@@ -150,7 +151,7 @@ class Scheduler:
         step = self._queues.steps.get(step_id)
         return None if step is None else self._explaining.why(step, self._reasons)
 
-    def explained(self, step_id: str) -> Explanation | None:
+    def explained(self, step_id: str) -> StepExplained | None:
         """Everything about why the step waits; None where it does not."""
         step = self._queues.steps.get(step_id)
         return None if step is None else self._explaining.of(step, self._reasons)

@@ -12,6 +12,8 @@ from .types import JSON
 
 
 class Eta(Answer, frozen=True):
+    """When the step may start, by `basis`: what was declared or kept for it."""
+
     at_us: int
     basis: str
 
