@@ -136,7 +136,7 @@ class GpuPool:
         node = self.nodes.get(node_id)
         if node is None or node.state == "LEFT":
             return
-        self.nodes.put(node_id, replace(node, state="LEFT"))
+        self.nodes.put(node_id, replace(node, state="LEFT", seen_us=turn.now_us))
         self._say(turn, node_id, t.NodeLeft(node=node_id, reason=reason))
         for fence in {lease.fence for lease in self.leases.values() if lease.node == node_id}:
             elsewhere = any(self._is_here(lease.node) for _, lease in self._of_fence(fence))

@@ -92,7 +92,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     labels: JSON
     state: str = "READY"  # READY, DRAINED, LEFT
     joined_us: int
-    seen_us: int
+    seen_us: int  # when it changed last; of one that has LEFT, when it did
 
 
 class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):

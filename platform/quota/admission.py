@@ -134,7 +134,7 @@ class Admission:
             found.append(over or NoPlace(shape.demand, option.models))
         return tuple(found)
 
-    def refusal(self, step: StepWaiting, now_us: int) -> str | None:
+    def refusal(self, step: StepWaiting) -> str | None:
         """Why the step can never go, with the largest that would fit; None where it may go some day."""
         problem = malformed(step)
         if problem is not None:
@@ -142,8 +142,7 @@ class Admission:
         if not self._usage.path(step.project):
             known = did_you_mean(step.project, self._usage.tree.projects)
             return f"Project '{step.project}' has no quota. {known}".rstrip()
-        back_us = now_us - self._usage.tree.policy.return_s * 1_000_000
-        awaited = self._inventory.may_return(step.demand, back_us)
+        awaited = self._inventory.may_return(step.demand)
         reasons = []
         for option in self.options(shape_of(step)):
             reason = self._beyond_quota(step, option) or (None if awaited else self._beyond_nodes(step, option))
@@ -151,6 +150,11 @@ class Admission:
                 return None
             reasons.append(reason)
         return reasons[0]
+
+    def homeless(self, step: StepWaiting) -> str | None:
+        """Why no node that is there could ever hold the step; None where one could, or nodes are still to come."""
+        reasons = [self._beyond_nodes(step, option) for option in self.options(shape_of(step))]
+        return reasons[0] if reasons and None not in reasons else None
 
     def _flavours(self, demand: Demand) -> list[tuple[str | None, tuple[str, ...]]]:
         if not demand.gpus_milli:

@@ -21,7 +21,7 @@ from typing import assert_never
 from msgspec.structs import replace as replace_fields
 
 from ..wire.quota_api import StepExplained
-from . import messages
+from . import absences, messages
 from .admission import Admission
 from .backfill import Backfill
 from .explaining import Explaining
@@ -29,18 +29,7 @@ from .granting import Granting
 from .growing import Growing
 from .half_life import HalfLife
 from .holdings import Holding, Holdings, charged_anew, holding_of, step_of
-from .messages import (
-    Effect,
-    Event,
-    Grant,
-    Impossible,
-    NodeDrained,
-    NodeJoined,
-    NodeLeft,
-    NodeSpec,
-    StepWaiting,
-    Waiting,
-)
+from .messages import Effect, Event, Grant, NodeDrained, NodeJoined, NodeLeft, NodeSpec, StepWaiting, Waiting
 from .moving import Moving
 from .order import Order
 from .placement.inventory import Holder, Inventory, Node
@@ -82,14 +71,16 @@ class Scheduler:
         history: Iterable[Event] = (),
         waiting: Iterable[StepWaiting] = (),
         leaving: Iterable[messages.AttemptLeaving] = (),
+        away: Iterable[tuple[NodeSpec, int]] = (),
     ) -> Scheduler:
         """A machine as the database has it. `history`: AttemptLeased of what is live or releasing, AttemptReleased of
         the latter, AttemptCheckpointed, DeviceQuarantined. `leaving`: what makes way, and what did within the last
-        hour. The next event decides what waits.
+        hour. `away`: nodes that left, and when. The next event decides what waits.
         """
         machine = cls(tree, version)
         for node in nodes:
             machine._inventory.join(node)
+        machine._inventory.departed.update({spec.id: (spec, left_us) for spec, left_us in away})
         machine._models_changed()
         for event in history:
             machine._take(event)
@@ -129,6 +120,7 @@ class Scheduler:
                 return [effect for event in events for effect in self._take(event)]
             self._queues.resume_all()
             effects = [effect for event in events for effect in self._take(event)]
+            effects += self._give_up()
             effects += self._granting.run(self._now_us)
             return effects + self._telling.say(self._reasons, self._admission)
         except BaseException:
@@ -137,7 +129,8 @@ class Scheduler:
 
     def wakes_us(self) -> int | None:
         """When a `Ticked` would find something to decide; None where only other events would."""
-        times = (self._granting.wakes_us(self._now_us), self._usage.changes_us)
+        given_up_us = absences.given_up_us(self._inventory, self._usage.tree.policy)
+        times = (self._granting.wakes_us(self._now_us), self._usage.changes_us, given_up_us)
         return min((at for at in times if at is not None), default=None)
 
     def outstanding(self) -> list[Effect]:
@@ -238,11 +231,11 @@ class Scheduler:
         if known == step or step.step_id in self._holdings.all:
             return []
         if known is not None:
-            self._forget(known)
+            self._granting.forget(known)
         if line_of(step) not in self._queues.lines:
-            refusal = self._admission.refusal(step, self._now_us)
+            refusal = self._admission.refusal(step)
             if refusal is not None:
-                return [Impossible(step.step_id, refusal)]
+                return [messages.Impossible(step.step_id, refusal)]
         self._queues.add(step)
         self._inventory.workload.ask(step.demand)
         self._telling.came(step)
@@ -251,9 +244,17 @@ class Scheduler:
     def _gone(self, step_id: str) -> None:
         step = self._queues.steps.get(step_id)
         if step is not None:
-            self._forget(step)
+            self._granting.forget(step)
         elif step_id in self._holdings.all:
             self._granting.project_gave_back(self._holdings.drop(step_id).step.project)
+
+    def _give_up(self) -> list[Effect]:
+        """Refuses what waited for nodes that stay away."""
+        policy = self._usage.tree.policy
+        refused = list(absences.refused(self._inventory, self._queues, self._admission, policy, self._now_us))
+        for each in refused:
+            self._gone(each.step_id)
+        return [*refused]
 
     def _joined(self, leased: messages.AttemptLeased) -> None:
         """It goes along with the attempt that has the place. After a restart that one may be over already."""
@@ -280,7 +281,7 @@ class Scheduler:
         if pending is not None:
             self._holdings.drop(leased.step_id)
         elif waiting is not None:
-            self._forget(waiting)
+            self._granting.forget(waiting)
         for seat in holding.seats:
             self._inventory.expect(seat)
         self._holdings.hold(leased.fence, holding)
@@ -345,9 +346,6 @@ class Scheduler:
         for key in self._queues.lines:
             self._telling.moved(key)
             self._granting.look_at(key)
-
-    def _forget(self, step: StepWaiting) -> None:
-        self._granting.forget(step)
 
     def _line_changed(self, key: LineKey) -> None:
         self._order.line_changed(key)

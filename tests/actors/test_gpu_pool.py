@@ -11,6 +11,7 @@ import pytest
 
 from headwater.actors.devices.emptied import released_in
 from headwater.actors.devices.node_agent import logical_devices, node_name, usable_cpus, usable_memory_bytes
+from headwater.actors.loop import wall_clock_us
 from headwater.actors.sharing.quota_desk import Followed, Propose, Ticked
 from headwater.actors.sharing.quota_picture import load_desk
 from headwater.core import records as r
@@ -117,6 +118,7 @@ def test_a_scheduler_begins_with_what_the_rows_hold(picture: Picture) -> None:
 def test_a_node_of_an_earlier_life_takes_nothing_until_it_joins_again(picture: Picture) -> None:
     desk = load_desk(picture, {}, {"another"})
     assert not [effect for effect in desk.decide(Ticked(), 1).effects if isinstance(effect, Propose)]
+    assert desk.engine.wakes_us() == pytest.approx(wall_clock_us() + 600_000_000, abs=60_000_000)  # given up then
     devices = tuple(t.Device(id=f"n/{n}", model="logical") for n in range(4))
     joined = t.NodeJoined(node="n", cpus_milli=8000, memory_bytes=1, devices=devices, ray_node="another")
     entry = t.Entry(position=9, body=joined, subject="n", project="p", principal="p", time_us=1)

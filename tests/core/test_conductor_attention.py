@@ -159,7 +159,10 @@ def test_a_checkpoint_is_given_to_the_next_attempt_and_dropped_at_the_end() -> N
     scene.tell(m.WorkerLost("w1", "killed"))
     assert scene.state.steps[f"{run_id}/0"].checkpoint == kept
     scene.tell(m.WorkerJoined("w2", "n1"))
-    fence = scene.grant(f"{run_id}/0").answer[0].fence
+    lost, fence = fence, scene.grant(f"{run_id}/0").answer[0].fence
+    late = scene.tell(m.Checkpointed(lost, "w1", calls.Payload(inline=b"older"))).answer
+    assert late == "given up: another attempt holds the step, or it has ended"
+    assert scene.state.steps[f"{run_id}/0"].checkpoint == kept
     scene.report(fence, worker="w2")
     assert scene.state.steps[f"{run_id}/0"].checkpoint is None
 

@@ -170,6 +170,7 @@ def test_nothing_lives_on_a_node_that_has_left() -> None:
     scene.tell(released(a_lease(1), seen_empty=False))
     left, freed = scene.tell(NodeGone("n", "its machine is gone"))
     assert left == t.NodeLeft(node="n", reason="its machine is gone")
+    assert scene.pool.nodes["n"].seen_us == scene.turn.now_us
     assert freed.fence == 1
     (freed,) = scene.tell(released(a_lease(2), seen_empty=False))
     assert freed.fence == 2
@@ -189,6 +190,7 @@ def test_a_drained_node_stays_drained_when_it_is_reported_anew() -> None:
     ("kind", "data", "code"),
     [
         ("node.drain", {"node": "m"}, "not_found"),
+        ("node.drain", {}, "not_found"),
         ("node.drain", {"node": "n", "drained": "no"}, "bad_command"),
         ("device.restore", {"device": "n/0"}, "not_quarantined"),
         ("node.explode", {}, "unknown_command"),
@@ -199,6 +201,7 @@ def test_a_command_that_does_not_fit_is_refused_in_the_log(kind: str, data: dict
     (refused,) = scene.tell(order(kind, **data))
     assert refused.code == code
     assert scene.turn.said[0].causation is not None
+    assert [node.state for node in scene.pool.nodes.values()] == ["READY"]
 
 
 def test_leases_that_are_held_or_free_are_not_touched() -> None:

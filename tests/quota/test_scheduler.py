@@ -14,6 +14,7 @@ from headwater.quota.messages import (
     Event,
     Grant,
     GrantRefused,
+    Impossible,
     NodeDrained,
     NodeJoined,
     NodeLeft,
@@ -295,15 +296,44 @@ def test_a_gang_that_no_rack_could_hold_is_refused_with_what_one_would() -> None
     assert "one rack, empty, would hold 2 of them" in refusal.sentence
 
 
-def test_a_step_waits_for_the_like_of_a_node_that_left_lately_and_is_refused_later() -> None:
+def test_a_step_waits_for_the_like_of_a_node_that_left_until_it_is_given_up() -> None:
+    # It left at 5 s, and is awaited for 600 s.
     scheduler = a_scheduler({"flights": {"gpu": 8}}, a_node("a"), a_node("old", model="T4"))
     scheduler.decide(NodeLeft("old"), 5_000_000)
-    soon = msgspec.structs.replace(a_step("soon"), demand=Demand(1000, "T4"))
-    late = msgspec.structs.replace(a_step("late"), demand=Demand(500, "T4"))
+    soon, small = (msgspec.structs.replace(a_step(f"s{gpus}"), demand=Demand(gpus, "T4")) for gpus in (1000, 500))
     assert the_waiting(scheduler, soon).code == "no_place"
-    scheduler.decide(Ticked(606_000_000), 606_000_000)
-    assert "No node has T4" in the_refusal(scheduler, late).sentence
-    assert granted(scheduler.decide(NodeJoined(a_node("old", model="T4")))) == ["soon"]
+    assert the_waiting(scheduler, small).code == "no_place"
+    assert scheduler.wakes_us() == 605_000_000
+    assert scheduler.decide(Ticked(0), 604_999_999) == []
+    refused = scheduler.decide(Ticked(0), 605_000_000)
+    assert [effect.step_id for effect in refused if isinstance(effect, Impossible)] == ["s1000", "s500"]
+    assert "No node has T4; GPU models here: L4. Those that could have held it have been away" in str(refused[0])
+    assert scheduler.wakes_us() is None
+    assert scheduler.explain("s500") is None
+    assert "No node has T4" in the_refusal(scheduler, soon).sentence
+
+
+def test_a_node_that_comes_back_in_time_takes_what_waited_for_it() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 8}}, a_node("a"), a_node("old", model="T4"))
+    scheduler.decide(NodeLeft("old"), 5_000_000)
+    scheduler.decide(msgspec.structs.replace(a_step("soon"), demand=Demand(1000, "T4")))
+    assert granted(scheduler.decide(NodeJoined(a_node("old", model="T4")), 604_000_000)) == ["soon"]
+
+
+def test_giving_a_node_up_refuses_nobody_whom_another_holds() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 8}}, a_node("a"), a_node("b"))
+    scheduler.decide(a_step("runs"))
+    scheduler.decide(NodeLeft("b"), 5_000_000)
+    waits = the_waiting(scheduler, a_step("waits", since=1))
+    assert scheduler.decide(Ticked(0), 605_000_000) == []
+    assert waits.step_id in scheduler._queues.steps
+
+
+def test_while_every_node_is_away_nothing_is_refused() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 8}}, a_node("a"))
+    scheduler.decide(NodeLeft("a"), 5_000_000)
+    the_waiting(scheduler, a_step("waits"))
+    assert scheduler.decide(Ticked(0), 605_000_000) == []
 
 
 def test_a_node_that_is_back_after_a_rollback_is_used_again() -> None:

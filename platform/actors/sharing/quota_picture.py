@@ -27,18 +27,21 @@ _KEPT = (LeaseState.RELEASING, LeaseState.QUARANTINED)
 def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]) -> QuotaDesk:
     """The desk as the rows have it; without a stored tree it holds the seed's, which `Seeded` makes version 1.
 
-    A node whose Ray node is not among `ray_nodes` is of an earlier life: it counts when the GpuPool says so again.
+    A node whose Ray node is not among `ray_nodes` is of an earlier life: it is awaited, and counts when the GpuPool
+    says so again.
     """
     newest = sa.select(sa.func.max(QUOTA_TREES.c.version)).scalar_subquery()
     rows: list[QuotaTree] = picture.rows("quota_trees", QUOTA_TREES.c.version == newest)
     stored = rows[0] if rows else None
     tree = parse_tree(stored.tree if stored is not None else seed)
     devices: list[DeviceRow] = picture.rows("devices", DEVICES.c.state != "LEFT")
-    nodes = tuple(
-        _node_of(node, [device for device in devices if device.node == node.id])
-        for node in picture.rows("nodes", NODES.c.state != "LEFT")
-        if node.ray_node in ray_nodes
-    )
+    now_us = wall_clock_us()
+    lately = NODES.c.seen_us > now_us - tree.policy.return_s * 1_000_000
+    known: list[Node] = picture.rows("nodes", (NODES.c.state != "LEFT") | lately)
+    specs = {node.id: _node_of(node, [device for device in devices if device.node == node.id]) for node in known}
+    here = [node.id for node in known if node.state != "LEFT" and node.ray_node in ray_nodes]
+    nodes = tuple(specs[node_id] for node_id in here)
+    left_us = {node.id: node.seen_us if node.state == "LEFT" else now_us for node in known if node.id not in here}
     notes: dict[str, QuotaNote] = {n.name: n for n in picture.rows("quota_notes", QUOTA_NOTES.c.name.is_not(None))}
     engine = Scheduler.load(
         tree,
@@ -47,6 +50,7 @@ def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]
         history=[*(prioritised(event, notes) for event in _history(picture)), *_quarantined(devices)],
         waiting=[_waiting_of(step, notes) for step in picture.rows("steps", STEPS.c.state == StepState.WAITING)],
         leaving=_leaving(picture),
+        away=[(specs[node_id], at_us) for node_id, at_us in left_us.items()],
     )
     desk = QuotaDesk(engine, stored, nodes=nodes, tree=tree.to_mapping())
     desk.remember(notes.values())

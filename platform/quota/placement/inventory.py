@@ -31,7 +31,7 @@ class Inventory:
         self.devices: dict[str, Device] = {}
         self.by_room: dict[str, list[tuple[int, int, str]]] = {}  # model → (whole free, CPUs free, node), in service
         self.partly: dict[str, list[tuple[int, str]]] = {}  # model → (free, device) of devices shared already
-        self.departed: dict[str, tuple[NodeSpec, int]] = {}  # nodes that left and have not come back, and when, in µs
+        self.departed: dict[str, tuple[NodeSpec, int]] = {}  # nodes that are awaited, and when they left
         self.largest_seats: dict[Demand, int] = {}  # a cache of `fit.largest`, dropped when nodes change
         self.workload = Workload(undo)
         self.board = Board(self.nodes)
@@ -114,13 +114,19 @@ class Inventory:
             self._models, self._models_at = sorted({node.spec.gpu_model for node in known}), self.revision
         return list(self._models)
 
-    def may_return(self, demand: Demand, since_us: int) -> bool:
-        """Whether a node of the kind that is asked for has left since then."""
+    def may_return(self, demand: Demand) -> bool:
+        """Whether a node of the kind that is asked for is away and not given up."""
         return any(
-            left_us >= since_us
-            and (not demand.gpus_milli or (spec.devices and demand.gpu_model in (None, spec.gpu_model)))
-            for spec, left_us in self.departed.values()
+            not demand.gpus_milli or (spec.devices and demand.gpu_model in (None, spec.gpu_model))
+            for spec, _ in self.departed.values()
         )
+
+    def give_up(self, left_us: int) -> bool:
+        """Awaits no more those that left until then; whether there were any."""
+        gone = [node_id for node_id, (_, at_us) in self.departed.items() if at_us <= left_us]
+        for node_id in gone:
+            self._undo.pop(self.departed, node_id)
+        return bool(gone)
 
     def _replace(self, node_id: str, node: Node | None) -> None:
         before = self.nodes.get(node_id)
