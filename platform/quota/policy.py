@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from ..errors import InvalidInput, did_you_mean
+from ..errors import InvalidInput
+from .written import refuse_unknown, table
 
 TIERS = (1, 2, 3, 4)
 TIER_DEFAULT = 3
@@ -31,15 +32,9 @@ class Policy:
 
 def policy_of(written: object, where: str) -> Policy:
     """The policy that a table describes. Raises InvalidInput naming the key."""
-    if not isinstance(written, dict):
-        raise InvalidInput(f"{where} is {written!r}, not a table", remedy=f"Write [{where}]")
-    known = [field.name for field in fields(Policy)]
-    for key, value in written.items():
-        if key not in known:
-            raise InvalidInput(f"{where} has an unknown key '{key}'", remedy=did_you_mean(key, known))
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= SECONDS_MAX:
-            raise InvalidInput(f"{where}.{key} is {value!r}", remedy=f"Write a whole number from 0 to {SECONDS_MAX}")
-    return Policy(**written)
+    found = table(written, where)
+    refuse_unknown(found, tuple(field.name for field in fields(Policy)), where)
+    return Policy(**{key: _seconds(value, f"{where}.{key}") for key, value in found.items()})
 
 
 def written_policy(policy: Policy) -> dict[str, int]:
@@ -54,3 +49,9 @@ def tier_of(written: object, where: str) -> int:
     if isinstance(written, bool) or written not in TIERS:
         raise InvalidInput(f"{where}.tier is {written!r}", remedy="Write 1 (matters most), 2, 3 or 4")
     return int(str(written))
+
+
+def _seconds(value: object, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= SECONDS_MAX:
+        raise InvalidInput(f"{where} is {value!r}", remedy=f"Write a whole number from 0 to {SECONDS_MAX}")
+    return value

@@ -26,10 +26,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ..errors import InvalidInput, did_you_mean
+from ..errors import InvalidInput
 from . import units
 from .messages import Demand, DeviceSpec, NodeSpec, StepWaiting
 from .tree import Tree, parse_tree
+from .written import refuse_unknown, table
 
 KEYS = ("quota", "lost", "drained", "nodes", "steps")
 NODE_KEYS = ("id", "count", "gpus", "model", "cpu", "memory", "labels")
@@ -55,10 +56,10 @@ class Scenario:
 
 def parse_scenario(written: Mapping[str, object], now_us: int) -> Scenario:
     """The scenario, validated whole. Raises InvalidInput naming what does not fit."""
-    _refuse_unknown(written, KEYS, "The scenario")
+    refuse_unknown(written, KEYS, "The scenario")
     if not any(written.get(key) for key in KEYS):
         raise InvalidInput("The scenario says nothing", remedy=f"Write one or more of: {', '.join(KEYS)}")
-    tree = parse_tree(_table(written["quota"], "quota")) if "quota" in written else None
+    tree = parse_tree(table(written["quota"], "quota")) if "quota" in written else None
     nodes = [spec for body, where in _tables(written, "nodes") for spec in _nodes(body, where)]
     steps = [step for body, where in _tables(written, "steps") for step in _steps(body, where, now_us)]
     if len(nodes) > COUNT_MAX or len(steps) > COUNT_MAX:
@@ -73,8 +74,8 @@ def parse_scenario(written: Mapping[str, object], now_us: int) -> Scenario:
 
 
 def _nodes(body: Mapping[str, object], where: str) -> Iterator[NodeSpec]:
-    _refuse_unknown(body, NODE_KEYS, where)
-    labels = _table(body.get("labels", {}), f"{where}.labels")
+    refuse_unknown(body, NODE_KEYS, where)
+    labels = table(body.get("labels", {}), f"{where}.labels")
     name, count = str(body.get("id", "")), _whole(body, "count", where, default=1)
     if name and count > 1:
         raise InvalidInput(f"{where} gives {count} nodes the id '{name}'", remedy="Leave id or count out")
@@ -90,7 +91,7 @@ def _nodes(body: Mapping[str, object], where: str) -> Iterator[NodeSpec]:
 
 
 def _steps(body: Mapping[str, object], where: str, now_us: int) -> Iterator[StepWaiting]:
-    _refuse_unknown(body, STEP_KEYS, where)
+    refuse_unknown(body, STEP_KEYS, where)
     if not isinstance(body.get("project"), str):
         raise InvalidInput(f"{where} names no project", remedy='Write for example project = "eta"')
     demand = Demand(
@@ -145,17 +146,4 @@ def _tables(written: Mapping[str, object], key: str) -> list[tuple[Mapping[str, 
     found = written.get(key, ())
     if not isinstance(found, list | tuple):
         raise InvalidInput(f"{key} is {found!r}, which is no list", remedy=f"Write [[{key}]] before each")
-    return [(_table(body, f"{key}[{number}]"), f"{key}[{number}]") for number, body in enumerate(found)]
-
-
-def _table(written: object, where: str) -> Mapping[str, object]:
-    if not isinstance(written, Mapping) or not all(isinstance(key, str) for key in written):
-        raise InvalidInput(f"{where} is {written!r}, not a table", remedy=f"Write [{where}]")
-    return written
-
-
-def _refuse_unknown(written: Mapping[str, object], known: tuple[str, ...], where: str) -> None:
-    for key in written:
-        if key not in known:
-            remedy = f"{did_you_mean(key, known)} Keys: {', '.join(known)}".strip()
-            raise InvalidInput(f"{where} has an unknown key '{key}'", remedy=remedy)
+    return [(table(body, f"{key}[{number}]"), f"{key}[{number}]") for number, body in enumerate(found)]

@@ -27,10 +27,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ..errors import InvalidInput, did_you_mean
+from ..errors import InvalidInput
 from . import units
 from .policy import TIER_DEFAULT, Policy, policy_of, tier_of, written_policy
 from .windows import Window, windows_of
+from .written import MODELS_STAND, refuse_unknown, table
 
 FLAVOURS = ("gpu", "cpu", "memory")
 FORMAT = 1
@@ -96,7 +97,7 @@ class Tree:
 
 def parse_tree(written: Mapping[str, object]) -> Tree:
     """The tree that `[quota]` describes, validated whole. Raises InvalidInput naming the path."""
-    _refuse_unknown(written, ("version", "gpu_models", "cohort", "policy"), "quota")
+    refuse_unknown(written, ("version", "gpu_models", "cohort", "policy"), "quota", hint=MODELS_STAND)
     if written.get("version", FORMAT) != FORMAT:
         raise InvalidInput(
             f"quota.version is {written['version']!r}, which this release does not read", remedy=f"Write {FORMAT}"
@@ -117,10 +118,10 @@ class _Parser:
         self._open: list[int] = []
 
     def group(self, written: object, where: str, kind: Kind, parent: int) -> None:
-        for name, body in _table(written, where).items():
+        for name, body in table(written, where).items():
             if not name or len(name) > NAME_MAX or "/" in name:
                 raise InvalidInput(f"{where} has the name {name!r}", remedy=f"Use 1 to {NAME_MAX} letters, no '/'")
-            self._node(_table(body, f"{where}.{name}"), where, name, kind, parent)
+            self._node(table(body, f"{where}.{name}"), where, name, kind, parent)
 
     def _node(self, body: Mapping[str, object], group: str, name: str, kind: Kind, parent: int) -> None:
         where = f"{group}.{name}"
@@ -129,7 +130,7 @@ class _Parser:
         if len(self.nodes) >= NODES_MAX:
             raise InvalidInput(f"{where} is one node too many", remedy=f"A tree holds at most {NODES_MAX}")
         groups = () if kind == "project" else ("teams", "projects")
-        _refuse_unknown(body, (*groups, "tier", "windows", *self.flavours), where)
+        refuse_unknown(body, (*groups, "tier", "windows", *self.flavours), where, hint=MODELS_STAND)
         index = self._add(where, name, kind, parent, body)
         self.windows += windows_of(body.get("windows", ()), f"{where}.windows", index, self.flavours)
         self._open.append(id(body))
@@ -157,7 +158,7 @@ class _Parser:
 def _quota(flavour: str, written: object, where: str) -> Quota:
     if not isinstance(written, Mapping):
         return Quota(units.amount(flavour, written, where=where))
-    _refuse_unknown(written, ("nominal", "borrow_limit", "lend_limit", "weight"), where)
+    refuse_unknown(written, ("nominal", "borrow_limit", "lend_limit", "weight"), where, hint=MODELS_STAND)
 
     def read(key: str) -> int | None:
         return units.amount(flavour, written[key], where=f"{where}.{key}") if key in written else None
@@ -263,18 +264,3 @@ def _models(written: object) -> tuple[str, ...]:
         ):
             raise InvalidInput(f"quota.gpu_models names {model!r}, which is taken", remedy="Name each model once")
     return tuple(written)
-
-
-def _table(written: object, where: str) -> Mapping[str, object]:
-    if not isinstance(written, Mapping) or not all(isinstance(key, str) for key in written):
-        raise InvalidInput(f"{where} is {written!r}, not a table", remedy=f"Write [{where}]")
-    return written
-
-
-def _refuse_unknown(written: Mapping[str, object], known: tuple[str, ...], where: str) -> None:
-    for key in written:
-        if key not in known:
-            hint = did_you_mean(key, known)
-            raise InvalidInput(
-                f"{where} has an unknown key '{key}'", remedy=f"{hint} GPU models stand in quota.gpu_models"
-            )

@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidInput, did_you_mean
+from ..errors import InvalidInput
 from . import units
+from .written import MODELS_STAND, refuse_unknown
 
 if TYPE_CHECKING:
     from .tree import Tree
@@ -91,10 +92,7 @@ def next_change_us(windows: Iterable[Window], now_us: int) -> int | None:
 
 
 def _window(body: Mapping[str, object], where: str, node: int, flavours: tuple[str, ...]) -> list[Window]:
-    for key in body:
-        if key not in (*KEYS, *flavours):
-            remedy = f"{did_you_mean(key, (*KEYS, *flavours))} GPU models stand in quota.gpu_models"
-            raise InvalidInput(f"{where} has an unknown key '{key}'", remedy=remedy)
+    refuse_unknown(body, (*KEYS, *flavours), where, hint=MODELS_STAND)
     named = [flavour for flavour in flavours if flavour in body]
     if not named:
         raise InvalidInput(f"{where} names no amount", remedy="Write for example gpu = 8")
