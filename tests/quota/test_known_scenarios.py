@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from headwater.quota.messages import Demand, NodeJoined, StepWaiting
+import msgspec
+
+from headwater.quota.messages import Demand, Impossible, NodeJoined, NodeSpec, StepWaiting
 
 from .scene import Platform, a_node, a_step
 
@@ -100,3 +102,86 @@ def test_an_elastic_gang_goes_with_what_is_there() -> None:
     assert platform.start(a_step("elastic", "p", ranks=8, ranks_min=2)) == ["elastic"]
     assert len(platform.grants["elastic"].nodes) == 5
     assert platform.used("p") == 8000
+
+
+def test_kueue_a_cohorts_own_quota_is_shared_by_queues_that_have_none() -> None:
+    # Kueue, "Cohort", configuring quotas: the cohort has 12 CPUs beside its queues', the queue 0; it may use all 12.
+    # In Kueue the cohort's quota comes on top; here a cohort's number is the whole: 12 with no child guaranteed any.
+    platform = cpu_platform({"cpu": 12, "projects": {"mine": {"cpu": 0}}}, 40)
+    assert went(platform, "m", "mine", 20) == 12
+
+
+def test_kueue_organisations_share_by_weight_whatever_their_number_of_teams() -> None:
+    # Kueue, "Cohort", hierarchical: important-org has weight 0.75, regular-org 0.25. Of 12 GPUs guaranteed to nobody
+    # important-org's one project gets 9, and the three of regular-org get 3 between them, one each.
+    def org(weight: float, *names: str) -> dict[str, object]:
+        quota = {"nominal": 0, "weight": weight}
+        return {"gpu": quota, "projects": {name: {"gpu": 0} for name in names}}
+
+    teams = {"important": org(0.75, "i"), "regular": org(0.25, "r1", "r2", "r3")}
+    platform = Platform({"gpu": 12, "teams": teams, "projects": {"busy": {"gpu": 0}}}, a_node("n0", gpus=12))
+    platform.start(a_step("all", "busy", gpus=12))
+    platform.start(*(a_step(f"{name}-{n}", name, since=n) for n in range(12) for name in ("i", "r1", "r2", "r3")))
+    took = [name.split("-")[0] for name in platform.end("all", at=1)]
+    assert {name: took.count(name) for name in ("i", "r1", "r2", "r3")} == {"i": 9, "r1": 1, "r2": 1, "r3": 1}
+
+
+def test_kueue_an_older_one_that_does_not_fit_does_not_block_a_newer_one() -> None:
+    # Kueue, "ClusterQueue", BestEffortFIFO: 3 of 4 CPUs are in use; the older asks for 2, the newer for 1.
+    platform = cpu_platform({"projects": {"p": {"cpu": 4}}}, 8)
+    went(platform, "runs", "p", 1, cpus=3)
+    assert went(platform, "older", "p", 1, cpus=2) == 0
+    assert went(platform, "newer", "p", 1, cpus=1, since=9) == 1
+
+
+def test_volcano_a_large_job_does_not_starve_behind_a_stream_of_small_ones() -> None:
+    # Volcano, "Job Resource Reservation": 4 devices, each taken for 100 s by a small job, and others like them come all
+    # the time. A job of 4 that came at 1 s has its place kept for 100 s: what ends earlier waits for the rest.
+    platform = Platform({"projects": {"p": {"gpu": 4}, "q": {"gpu": 4}}}, a_node("n0", gpus=4))
+    platform.start(*(a_step(f"s{n}", "p", since=n, max_runtime_s=100) for n in range(4)))
+    platform.start(a_step("large", "q", gpus=4, since=9), at=1)
+    platform.start(*(a_step(f"t{n}", "p", since=10 + n, max_runtime_s=100) for n in range(8)), at=2)
+    assert [name for n in range(3) for name in platform.end(f"s{n}", at=50)] == []
+    assert platform.end("s3", at=90) == ["large"]
+
+
+def labelled(name: str, gpus: int, **labels: str) -> NodeSpec:
+    return msgspec.structs.replace(a_node(name, gpus=gpus), labels=tuple(sorted(labels.items())))
+
+
+def within(step: StepWaiting, **levels: str) -> StepWaiting:
+    return msgspec.structs.replace(step, demand=msgspec.structs.replace(step.demand, **levels))
+
+
+def test_kueue_racks_of_one_name_in_two_blocks_are_two_racks() -> None:
+    # Kueue, "Topology Aware Scheduling", its table: node-1 (block-1, rack-1), node-2 (block-1, rack-2), node-3
+    # (block-2, rack-1), node-4 (block-2, rack-3). Two ranks of 8 GPUs need two nodes: no rack has
+    # them, a block does; where a rack is only preferred the next level up is taken.
+    places = {"1": ("1", "1"), "2": ("1", "2"), "3": ("2", "1"), "4": ("2", "3")}
+    nodes = [labelled(f"node-{n}", 8, block=block, rack=rack) for n, (block, rack) in places.items()]
+    platform = Platform({"projects": {"p": {"gpu": 64}}}, *nodes)
+    assert platform.start(within(a_step("rack", "p", gpus=8, ranks=2), required_level="rack")) == []
+    (refused,) = [effect for effect in platform.said if isinstance(effect, Impossible)]
+    assert "asks for 2 ranks; one rack, empty, would hold 1 of them" in refused.sentence
+    platform.start(within(a_step("block", "p", gpus=8, ranks=2), required_level="block"))
+    assert set(platform.grants["block"].nodes) in ({"node-1", "node-2"}, {"node-3", "node-4"})
+    platform.start(within(a_step("preferred", "p", gpus=8, ranks=2), preferred_level="rack"))
+    both = {*platform.grants["block"].nodes, *platform.grants["preferred"].nodes}
+    assert len(both) == 4
+
+
+def test_volcano_a_job_stays_within_the_lowest_tier_that_holds_it() -> None:
+    # Volcano, "Network Topology Aware Scheduling", example 1: eight nodes, in pairs under s0 to s3 (tier 1), these in
+    # pairs under s4 and s5 (tier 2). node0 and node3 are taken, so s0 and s1 have one node each. Two nodes that must be
+    # of tier 1 are a pair of s2 or s3, although node1 and node2 are free; four that prefer it are then nowhere together
+    # below the top, and take what is free.
+    nodes = [labelled(f"node{n}", 8, island=f"s{n // 2}", rack=f"s{4 + n // 4}") for n in range(8)]
+    platform = Platform({"projects": {"p": {"gpu": 64}}}, nodes[0], nodes[3])
+    platform.start(a_step("a", "p", gpus=8), a_step("b", "p", gpus=8))
+    for node in nodes:
+        if node.id not in ("node0", "node3"):
+            platform.tell(NodeJoined(node))
+    platform.start(within(a_step("hard", "p", gpus=8, ranks=2), required_level="island"))
+    assert platform.grants["hard"].nodes in (("node4", "node5"), ("node6", "node7"))
+    platform.start(within(a_step("soft", "p", gpus=8, ranks=4), preferred_level="island"))
+    assert {"node1", "node2"} < set(platform.grants["soft"].nodes)
