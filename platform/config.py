@@ -94,6 +94,10 @@ class Store(Section):
     archive_every_s: Seconds
     archive_batch: Annotated[int, Field(ge=1, le=10_000)]
     inbox_retention_s: Seconds
+    log_keep_s: Annotated[float, Field(ge=0)]
+    letters_keep_s: Annotated[float, Field(ge=0)]
+    open_letters_keep_s: Annotated[float, Field(ge=0)]
+    cache_keep_s: Annotated[float, Field(ge=0)]
 
 
 class Data(Section):

@@ -29,7 +29,7 @@ from ..events.ingest import Parsed
 from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
 from ..events.relay import Relay
-from ..store.aged import forgotten, inbox_kept_us
+from ..store.aged import forget_words, forgotten, inbox_kept_us
 from ..store.inbox import accepted_since, known_inbox, pin_before
 from ..store.reader import Reader
 from ..store.writer import Writer
@@ -48,8 +48,10 @@ from .lines.switchboard import Address, Switchboard
 from .lines.words import Pin
 from .loading import limits_of, load_catalog, load_inbox, load_rows, rows_of
 from .loop import Loop, wall_clock_us
+from .oblivion import forget_for_ever
 from .order_rows import asked_of, looked_up
 from .owner import arrived, gap_of, or_end, start_or_end
+from .retention import Retention
 from .wiring import Wiring
 from .work_orders import attempt_order, run_order
 
@@ -112,7 +114,10 @@ class ConductorActor:
         bus = KafkaBus(KafkaSettings(bootstrap=wiring.bootstrap, client_id="conductor"))
         self._start_relay(bus)
         self._start_ingest(bus)
-        self._tasks.append(asyncio.create_task(or_end(OWNER, self.hub.run())))
+        retention = Retention(journal, self._reader, wiring.settings.store, self._published)
+        forgetting = forget_for_ever(journal, OWNER, wiring.settings.store)
+        for work in (self.hub.run(), retention.run(), forgetting):
+            self._tasks.append(asyncio.create_task(or_end(OWNER, work)))
 
     def _load(self) -> int:
         with self._reader.picture() as picture:
@@ -303,6 +308,11 @@ class ConductorActor:
         for item in items:
             self.loop.tell(m.Progressed(item.fence, item.worker, item.time_us))
         self._lines.line("web").tell("progress", items)
+
+    @ray.method
+    async def forget_words(self, positions: list[int]) -> int:
+        """How many of these entries of the log, which belong to no run, have left the database."""
+        return await self._journal.forget(lambda rows: forget_words(rows, positions))
 
     @ray.method
     async def forget(self, run_ids: list[str]) -> int:

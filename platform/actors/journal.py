@@ -46,6 +46,15 @@ class Journal:
         asked = [guard_of(guard) for guard in guards] + _crashes_in(changes)
         return await self.do(lambda: self._settled(lambda: self.writer.commit(changes, said, asked)) or [])
 
+    async def commit_chosen(self, choose: Callable[[], tuple[Changes, Sequence[Said]]]) -> list[Entry]:
+        """Like `commit`, of what is chosen once everything that was asked for before is there."""
+
+        def work() -> list[Entry]:
+            changes, said = choose()
+            return self._settled(lambda: self.writer.commit(changes, said)) or []
+
+        return await self.do(work)
+
     async def forget(self, forget: Callable[[sa.Connection], int]) -> int:
         """What `Writer.forget` gives; none where it landed and only the answer was lost."""
         return await self.do(lambda: self._settled(lambda: self.writer.forget(forget)) or 0)

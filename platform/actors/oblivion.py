@@ -18,7 +18,7 @@ log = logging.getLogger("headwater.owner")
 
 
 async def forget_for_ever(journal: Journal, owner: str, settings: Store) -> None:
-    """Every `archive_every_s`, in a transaction of the owner's own. The Conductor's is forgotten with its runs."""
+    """Every `archive_every_s`, in a transaction of the owner's own."""
     while True:
         try:
             gone = await forget_once(journal, owner, wall_clock_us() - inbox_kept_us(settings.inbox_retention_s))

@@ -1,20 +1,39 @@
 """Rows past their age: which runs may leave, their part of the log, and their going.
 
 A run leaves whole: its row, what it recorded, and its entries of the log. Only one that came to its end may;
-what needs a person's attention stays. What follows the log passes over the positions that have left.
+what needs a person's attention stays. Entries of no run leave by their own age, once every owner and the relay
+have read beyond them. What follows the log passes over the positions that have left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from ..core.records import Run, RunState
+from ..core.inbox import LOG as LOG_TOPIC
+from ..core.records import DeadLetter, Run, RunState
 from ..wire.topics import EVENTS
+from .queries import RELAY
 from .reader import Reader
-from .schema import ATTEMPTS, COMMANDS, GATHERINGS, INBOX, LOG, OWNERS, PINS, RUN_TERMS, RUNS, STEPS
+from .schema import (
+    ATTEMPTS,
+    COMMANDS,
+    DEAD_LETTERS,
+    GATHERINGS,
+    INBOX,
+    LOG,
+    OFFSETS,
+    OWNERS,
+    PINS,
+    RUN_TERMS,
+    RUNS,
+    STEP_CACHE,
+    STEPS,
+)
+
+T = TypeVar("T")
 
 LEAVING: Final = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 OF_A_RUN: Final = (COMMANDS, STEPS, ATTEMPTS, PINS, RUN_TERMS, LOG)
@@ -45,6 +64,47 @@ def words_of(reader: Reader, run_ids: Sequence[str]) -> Iterator[sa.Row[Any]]:
     """The rows of the log that speak of these runs, run by run, in order."""
     for some in _parts(run_ids):
         yield from reader.select(sa.select(LOG).where(LOG.c.run_id.in_(some)).order_by(LOG.c.run_id, LOG.c.position))
+
+
+def words_of_no_run(reader: Reader, before_us: int, limit: int) -> list[sa.Row[Any]]:
+    """The rows of the log from before a time that speak of no run, in order; none that somebody has not read yet."""
+    read = sa.select(sa.func.min(OFFSETS.c.next)).where(OFFSETS.c.topic.in_((LOG_TOPIC, RELAY))).scalar_subquery()
+    aged = (LOG.c.run_id.is_(None), LOG.c.time_us < before_us, LOG.c.position < read)
+    return reader.select(sa.select(LOG).where(*aged).order_by(LOG.c.position).limit(limit))
+
+
+def any_word_at(reader: Reader, positions: Sequence[int]) -> bool:
+    """Whether the database has an entry of the log at one of these positions."""
+    return any(
+        reader.select(sa.select(LOG.c.position).where(LOG.c.position.in_(some)).limit(1)) for some in _parts(positions)
+    )
+
+
+def forget_words(connection: sa.Connection, positions: Sequence[int]) -> int:
+    """How many entries of the log have left; one of a run stays."""
+    of_no_run = LOG.c.run_id.is_(None)
+    gone = [sa.delete(LOG).where(of_no_run, LOG.c.position.in_(some)) for some in _parts(positions)]
+    return sum(connection.execute(statement).rowcount for statement in gone)
+
+
+def forget_cache(connection: sa.Connection, before_us: int) -> int:
+    """How many results of steps that were kept for other runs, made before a time, have left."""
+    return connection.execute(sa.delete(STEP_CACHE).where(STEP_CACHE.c.created_us < before_us)).rowcount
+
+
+def forget_resolved_letters(connection: sa.Connection, before_us: int) -> int:
+    """How many dead letters that were replayed or discarded before a time have left."""
+    resolved = (DEAD_LETTERS.c.state != "open", DEAD_LETTERS.c.resolved_us < before_us)
+    return connection.execute(sa.delete(DEAD_LETTERS).where(*resolved)).rowcount
+
+
+def open_letters(reader: Reader, before_us: int, limit: int) -> list[DeadLetter]:
+    """The dead letters from before a time that nobody has resolved, longest ago first."""
+    aged = (DEAD_LETTERS.c.state == "open", DEAD_LETTERS.c.received_us < before_us)
+    with reader.picture() as picture:
+        oldest = sa.select(DEAD_LETTERS.c.id).where(*aged).order_by(DEAD_LETTERS.c.id).limit(limit)
+        letters: list[DeadLetter] = picture.rows("dead_letters", DEAD_LETTERS.c.id.in_(oldest))
+    return letters
 
 
 def inbox_kept_us(retention_s: float) -> int:
@@ -82,6 +142,6 @@ def _forget_runs(connection: sa.Connection, run_ids: Sequence[str]) -> int:
     return count
 
 
-def _parts(run_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(run_ids), IN_ONE_MAX):
-        yield run_ids[start : start + IN_ONE_MAX]
+def _parts(keys: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(keys), IN_ONE_MAX):
+        yield keys[start : start + IN_ONE_MAX]

@@ -407,6 +407,19 @@ class EventRejected(Body, frozen=True, tag="event.rejected"):
     trigger: str = ""
 
 
+class EventGivenUp(Body, frozen=True, tag="event.given_up"):
+    """A dead letter that nobody has resolved is past its age and leaves the database; its bytes go with it."""
+
+    dead_letter_id: str
+    code: str
+    reason: str
+    topic: str
+    received_us: int
+    event_source: str = ""
+    event_id: str = ""
+    trigger: str = ""
+
+
 class DataGap(Body, frozen=True, tag="data.gap"):
     topic: str
     partition: int
@@ -421,7 +434,8 @@ AnyBody = (
     | StepCheckpointed | StepPreempting | QuotaReclaimed
     | EventPublished | TriggerExpired | FlowDeployed | ModelRequested | ModelRegistered | ModelAliased | ModelRefused
     | DeploymentRequested | DeploymentReady | DeploymentFailed | TableCommitted | TableReset | QuotaChanged | NodeJoined
-    | NodeLeft | NodeDrained | DevicesFreed | DeviceQuarantined | CommandDone | CommandRefused | EventRejected | DataGap
+    | NodeLeft | NodeDrained | DevicesFreed | DeviceQuarantined | CommandDone | CommandRefused | EventRejected
+    | EventGivenUp | DataGap
 )  # fmt: skip
 
 TERMINAL: Final = frozenset({"run.succeeded", "run.failed", "run.cancelled", "run.needs_attention"})

@@ -39,7 +39,7 @@ def a_wiring(home: Path, url: str = "") -> Lent:
         home=str(home),
         store_url=url,
         bootstrap="",
-        settings=load(environment={}, flags={"home": str(home), "store.archive_after_s": 0}),
+        settings=load(environment={}, flags={"home": str(home), "store.archive_after_s": 0, "store.log_keep_s": 0}),
         http_port=0,
         serve_port=0,
     )

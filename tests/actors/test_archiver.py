@@ -14,22 +14,24 @@ from scenes.store import T0, a_run, a_step, run_id
 from headwater.actors.lake.archiver import Archiver
 from headwater.actors.lake.history import EVENTS_HISTORY, RUNS_HISTORY
 from headwater.actors.lake.table_writer import TableWriterActor
+from headwater.actors.lake.word_archiver import WordArchiver
 from headwater.actors.wiring import Wiring
-from headwater.core.records import InboxRow
+from headwater.core.records import InboxRow, Offset
 from headwater.data import catalog as catalogs
 from headwater.errors import Unavailable
-from headwater.store.aged import aged_runs, forgotten, inbox_kept_us
+from headwater.store.aged import aged_runs, forget_words, forgotten, inbox_kept_us
 from headwater.store.reader import Reader
 from headwater.store.schema import LOG
 from headwater.store.writer import Writer
 from headwater.wire.topics import EVENTS
-from headwater.wire.types import RunSucceeded, Said
+from headwater.wire.types import FlowDeployed, RunSucceeded, Said
 
 from .alone import a_wiring, alone, living
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TableWriter = alone(TableWriterActor)
 OLD = T0 + 1_000
+OF_FLOWS = LOG.c.type == "flow.deployed"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -60,6 +62,11 @@ class Desk:
         if self.down:
             raise Unavailable("The Conductor is away")
         return self.writer.forget(lambda rows: forgotten(rows, "conductor", run_ids, T0))
+
+    async def forget_words(self, positions: list[int]) -> int:
+        if self.down:
+            raise Unavailable("The Conductor is away")
+        return self.writer.forget(lambda rows: forget_words(rows, positions))
 
     def numbers(self) -> list[int]:
         with self.reader.picture() as picture:
@@ -149,6 +156,55 @@ async def test_a_pass_that_died_anywhere_leaves_every_run_in_the_lake_once(
     expected = [run_id(number) for number in (1, 2, 5, 6, 7)]
     assert sorted(in_lake(wiring, RUNS_HISTORY)["id"].to_pylist()) == expected
     assert sorted(in_lake(wiring, EVENTS_HISTORY)["run_id"].to_pylist()) == expected
+
+
+def deployed(number: int, *, time_us: int, run_id: str | None = None) -> Said:
+    body = FlowDeployed(flow=f"f{number}", code_version="c", manifest={})
+    return Said(body=body, subject="eta/f", project="eta", principal="p", time_us=time_us, run_id=run_id)
+
+
+def read_up_to(desk: Desk, **next_of: int) -> None:
+    rows = {("conductor", topic, 0): Offset(owner="conductor", topic=topic, partition=0, next=next_)
+            for topic, next_ in next_of.items()}  # fmt: skip
+    desk.writer.commit({"offsets": rows})
+
+
+async def test_words_of_no_run_move_once_all_have_read_them(wiring: Wiring) -> None:
+    desk = Desk(wiring)
+    words = [deployed(n, time_us=T0 + n) for n in range(1, 6)]
+    desk.writer.commit({}, [*words[:3], deployed(9, time_us=T0, run_id=run_id(1)), *words[3:]])
+    async with living(TableWriter(wiring)) as writer:
+        archive = WordArchiver(desk.reader, writer, desk.forget_words, batch=2).archive
+        assert await archive(OLD) == 0  # nobody has said that he read them
+        read_up_to(desk, log=100, relay=6)
+        assert await archive(T0 + 3) == 2
+        assert await archive(OLD) == 2
+        assert await archive(OLD) == 0
+    with desk.reader.picture() as picture:
+        assert [entry.position for entry in picture.entries(OF_FLOWS)] == [4, 6]  # a run's, and what the relay owes
+    moved = in_lake(wiring, EVENTS_HISTORY).sort_by("position")
+    assert moved["position"].to_pylist() == [1, 2, 3, 5]
+    assert [msgspec.json.decode(body)["flow"] for body in moved["body"].to_pylist()] == ["f1", "f2", "f3", "f4"]
+
+
+@pytest.mark.parametrize("after", [False, True, None])
+async def test_a_pass_over_words_that_died_leaves_each_in_the_lake_once(wiring: Wiring, after: bool | None) -> None:
+    """It dies before its commit, after it, or while the Conductor is away."""
+    desk = Desk(wiring)
+    desk.writer.commit({}, [deployed(n, time_us=T0 + 10 * n) for n in range(1, 5)])
+    read_up_to(desk, log=100, relay=100)
+    async with living(TableWriter(wiring)) as writer:
+        desk.down = after is None
+        dying = writer if after is None else DiesAt(writer, EVENTS_HISTORY, after=after)
+        with pytest.raises(Unavailable):
+            await WordArchiver(desk.reader, dying, desk.forget_words, batch=10).archive(T0 + 25)
+        desk.down = False
+        archive = WordArchiver(desk.reader, writer, desk.forget_words, batch=10).archive
+        while await archive(OLD):  # others have come of age
+            pass
+    assert sorted(in_lake(wiring, EVENTS_HISTORY)["position"].to_pylist()) == [1, 2, 3, 4]
+    with desk.reader.picture() as picture:
+        assert picture.entries(OF_FLOWS) == []
 
 
 async def test_the_inbox_is_forgotten_after_its_time(wiring: Wiring) -> None:

@@ -66,7 +66,6 @@ class Archiver:
             try:
                 while await self.archive(time.time_ns() // 1_000 - int(after_s * 1e6)):
                     pass
-                await self._forget([])  # whatever has left, the inbox has its own time
                 await asyncio.sleep(every_s)
             except (HeadwaterError, OSError, ValueError) as error:  # the same batch is tried again
                 log.error("Old runs could not be archived: %s", error)
@@ -77,7 +76,7 @@ class Archiver:
         batch = await self._begun() or await self._next(before_us)
         if batch is None:
             return 0
-        await self._carry(EVENTS_HISTORY, batch.key, lambda: events_table(words_of(self._reader, batch.ids)))
+        await carry(self._tables, EVENTS_HISTORY, batch.key, lambda: events_table(words_of(self._reader, batch.ids)))
         count = await self._forget(batch.ids)
         self._finished = True
         return count
@@ -98,14 +97,16 @@ class Archiver:
         ids = [run.id for run in runs]
         batch = Batch(f"{PREFIX}{digest_of(*ids)}", ids)
         self._finished = False
-        await self._carry(RUNS_HISTORY, batch.key, lambda: runs_table(runs))
+        await carry(self._tables, RUNS_HISTORY, batch.key, lambda: runs_table(runs))
         return batch
 
-    async def _carry(self, table: str, key: str, rows: Callable[[], pa.Table]) -> None:
-        if await asyncio.to_thread(self._tables.spent, table, key) is not None:
-            return
-        data = await asyncio.to_thread(rows)
-        target = await self._tables.prepare(table, data.schema)
-        known = [name for name in data.column_names if name in target.schema.names]  # a table of an older version
-        files = await asyncio.to_thread(write_files, target, data.select(known).to_batches())
-        await self._tables.append(table, files, key, PROJECT, PRINCIPAL)
+
+async def carry(tables: Tables, table: str, key: str, rows: Callable[[], pa.Table]) -> None:
+    """Commits the rows to the table, unless that was done under this key before."""
+    if await asyncio.to_thread(tables.spent, table, key) is not None:
+        return
+    data = await asyncio.to_thread(rows)
+    target = await tables.prepare(table, data.schema)
+    known = [name for name in data.column_names if name in target.schema.names]  # a table of an older version
+    files = await asyncio.to_thread(write_files, target, data.select(known).to_batches())
+    await tables.append(table, files, key, PROJECT, PRINCIPAL)

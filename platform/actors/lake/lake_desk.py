@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
@@ -37,7 +37,7 @@ class LastCommit(NamedTuple):
     """A commit, and what it has put into one column."""
 
     key: str
-    values: list[str]
+    values: list[Any]
 
 
 class LakeDesk:

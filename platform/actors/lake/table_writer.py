@@ -33,6 +33,7 @@ from ..names import find, forget
 from ..owner import OwnerActor
 from .archiver import Archiver
 from .lake_desk import LakeDesk, LastCommit, catalog_of
+from .word_archiver import WordArchiver
 
 LOOKS_MAX: Final = 5
 
@@ -57,10 +58,13 @@ class TableWriterActor(OwnerActor):
     async def started(self) -> None:
         self.must(self._poll())
         store = self.wiring.settings.store
+        mine: Any = self  # Ray's types have no word for a method that is called plainly
         if store.archive_after_s:
-            mine: Any = self  # Ray's types have no word for a method that is called plainly
-            archiver = Archiver(self.reader, mine, _forget, batch=store.archive_batch)
-            self.spawn(archiver.run(after_s=store.archive_after_s, every_s=store.archive_every_s))
+            runs = Archiver(self.reader, mine, lambda ids: _forget("forget", ids), batch=store.archive_batch)
+            self.spawn(runs.run(after_s=store.archive_after_s, every_s=store.archive_every_s))
+        if store.log_keep_s:
+            words = WordArchiver(self.reader, mine, lambda at: _forget("forget_words", at), batch=store.archive_batch)
+            self.spawn(words.run(after_s=store.log_keep_s, every_s=store.archive_every_s))
 
     @ray.method
     async def prepare(self, table: str, schema: pa.Schema) -> Target:
@@ -127,10 +131,10 @@ class TableWriterActor(OwnerActor):
         return self.desk.last_commit(table, prefix, column)
 
 
-async def _forget(run_ids: list[str]) -> int:
+async def _forget(method: str, keys: Sequence[Any]) -> int:
     """The Conductor's rows are the Conductor's to take away."""
     try:
-        count: int = await find("conductor").forget.remote(run_ids)
+        count: int = await getattr(find("conductor"), method).remote(keys)
     except RayError as error:
         forget("conductor")
         raise Unavailable(f"The Conductor does not answer now ({type(error).__name__})", remedy="Wait.") from None
