@@ -49,9 +49,10 @@ class Backfill:
         dates = [self._date(step, option) for option in self._admission.options(shape_of(step))]
         return min((date for date in dates if date is not None), key=lambda date: date.at_us, default=None)
 
-    def _date(self, step: StepWaiting, option: Option) -> Date | None:
-        """By doubling, then halving: with more ends the gang fits if it did with fewer."""
-        ends = list(islice(self._ends.get(option.flavour or "cpu", ()), ENDS_MAX))
+    def soonest(self, step: StepWaiting, option: Option, ends: list[End]) -> tuple[int, Placed] | None:
+        """How many of the ends it takes until the gang has quota and a place, and which; by doubling, then halving:
+        with more ends the gang fits if it did with fewer. None where all of them are not enough.
+        """
         low, high = 1, min(1, len(ends))
         while (placed := self._placed_without(step, option, ends[:high])) is None and high < len(ends):
             low, high = high + 1, min(2 * high, len(ends))
@@ -62,11 +63,17 @@ class Backfill:
                 low = middle + 1
             else:
                 high, placed = middle, found
-        if placed is None or not ends:
+        return (high, placed) if placed is not None and ends else None
+
+    def _date(self, step: StepWaiting, option: Option) -> Date | None:
+        ends = list(islice(self._ends.get(option.flavour or "cpu", ()), ENDS_MAX))
+        found = self.soonest(step, option, ends)
+        if found is None:
             return None
-        last = self._holdings.all[ends[high - 1][1]].step.name
-        count = "the step that runs" if high == 1 else f"{high} of the steps that run"
-        return Date(ends[high - 1][0], placed, f"{count}, {last} the last, declared to have ended by then")
+        count, placed = found
+        last = self._holdings.all[ends[count - 1][1]].step.name
+        who = "the step that runs" if count == 1 else f"{count} of the steps that run"
+        return Date(ends[count - 1][0], placed, f"{who}, {last} the last, declared to have ended by then")
 
     def _placed_without(self, step: StepWaiting, option: Option, ends: list[End]) -> Placed | None:
         with self._undo.undone():

@@ -231,6 +231,7 @@ def step_of(leased: AttemptLeased) -> StepWaiting:
         leased.ranks_min,
         leased.once,
         leased.evictions,
+        leased.flow,
     )
 
 

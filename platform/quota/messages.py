@@ -66,6 +66,7 @@ class StepWaiting(Struct, frozen=True):
     ranks_min: int = 0
     once: bool = False
     evictions: int = 0
+    flow: str = ""
 
 
 class StepGone(Struct, frozen=True):
@@ -97,6 +98,7 @@ class AttemptLeased(Struct, frozen=True):
     ranks_min: int = 0
     evictions: int = 0
     place: int = 0
+    flow: str = ""
 
 
 class AttemptReleased(Struct, frozen=True):

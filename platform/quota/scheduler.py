@@ -25,6 +25,7 @@ from . import absences, messages
 from .admission import Admission
 from .backfill import Backfill
 from .explaining import Explaining
+from .forecast import Forecast
 from .granting import Granting
 from .growing import Growing
 from .half_life import HalfLife
@@ -40,6 +41,7 @@ from .reasons import Reasons
 from .reclaim import Reclaiming
 from .report import NodeUsage, report
 from .reservations import Reservations
+from .runtimes import Measured, unmeasured
 from .telling import Telling
 from .tree import Tree
 from .undo import Undo
@@ -57,8 +59,7 @@ class Scheduler:
         self._reservations = Reservations(self._undo, self._inventory, self._places, self._holdings)
         self._granting = Granting(self._undo, self._queues, self._holdings, self._reservations, self._telling)
         self._evicted: dict[str, tuple[int, ...]] = {}
-        self._now_us = 0
-        self._models: list[str] = []
+        self._now_us, self._models = 0, list[str]()
         self._use(Usage(tree), version)
 
     @classmethod
@@ -78,9 +79,7 @@ class Scheduler:
         hour. `away`: nodes that left, and when. The next event decides what waits.
         """
         machine = cls(tree, version)
-        for node in nodes:
-            machine._inventory.join(node)
-        machine._inventory.departed.update({spec.id: (spec, left_us) for spec, left_us in away})
+        machine._inventory.load(nodes, away)
         machine._models_changed()
         for event in history:
             machine._take(event)
@@ -144,10 +143,10 @@ class Scheduler:
         step = self._queues.steps.get(step_id)
         return None if step is None else self._explaining.why(step, self._reasons)
 
-    def explained(self, step_id: str) -> StepExplained | None:
-        """Everything about why the step waits; None where it does not."""
+    def explained(self, step_id: str, measured: Measured = unmeasured) -> StepExplained | None:
+        """Everything about why the step waits, `measured` to tell when; None where it does not."""
         step = self._queues.steps.get(step_id)
-        return None if step is None else self._explaining.of(step, self._reasons)
+        return None if step is None else self._explaining.of(step, self._reasons, measured, self._now_us)
 
     def usage(self) -> list[NodeUsage]:
         """Each node of the tree, parents first, with what is used, borrowed, lent and waited for."""
@@ -396,5 +395,6 @@ class Scheduler:
         growing = Growing(self._undo, usage, self._places, self._holdings, self._admission)
         moving = Moving(usage, self._inventory, self._holdings, self._admission, self._reclaiming)
         self._granting.look_with(self._reclaiming, backfill, growing, moving)
-        self._explaining = Explaining(usage, self._inventory, self._admission, self._reservations, self._telling)
+        ask = Forecast(backfill, self._holdings, self._admission)
+        self._explaining = Explaining(usage, self._inventory, self._admission, self._reservations, self._telling, ask)
         self._reasons = Reasons(usage, self._inventory, self._queues, self._holdings, self._order, self._reservations)

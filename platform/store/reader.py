@@ -40,6 +40,9 @@ class Picture:
         with closing(self._connection.execute(statement)) as rows:  # a row that cannot be read leaves no snapshot open
             return [codec.struct_of(row) for row in rows]
 
+    def select(self, statement: sa.Select[Any]) -> list[sa.Row[Any]]:
+        return list(self._connection.execute(statement))
+
     def scalar(self, statement: sa.Select[Any]) -> Any:
         return self._connection.execute(statement).scalar()
 

@@ -12,7 +12,7 @@ from .types import JSON
 
 
 class Eta(Answer, frozen=True):
-    """When the step may start, by `basis`: what was declared or kept for it."""
+    """When the step may start, by `basis`: what is kept for it, what was declared, or what earlier attempts took."""
 
     at_us: int
     basis: str

@@ -121,6 +121,7 @@ class StepWaiting(Body, frozen=True, tag="step.waiting"):
     min_runtime_s: float | None = None
     ranks_min: int = 0
     evictions: int = 0
+    flow: str = ""
 
 
 class StepHeld(Body, frozen=True, tag="step.held"):

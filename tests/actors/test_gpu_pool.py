@@ -27,6 +27,11 @@ from headwater.wire import types as t
 GPU = t.Demand(gpus_milli=1000, cpus_milli=0)
 SEED = {"cohort": {"local": {"projects": {"eta": {"gpu": 4}}}}}
 
+A_RUN = r.Run(
+    id="run", project="eta", flow="train", code_version="v", state=r.RunState.RUNNING, idempotency_key="k",
+    principal="me", root_id="run", created_us=1,
+)  # fmt: skip
+
 
 def a_step(number: int, state: r.StepState = r.StepState.RUNNING) -> r.Step:
     facts = {"run_id": "run", "project": "eta", "name": "fit", "function": "f:f", "code_version": "v", "created_us": 1}
@@ -46,6 +51,7 @@ def an_attempt(fence: int, state: r.AttemptState) -> r.Attempt:
         demand=GPU,
         worker=f"w{fence}",
         leased_us=1,
+        ended_us=None if state.live else 50,
     )
 
 
@@ -78,6 +84,7 @@ def picture(tmp_path: Path) -> Iterator[Picture]:
     writer.take_epoch()
     writer.commit(
         {
+            "runs": {"run": A_RUN},
             "steps": {step.id: step for step in steps},
             "attempts": {attempt.fence: attempt for attempt in attempts},
             "leases": {(lease.fence, lease.device): lease for lease in leases},
@@ -113,6 +120,12 @@ def test_a_scheduler_begins_with_what_the_rows_hold(picture: Picture) -> None:
     assert (eta.flavours["gpu"].used, eta.waiting_steps) == (1000, 1)
     (proposal,) = [effect for effect in desk.decide(Ticked(), 1).effects if isinstance(effect, Propose)]
     assert [(grant.step_id, grant.devices) for grant in proposal.grants] == [("run/9", ("n/0",))]
+
+
+def test_what_attempts_took_is_counted_from_the_rows(picture: Picture) -> None:
+    desk = load_desk(picture, {}, {"ray"})
+    assert {kind: desk.runtimes[kind] for kind in desk.runtimes} == {("eta", "train", "fit"): (49, 49)}
+    assert desk.engine.holdings()[3].step.flow == "train"
 
 
 def test_a_node_of_an_earlier_life_takes_nothing_until_it_joins_again(picture: Picture) -> None:

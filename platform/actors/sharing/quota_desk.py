@@ -23,11 +23,13 @@ from ...core.ledger import Book, Ledger
 from ...core.turn import Turn
 from ...errors import InvalidInput
 from ...quota import messages as q
+from ...quota.runtimes import KINDS_MAX, Kind, Lasted, kind_of, with_one_more
 from ...quota.scheduler import Scheduler
 from ...quota.simulate import losses_of
 from ...quota.tree import Tree, parse_tree
 from ...wire import calls
 from ...wire import types as t
+from ...wire.quota_api import StepExplained
 from . import quota_words as words
 from .quota_notes import QuotaNotes, priority_in
 
@@ -107,6 +109,7 @@ class QuotaDesk:
         self.asked: Ledger[int, tuple[str, ...]] = Ledger(self.book)  # number → the steps of a proposal not answered
         self.not_ended: Ledger[int, str] = Ledger(self.book)  # reclaims that were refused, until the next tick
         self.notes = QuotaNotes(self.book)
+        self.runtimes: Ledger[Kind, Lasted] = Ledger(self.book)  # of attempts that succeeded, as the rows have them
         self._tree: Ledger[str, Any] = Ledger(self.book)
         self._tree.load("now", stored.tree if stored is not None else tree)
         self.unseeded = stored is None
@@ -234,10 +237,22 @@ class QuotaDesk:
             case t.NodeDrained(node=node, drained=drained):
                 spec_now = self.nodes.get(node)
                 return [q.NodeDrained(node)] if drained else [q.NodeJoined(spec_now)] if spec_now else []
+            case t.StepSucceeded(fence=fence):
+                self._took(fence, entry.time_us)
             case t.QuotaChanged(version=version, tree=tree) if version > self.engine.tree_version:
                 self._tree.put("now", tree)
                 return [q.TreeChanged(parse_tree(tree), version)]
         return words.messages_of(entry)
+
+    def _took(self, fence: int, ended_us: int) -> None:
+        holding = self.engine.holdings().get(fence)
+        kind = None if holding is None else kind_of(holding)
+        if holding is not None and kind is not None and (kind in self.runtimes or len(self.runtimes) < KINDS_MAX):
+            self.runtimes.put(kind, with_one_more(self.runtimes.get(kind), ended_us - holding.leased_us))
+
+    def explained(self, step_id: str) -> StepExplained | None:
+        """Everything about why the step waits, and when it should go; None where it does not wait."""
+        return self.engine.explained(step_id, self.runtimes.get)
 
     def _obey(self, turn: Turn, order: calls.Order) -> t.CommandDone | t.CommandRefused:
         if order.kind not in KINDS:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from ...core.inventory import DeviceRow, Node, QuotaNote, QuotaTree
 from ...core.records import Attempt, AttemptState, Lease, LeaseState, Step, StepState
 from ...quota import messages as q
+from ...quota.runtimes import Kind, gathered
 from ...quota.scheduler import Scheduler
 from ...quota.tree import parse_tree
 from ...store.reader import Picture
@@ -20,6 +21,7 @@ from .quota_desk import FIRST_VERSION, QuotaDesk
 from .quota_notes import PRIORITY, prioritised
 
 _HOUR_US = 3_600_000_000
+_LOOKED_BACK = 5_000  # attempts
 _LIVE = (AttemptState.LEASED, AttemptState.RUNNING)
 _KEPT = (LeaseState.RELEASING, LeaseState.QUARANTINED)
 
@@ -43,16 +45,19 @@ def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]
     nodes = tuple(specs[node_id] for node_id in here)
     left_us = {node.id: node.seen_us if node.state == "LEFT" else now_us for node in known if node.id not in here}
     notes: dict[str, QuotaNote] = {n.name: n for n in picture.rows("quota_notes", QUOTA_NOTES.c.name.is_not(None))}
+    flows = _flows(picture)
     engine = Scheduler.load(
         tree,
         stored.version if stored is not None else FIRST_VERSION,
         nodes=nodes,
-        history=[*(prioritised(event, notes) for event in _history(picture)), *_quarantined(devices)],
-        waiting=[_waiting_of(step, notes) for step in picture.rows("steps", STEPS.c.state == StepState.WAITING)],
+        history=[*(prioritised(event, notes) for event in _history(picture, flows)), *_quarantined(devices)],
+        waiting=[_waiting_of(step, notes, flows) for step in picture.rows("steps", STEPS.c.state == StepState.WAITING)],
         leaving=_leaving(picture),
         away=[(specs[node_id], at_us) for node_id, at_us in left_us.items()],
     )
     desk = QuotaDesk(engine, stored, nodes=nodes, tree=tree.to_mapping())
+    for kind, lasted in gathered(_attempts_that_succeeded(picture)).items():
+        desk.runtimes.load(kind, lasted)
     desk.remember(notes.values())
     return desk
 
@@ -69,7 +74,7 @@ def _node_of(node: Node, devices: Sequence[DeviceRow]) -> q.NodeSpec:
     )
 
 
-def _history(picture: Picture) -> Iterator[q.Event]:
+def _history(picture: Picture, flows: dict[str, str]) -> Iterator[q.Event]:
     """Attempts that live, and those that have ended on devices which are not free yet."""
     holding = LEASES.select().with_only_columns(LEASES.c.fence).where(LEASES.c.state.in_(_KEPT))
     leases: list[Lease] = picture.rows("leases", LEASES.c.fence.in_(holding))
@@ -82,13 +87,32 @@ def _history(picture: Picture) -> Iterator[q.Event]:
     steps: dict[str, Step] = {step.id: step for step in picture.rows("steps", of)}
     for attempt in sorted(attempts, key=lambda each: each.fence):  # the first of those that share a place comes first
         step = steps[attempt.step_id]
-        yield _leased_of(attempt, step)
+        yield _leased_of(attempt, step, flows.get(step.run_id, ""))
         if step.checkpoint_us is not None and step.checkpoint_us >= attempt.leased_us:
             yield q.AttemptCheckpointed(attempt.fence, step.checkpoint_us)
         if not attempt.state.live:
             yield q.AttemptReleased(attempt.fence)
             freed = [each.device for each in leases if each.fence == attempt.fence and each.state is LeaseState.FREE]
             yield q.DeviceFreed(tuple(freed), attempt.fence)
+
+
+def _flows(picture: Picture) -> dict[str, str]:
+    """By run, of those that have a step which waits or runs."""
+    of = sa.select(STEPS.c.run_id).where(STEPS.c.state.in_((StepState.WAITING, StepState.LEASED, StepState.RUNNING)))
+    return {run.id: run.flow for run in picture.select(sa.select(RUNS.c.id, RUNS.c.flow).where(RUNS.c.id.in_(of)))}
+
+
+def _attempts_that_succeeded(picture: Picture) -> Iterator[tuple[Kind, int]]:
+    """Of the newest attempts, in the order of their leases, what each was of and how long it took."""
+    since = picture.scalar(sa.select(sa.func.max(ATTEMPTS.c.fence))) or 0
+    found = picture.select(
+        sa.select(RUNS.c.project, RUNS.c.flow, STEPS.c.name, ATTEMPTS.c.ended_us, ATTEMPTS.c.leased_us)
+        .join(STEPS, STEPS.c.id == ATTEMPTS.c.step_id)
+        .join(RUNS, RUNS.c.id == ATTEMPTS.c.run_id)
+        .where(ATTEMPTS.c.fence > since - _LOOKED_BACK, ATTEMPTS.c.state == AttemptState.SUCCEEDED)
+        .order_by(ATTEMPTS.c.fence)
+    )
+    return (((row.project, row.flow, row.name), row.ended_us - row.leased_us) for row in found)
 
 
 def _leaving(picture: Picture) -> list[q.AttemptLeaving]:
@@ -117,7 +141,7 @@ def _quarantined(devices: Sequence[DeviceRow]) -> list[q.Event]:
     return [q.DeviceQuarantined(ids)] if ids else []
 
 
-def _leased_of(attempt: Attempt, step: Step) -> q.AttemptLeased:
+def _leased_of(attempt: Attempt, step: Step, flow: str) -> q.AttemptLeased:
     """Its demand is the step's, also where an elastic gang was given fewer ranks."""
     return q.AttemptLeased(
         step_id=attempt.step_id,
@@ -137,10 +161,11 @@ def _leased_of(attempt: Attempt, step: Step) -> q.AttemptLeased:
         ranks_min=step.ranks_min,
         evictions=step.evictions,
         place=attempt.place,
+        flow=flow,
     )
 
 
-def _waiting_of(step: Step, notes: dict[str, QuotaNote]) -> q.StepWaiting:
+def _waiting_of(step: Step, notes: dict[str, QuotaNote], flows: dict[str, str]) -> q.StepWaiting:
     given = notes.get(PRIORITY + step.id)
     return q.StepWaiting(
         step_id=step.id,
@@ -155,4 +180,5 @@ def _waiting_of(step: Step, notes: dict[str, QuotaNote]) -> q.StepWaiting:
         ranks_min=step.ranks_min,
         once=step.effect == "once",
         evictions=step.evictions,
+        flow=flows.get(step.run_id, ""),
     )

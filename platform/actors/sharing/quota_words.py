@@ -44,6 +44,7 @@ def waiting_of(entry: t.Entry, body: t.StepWaiting) -> q.StepWaiting:
         ranks_min=body.ranks_min,
         once=body.once,
         evictions=body.evictions,
+        flow=body.flow,
     )
 
 

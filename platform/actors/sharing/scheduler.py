@@ -161,7 +161,7 @@ class SchedulerActor(OwnerActor):
     @ray.method
     async def explain(self, step_id: str) -> dict[str, Any]:
         """Everything about why the step waits; empty where it does not."""
-        found = self.machine.engine.explained(step_id)
+        found = self.machine.explained(step_id)
         return {} if found is None else msgspec.to_builtins(found)
 
     @ray.method

@@ -10,6 +10,7 @@ order of their free devices, so that a best fit is found from the tight end.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from typing import TypeVar
 
 from ...errors import InvalidInput
@@ -38,6 +39,12 @@ class Inventory:
         self.revision = 0  # of the nodes; only grows, through roll-backs too, so that caches can tell
         self._models: list[str] = []  # as of this revision
         self._models_at = -1
+
+    def load(self, nodes: Iterable[NodeSpec], away: Iterable[tuple[NodeSpec, int]]) -> None:
+        """The nodes that are there, and those that are awaited, with when they left."""
+        for spec in nodes:
+            self.join(spec)
+        self.departed.update({spec.id: (spec, left_us) for spec, left_us in away})
 
     def hold(self, holder: Holder, seats: tuple[Seat, ...]) -> None:
         self._undo.note(self._unhold, holder, seats)

@@ -120,6 +120,7 @@ def ask(state: State, turn: Turn, step: Step) -> None:
         min_runtime_s=step.min_runtime_s,
         ranks_min=step.ranks_min,
         evictions=step.evictions,
+        flow=state.runs[step.run_id].flow,
     )
     state.say_of_run(turn, step.run_id, body)
 
