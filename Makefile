@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCKS := requirements-bootstrap.lock requirements.lock
+BUILT := pyproject.toml setup.py $(wildcard platform/quota/placement/*.[ch])
 BUDGET ?= 20
 MINUTES ?= 10
 SEED ?=
@@ -16,7 +17,7 @@ help:  ## what there is to make
 
 setup: $(STAMP)  ## the environment in .venv, from the locks, every hash checked
 
-$(STAMP): $(LOCKS) pyproject.toml
+$(STAMP): $(LOCKS) $(BUILT)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 		{ echo "Python 3.11 is needed; '$(PYTHON)' is another. Name one: make setup PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headwater.quota.messages import Demand, NodeSpec
-from headwater.quota.placement.placings import after_each
+from headwater.quota.placement.placings import after_each, asked_of
 
 Ints = NDArray[np.int64]
 WHOLE, POPULAR = 1000, 0.95
@@ -29,7 +29,7 @@ class Peer:
         self._rooms = np.array(rows, np.int64)
 
     def place(self, demand: Demand) -> bool:
-        found = after_each(self._rooms, demand)
+        found = after_each(self._rooms, asked_of(demand))
         if not len(found.row):
             return False
         at = self.choose(found.row, found.rooms)

@@ -5,6 +5,8 @@ nine tenths of the GPUs are given away; from then on, whenever one has come, tho
 until nine tenths are again. A decision is one task looked at: its place is chosen, by fragmentation, and
 taken, or there is none; what ends meanwhile is counted in its time.
 
+Where the compiled lines were built they decide; `--numpy` measures what decides without them.
+
 The goals are set for a machine on which ten million integer additions in a Python loop take 0.6 s, and are
 scaled by what the loop takes here, in the same run. Both are CPU time, so that neighbours do not count.
 """
@@ -20,7 +22,7 @@ from collections import Counter, deque
 import openb_trace
 
 from headwater.quota.messages import Demand
-from headwater.quota.placement import fit
+from headwater.quota.placement import fit, lines
 from headwater.quota.placement.inventory import Inventory, Seat
 from headwater.quota.undo import Undo
 
@@ -86,7 +88,11 @@ def rate(copies: int, tasks: list[Demand], decisions: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--decisions", type=int, default=20_000)
+    parser.add_argument("--numpy", action="store_true", help="as without the compiled lines")
     chosen = parser.parse_args()
+    if chosen.numpy:
+        lines.compiled = None  # type: ignore[assignment]
+    print(f"lines: {'NumPy' if lines.compiled is None else 'compiled'}")
     tasks = [task.demand for task in openb_trace.tasks()]
     for copies, at_least in GOALS.items():
         before = loop_s()

@@ -3,6 +3,7 @@ import re
 import shutil
 import tomllib
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_the_wheel_carries_configuration_and_data(
     copy.mkdir()
     for name in ("platform", "configs"):
         shutil.copytree(repo_root / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns(*GENERATED))
-    for name in ("pyproject.toml", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "LICENSE"):
         shutil.copy(repo_root / name, copy)
     (copy / "README.md").write_text("Headwater")
     (copy / "src").mkdir()
@@ -80,3 +81,5 @@ def test_the_wheel_carries_configuration_and_data(
     wanted |= {"headwater/local/kafka_jars.toml", "headwater/local/loopback/haproxy.sh", "headwater/errors.py"}
     assert wanted - names == set()
     assert [name for name in names if name.startswith("platform/")] == []
+    core = [name for name in names if re.fullmatch(r"headwater/quota/placement/compiled\..*\.so", name)]
+    assert len(core) == (find_spec("headwater.quota.placement.compiled") is not None)  # as could be built here

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from scenes.life import FREE_PORTS, environment, homes, processes_of
 
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "platform", "src", "configs", "examples")
+SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "platform", "src", "configs", "examples")
 UV = Path(sys.executable).with_name("uv")
 PLATFORM_ONLY = ("ray", "sqlalchemy", "aiokafka", "fastapi", "alembic", "faust")
 HELLO = """

@@ -66,19 +66,22 @@ def ranks_free(node: Node, demand: Demand) -> int:
 
 def seats_on(node: Node, demand: Demand, ranks: int) -> tuple[Seat, ...]:
     """Seats for so many ranks, which the node must hold: the first empty devices, or the fullest to share."""
-    devices = [(d.free, d.id) for d in node.devices.values() if not d.quarantined]
-    chosen: list[tuple[str, ...]] = []
     if demand.gpus_milli >= WHOLE:
         each = demand.gpus_milli // WHOLE
-        empty = [d.id for d in node.devices.values() if not d.quarantined and not d.holders and d.free >= WHOLE]
+        empty = [device.id for device in node.devices.values() if device.room == WHOLE]
         chosen = [tuple(empty[rank * each : (rank + 1) * each]) for rank in range(ranks)]
     elif demand.gpus_milli:
-        for free, device_id in sorted(devices):
-            chosen += [(device_id,)] * max(0, free // demand.gpus_milli)
+        chosen = _shared(node, demand.gpus_milli)[:ranks]
     else:
         chosen = [()] * ranks
     milli = min(demand.gpus_milli, WHOLE)
-    return tuple(Seat(node.spec.id, ids, milli, demand.cpus_milli, demand.memory_bytes) for ids in chosen[:ranks])
+    return tuple([Seat(node.spec.id, ids, milli, demand.cpus_milli, demand.memory_bytes) for ids in chosen])
+
+
+def _shared(node: Node, milli: int) -> list[tuple[str, ...]]:
+    """A device for each share that the node holds, the fullest first."""
+    devices = sorted((device.free, device.id) for device in node.devices.values() if not device.quarantined)
+    return [(device_id,) for free, device_id in devices for _ in range(free // milli)]
 
 
 def _one_node(inventory: Inventory, demand: Demand, model: str) -> Node | None:

@@ -3,24 +3,21 @@
 A holder (a step that was granted something, later the fence of its attempt) holds seats, one per rank.
 When it ends its CPUs and memory are free at once; its shares of devices stay until they are seen empty.
 Free is always total minus held, per device, so a picture that runs behind can dip below zero and comes
-right by itself. `hold` and `unhold` are exact inverses. Indexes keep the nodes of each GPU model in the
-order of their free devices, so that a best fit is found from the tight end.
+right by itself. `hold` and `unhold` are exact inverses.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Iterable
-from typing import TypeVar
+from dataclasses import replace
 
 from ...errors import InvalidInput
 from ..messages import Demand, NodeSpec
 from ..undo import Undo
 from .board import Board
 from .node import WHOLE, Device, Holder, Node, Seat
+from .tightness import Room, Share, Tightness
 from .workload import Workload
-
-Item = TypeVar("Item", tuple[int, int, str], tuple[int, str])
 
 __all__ = ["WHOLE", "Holder", "Inventory", "Node", "Seat"]
 
@@ -30,12 +27,11 @@ class Inventory:
         self._undo = undo
         self.nodes: dict[str, Node] = {}
         self.devices: dict[str, Device] = {}
-        self.by_room: dict[str, list[tuple[int, int, str]]] = {}  # model → (whole free, CPUs free, node), in service
-        self.partly: dict[str, list[tuple[int, str]]] = {}  # model → (free, device) of devices shared already
         self.departed: dict[str, tuple[NodeSpec, int]] = {}  # nodes that are awaited, and when they left
         self.largest_seats: dict[Demand, int] = {}  # a cache of `fit.largest`, dropped when nodes change
         self.workload = Workload(undo)
         self.board = Board(self.nodes)
+        self._tightness = Tightness(self.nodes)
         self.revision = 0  # of the nodes; only grows, through roll-backs too, so that caches can tell
         self._models: list[str] = []  # as of this revision
         self._models_at = -1
@@ -45,6 +41,16 @@ class Inventory:
         for spec in nodes:
             self.join(spec)
         self.departed.update({spec.id: (spec, left_us) for spec, left_us in away})
+
+    @property
+    def by_room(self) -> dict[str, list[Room]]:
+        """By model the nodes in service, those with the fewest whole devices free first."""
+        return self._tightness.by_room()
+
+    @property
+    def partly(self) -> dict[str, list[Share]]:
+        """By model the devices that are shared already, those with the least left first."""
+        return self._tightness.partly()
 
     def hold(self, holder: Holder, seats: tuple[Seat, ...]) -> None:
         self._undo.note(self._unhold, holder, seats)
@@ -141,16 +147,14 @@ class Inventory:
         self._swap(node_id, node)
 
     def _swap(self, node_id: str, node: Node | None) -> None:
-        self.board.touch(node_id)
         before = self.nodes.pop(node_id, None)
         if before is not None:
-            self._unindex(before)
             for device_id in before.devices:
                 del self.devices[device_id]
         if node is not None:
             self.nodes[node_id] = node
             self.devices.update(node.devices)
-            self._index(node)
+        self._touch(node_id)
         self.largest_seats.clear()
         self.revision += 1
 
@@ -179,52 +183,24 @@ class Inventory:
             node = self.nodes.get(seat.node)
             if node is None:
                 continue
-            self._unindex(node)
             node.cpus_free -= sign * seat.cpus_milli
             node.memory_free -= sign * seat.memory_bytes
-            for device in [node.devices[device_id] for device_id in seat.devices if device_id in node.devices]:
-                held = device.holders.get(holder, 0) + sign * seat.milli
-                device.free -= sign * seat.milli
-                device.holders[holder] = held
-                if not held:
-                    del device.holders[holder]
-            self._index(node)
+            for device_id in seat.devices:
+                device = node.devices.get(device_id)
+                if device is not None:
+                    node.whole_free += device.give(holder, sign * seat.milli)
+            self._touch(seat.node)
 
     def _quarantine(self, device_id: str, quarantined: bool) -> None:
         device = self.devices[device_id]
-        node = self.nodes[device.node]
-        self._unindex(node)
-        device.quarantined = quarantined
-        self._index(node)
+        self.nodes[device.node].whole_free += device.suspect(quarantined)
+        self._touch(device.node)
 
-    def _index(self, node: Node) -> None:
-        self.board.touch(node.spec.id)
-        usable = [device for device in node.devices.values() if not device.quarantined]
-        node.whole_free = sum(1 for device in usable if device.free >= WHOLE and not device.holders)
-        if node.in_service:
-            model = node.spec.gpu_model
-            insort(self.by_room.setdefault(model, []), (node.whole_free, node.cpus_free, node.spec.id))
-            for device in usable:
-                if 0 < device.free < device.total:
-                    insort(self.partly.setdefault(model, []), (device.free, device.id))
-
-    def _unindex(self, node: Node) -> None:
-        if node.in_service:
-            model = node.spec.gpu_model
-            _discard(self.by_room[model], (node.whole_free, node.cpus_free, node.spec.id))
-            for device in node.devices.values():
-                if not device.quarantined and 0 < device.free < device.total:
-                    _discard(self.partly[model], (device.free, device.id))
+    def _touch(self, node_id: str) -> None:
+        self.board.touch(node_id)
+        self._tightness.touch(node_id)
 
 
 def _copy(node: Node, *, in_service: bool, left: bool) -> Node:
-    devices = {
-        i: Device(d.id, d.node, d.total, d.free, d.quarantined, dict(d.holders)) for i, d in node.devices.items()
-    }
-    copy = Node(node.spec, devices, node.cpus_free, node.memory_free)
-    copy.in_service, copy.left = in_service, left
-    return copy
-
-
-def _discard(ordered: list[Item], item: Item) -> None:
-    del ordered[bisect_left(ordered, item)]
+    devices = {i: replace(device, holders=dict(device.holders)) for i, device in node.devices.items()}
+    return Node(node.spec, devices, node.cpus_free, node.memory_free, in_service, left)

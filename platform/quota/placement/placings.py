@@ -16,6 +16,15 @@ from .node import WHOLE
 from .potential import Ints
 
 
+class Asked(NamedTuple):
+    """CPUs and memory of the whole gang, GPU of each of its ranks."""
+
+    cpus: int
+    memory: int
+    gpus_milli: int
+    ranks: int
+
+
 class Placings(NamedTuple):
     """`rooms`: what would be left; `row`: of which room that was given; `device`: the one shared, or -1."""
 
@@ -24,23 +33,27 @@ class Placings(NamedTuple):
     device: Ints
 
 
-def after_each(rooms: Ints, demand: Demand) -> Placings:
+def asked_of(demand: Demand) -> Asked:
+    ranks = demand.ranks
+    return Asked(demand.cpus_milli * ranks, demand.memory_bytes * ranks, demand.gpus_milli, ranks)
+
+
+def after_each(rooms: Ints, asked: Asked) -> Placings:
     """Every way to place the whole gang on one of the rooms; rooms that do not hold it are not in it."""
-    cpus, memory = demand.cpus_milli * demand.ranks, demand.memory_bytes * demand.ranks
-    fits = (rooms[:, 0] >= cpus) & (rooms[:, 1] >= memory)
-    if 0 < demand.gpus_milli < WHOLE and demand.ranks == 1:
-        row, device = _choices(rooms, fits, demand.gpus_milli)
+    fits = (rooms[:, 0] >= asked.cpus) & (rooms[:, 1] >= asked.memory)
+    if 0 < asked.gpus_milli < WHOLE and asked.ranks == 1:
+        row, device = _choices(rooms, fits, asked.gpus_milli)
         left = rooms[row]
-        left[np.arange(len(row)), device + 2] -= demand.gpus_milli
+        left[np.arange(len(row)), device + 2] -= asked.gpus_milli
     else:
-        if demand.gpus_milli:
-            fits &= _ranks(rooms[:, 2:], demand) >= demand.ranks
+        if asked.gpus_milli:
+            fits &= _ranks(rooms[:, 2:], asked.gpus_milli) >= asked.ranks
         row = np.flatnonzero(fits)
         device, left = np.full(len(row), -1, np.int64), rooms[row]
-        if demand.gpus_milli:
-            left[:, 2:] -= _taken(left[:, 2:], demand)
-    left[:, 0] -= cpus
-    left[:, 1] -= memory
+        if asked.gpus_milli:
+            left[:, 2:] -= _taken(left[:, 2:], asked)
+    left[:, 0] -= asked.cpus
+    left[:, 1] -= asked.memory
     return Placings(left, row, device)
 
 
@@ -49,13 +62,13 @@ def ranks_held(rooms: Ints, demand: Demand) -> Ints:
     ranks = np.full(len(rooms), demand.ranks, np.int64)
     for column, each in ((0, demand.cpus_milli), (1, demand.memory_bytes)):
         ranks = np.minimum(ranks, rooms[:, column] // each if each else np.where(rooms[:, column] < 0, 0, ranks))
-    return np.maximum(0, np.minimum(ranks, _ranks(rooms[:, 2:], demand)) if demand.gpus_milli else ranks)
+    return np.maximum(0, np.minimum(ranks, _ranks(rooms[:, 2:], demand.gpus_milli)) if demand.gpus_milli else ranks)
 
 
-def _ranks(devices: Ints, demand: Demand) -> Ints:
-    if demand.gpus_milli >= WHOLE:
-        return np.asarray((devices >= WHOLE).sum(axis=1) // (demand.gpus_milli // WHOLE))
-    return np.asarray((np.maximum(devices, 0) // demand.gpus_milli).sum(axis=1))
+def _ranks(devices: Ints, milli: int) -> Ints:
+    if milli >= WHOLE:
+        return np.asarray((devices >= WHOLE).sum(axis=1) // (milli // WHOLE))
+    return np.asarray((devices // milli).sum(axis=1))
 
 
 def _choices(rooms: Ints, fits: NDArray[np.bool_], milli: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -69,14 +82,14 @@ def _choices(rooms: Ints, fits: NDArray[np.bool_], milli: int) -> tuple[NDArray[
     return row, device
 
 
-def _taken(devices: Ints, demand: Demand) -> Ints:
-    if demand.gpus_milli >= WHOLE:
+def _taken(devices: Ints, asked: Asked) -> Ints:
+    if asked.gpus_milli >= WHOLE:
         empty = devices >= WHOLE
-        return np.where(empty & (np.cumsum(empty, axis=1) <= demand.ranks * demand.gpus_milli // WHOLE), WHOLE, 0)
+        return np.where(empty & (np.cumsum(empty, axis=1) <= asked.ranks * asked.gpus_milli // WHOLE), WHOLE, 0)
     order = np.argsort(devices, axis=1, kind="stable")
-    holds = np.take_along_axis(devices, order, axis=1) // demand.gpus_milli
+    holds = np.take_along_axis(devices, order, axis=1) // asked.gpus_milli
     before = np.cumsum(holds, axis=1) - holds
-    ranks = np.clip(demand.ranks - before, 0, holds)
+    ranks = np.clip(asked.ranks - before, 0, holds)
     taken = np.zeros_like(devices)
-    np.put_along_axis(taken, order, ranks * demand.gpus_milli, axis=1)
+    np.put_along_axis(taken, order, ranks * asked.gpus_milli, axis=1)
     return taken

@@ -59,6 +59,13 @@ class Potential:
         found: Ints = total * self._total - stranded - self._unused @ usable
         return found
 
+    def packed(self) -> bytes:
+        """All tables as 64-bit integers, as `compiled` reads them: lengths and the total first."""
+        lengths = [len(self._sizes), len(self._size_of), len(self._cpus), len(self._memory), self._total]
+        by_kind = (self._size_of, self._per_cpu, self._cpus_free, self._per_mebi, self._memory_free, self._unused)
+        tables = (self._sizes, self._cpus, self._memory, self._through, *by_kind)
+        return b"".join(np.ascontiguousarray(table, np.int64).tobytes() for table in (lengths, *tables))
+
     def _let_through(self, kinds: Sequence[Kind], sizes: list[int]) -> Ints:
         """By step of CPUs, step of memory and size: the weight of the kinds of that size that fit."""
         through = np.zeros((len(self._cpus) + 1, len(self._memory) + 1, len(sizes)), np.int64)

@@ -1,4 +1,7 @@
-"""The board that is kept up to date against the definition, computed anew for every node."""
+"""The board that is kept up to date against the definition, computed anew for every node.
+
+Its lines are those in NumPy and, where they were built, the compiled ones beside: both must say the same.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from headwater.quota.messages import Demand, DeviceSpec, NodeSpec
-from headwater.quota.placement import fit
+from headwater.quota.placement import fit, lines
+from headwater.quota.placement.board import Board
 from headwater.quota.placement.fragmentation import WHOLE, Room, fragmentation
 from headwater.quota.placement.inventory import Inventory, Seat
+from headwater.quota.placement.lines import Lines, NumpyLines, compiled_lines
 from headwater.quota.placement.node import Node
+from headwater.quota.placement.potential import Ints, Potential
 from headwater.quota.undo import Undo
 
 MODELS = ("A100", "L4")
@@ -30,6 +36,26 @@ DEMANDS = st.builds(
     ranks=st.sampled_from([1, 1, 1, 2]),
 )
 CHOICES = st.sampled_from([MODELS, ("A100",), ("L4",)])
+
+
+class Both:
+    def __init__(self, rooms: Ints, potential_of: Ints, potentials: list[Potential]) -> None:
+        self._all: list[Lines] = [NumpyLines(rooms, potential_of, potentials)]
+        if lines.compiled is not None:
+            self._all.append(compiled_lines(rooms.copy(), potential_of, potentials))
+
+    def write(self, slot: int, cpus: int, memory: int, devices: list[int], /) -> None:
+        for each in self._all:
+            each.write(slot, cpus, memory, devices)
+
+    def open(self, number: int, cpus: int, memory: int, gpus_milli: int, ranks: int, allowed: bytes, /) -> None:
+        for each in self._all:
+            each.open(number, cpus, memory, gpus_milli, ranks, allowed)
+
+    def best(self, number: int, /) -> tuple[int, int] | None:
+        found, *others = (each.best(number) for each in self._all)
+        assert all(other == found for other in others)
+        return found
 
 
 def room_of(node: Node) -> Room:
@@ -61,6 +87,7 @@ class Placing(RuleBasedStateMachine):
     def start(self) -> None:
         self.undo = Undo()
         self.inventory = Inventory(self.undo)
+        self.inventory.board = Board(self.inventory.nodes, made_by=Both)
         self.inventory.workload.give(TYPICAL)
         self.held: dict[str, tuple[Seat, ...]] = {}
         self.count = 0
