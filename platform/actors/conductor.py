@@ -31,6 +31,7 @@ from ..events.kafka_link import KafkaSettings
 from ..events.relay import Relay
 from ..store.aged import forget_words, forgotten, inbox_kept_us
 from ..store.inbox import accepted_since, known_inbox, pin_before
+from ..store.model_versions import version_meant
 from ..store.reader import Reader
 from ..store.writer import Writer
 from ..wire import calls
@@ -283,10 +284,13 @@ class ConductorActor:
 
     async def pin(self, run_id: str, kind: str, name: str) -> Pin:
         """The same table or model for the whole run; a failure where there is none."""
-        run, before = self.state.runs.known(run_id), None
-        if run is not None and run.resumed_from is not None and self.state.pins.known((run_id, kind, name)) is None:
-            before = await asyncio.to_thread(pin_before, self._reader, run.resumed_from, kind, name)
-        return Pin.of(await self.loop.ask(m.Pinned(run_id, kind, name, before)))
+        run, before, meant = self.state.runs.known(run_id), None, None
+        if run is not None and self.state.pins.known((run_id, kind, name)) is None:
+            if run.resumed_from is not None:
+                before = await asyncio.to_thread(pin_before, self._reader, run.resumed_from, kind, name)
+            if kind == "model" and "@" in name:
+                meant = await asyncio.to_thread(version_meant, self._reader, name)
+        return Pin.of(await self.loop.ask(m.Pinned(run_id, kind, name, before, meant)))
 
     async def claim(self, fence: int, worker: str, secret: str) -> str:
         """Empty where user code of a `once` attempt may start."""

@@ -61,17 +61,33 @@ def register(name: str, model: Model | Future[Model], serve: bool | Serving | No
     return msgspec.convert(answer, ModelVersion)
 
 
-def model(name: str) -> Model:
-    """The model's newest version as this run sees it: the same one however long the run takes."""
+def model(name: str, *, version: int | None = None, alias: str | None = None) -> Model:
+    """The model as this run sees it: the same version in all its steps, however long it takes.
+
+    Its newest version, or the one that is asked for; `model("delay@champion")` and `model("delay@3")` say the same in
+    one word.
+    """
+    asked = _asked_for(name, version, alias)
     pin = model_pins.get()
     if pin is None:
-        raise NotFound(f"There is no model {name!r} here", remedy="Call model() in a flow or step of a run")
+        raise NotFound(f"There is no model {asked!r} here", remedy="Call model() in a flow or step of a run")
     from ..wire.v2 import Signature
     from .model import Model
 
-    seen = pin(name)
+    seen = pin(asked)
     signature = msgspec.convert(seen.signature, Signature)
     return Model(seen.digest, seen.runtime, signature, dict(seen.metrics or {}), 0)
+
+
+def _asked_for(name: str, version: int | None, alias: str | None) -> str:
+    said = [str(word) for word in (version, alias) if word is not None]
+    if len(said) > 1 or (said and "@" in name):
+        what = f"model({name!r}, version={version!r}, alias={alias!r}) asks for two versions at once"
+        raise InvalidInput(what, remedy="Give the version or the alias, once")
+    asked = f"{name}@{said[0]}" if said else name
+    if not name or asked.endswith("@") or asked.count("@") > 1:
+        raise InvalidInput(f"model({asked!r}) names no model", remedy='Write model("delay@champion") or model("delay")')
+    return asked
 
 
 def _serving(serve: bool | Serving | None) -> dict[str, int] | None:

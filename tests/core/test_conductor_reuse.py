@@ -230,3 +230,36 @@ def test_a_resumed_run_sees_the_tables_that_the_one_before_saw() -> None:
     scene.state.tables.load("lake.x", now)
     assert scene.tell(m.Pinned(run.id, "table", "lake.x", msgspec.to_builtins(old))).answer == old
     assert scene.tell(m.Pinned(run.id, "table", "lake.x")).answer == old
+
+
+def version_of_delay(version: int) -> calls.PinnedModel:
+    return calls.PinnedModel(name="delay", version=version, digest="d", runtime="onnx", signature={}, metrics={})
+
+
+def test_an_alias_means_one_version_for_the_whole_run_and_after_a_restart() -> None:
+    scene, name = Scene(), "delay@champion"
+    run_id = scene.a_running_run()
+    first = version_of_delay(2)
+    assert scene.tell(m.Pinned(run_id, "model", name, meant=first)).answer == first
+    assert scene.tell(m.Pinned(run_id, "model", name, meant=version_of_delay(3))).answer == first
+    assert scene.tell(m.Pinned(run_id, "model", "delay@3", meant=version_of_delay(3))).answer == version_of_delay(3)
+    again = Scene()
+    again.machine.load(scene.rows_of([run_id]))
+    assert again.tell(m.Pinned(run_id, "model", name, meant=version_of_delay(3))).answer == first
+
+
+def test_a_resumed_run_sees_the_version_that_the_alias_meant_before() -> None:
+    scene, name = Scene(), "delay@champion"
+    before, _ = a_failed_run(scene)
+    run = resumed(scene, before)
+    kept = msgspec.to_builtins(version_of_delay(2))
+    assert scene.tell(m.Pinned(run.id, "model", name, kept, "there is none now")).answer == version_of_delay(2)
+
+
+def test_an_alias_that_is_not_there_is_said_and_may_come_later() -> None:
+    scene = Scene()
+    run_id = scene.a_running_run()
+    why = "Model 'delay' has no alias 'champion'; it has none"
+    refused = scene.tell(m.Pinned(run_id, "model", "delay@champion", meant=why)).answer
+    assert (refused.kind, refused.message) == ("not_found", why)
+    assert scene.tell(m.Pinned(run_id, "model", "delay@champion", meant=version_of_delay(1))).answer.version == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headwater.errors import InvalidInput
+from headwater.errors import HeadwaterError, InvalidInput
 from headwater.sdk import (
     StepFailed,
     WaitTimeout,
@@ -196,6 +196,50 @@ def test_a_flow_sees_the_model_that_it_registered() -> None:
     first, second, seen = made()
     assert (first.version, second.version) == (1, 2)
     assert (seen.digest, seen.metrics) == (trained.digest, trained.metrics)
+
+
+def test_a_model_is_asked_for_by_version_and_may_be_an_argument() -> None:
+    from headwater.sdk.model import Model
+    from headwater.wire.v2 import Signature
+
+    first, second = (Model(digest * 64, "onnx", Signature((), ()), {}, 10) for digest in "ab")
+
+    @step
+    def digests(given: Model) -> list[str]:
+        return [given.digest, model("delay", version=2).digest, model("delay@1").digest]
+
+    @flow(project="p")
+    def used() -> Any:
+        register("delay", first, serve=None)
+        seen = model("delay")
+        register("delay", second, serve=None)
+        return digests(seen).result(), model("delay").digest
+
+    assert used() == ([first.digest, second.digest, first.digest], first.digest)  # seen once, seen ever after
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"name": "delay", "version": 3}, "has no version 3"),
+        ({"name": "delay", "alias": "champion"}, "called directly knows no aliases"),
+        ({"name": "delay@1", "version": 1}, "asks for two versions at once"),
+        ({"name": "delay", "version": 1, "alias": "champion"}, "asks for two versions at once"),
+        ({"name": "delay@"}, "names no model"),
+        ({"name": "dalay"}, "Did you mean 'delay'"),
+    ],
+)
+def test_a_model_that_is_not_there_is_refused(asked: dict[str, Any], words: str) -> None:
+    from headwater.sdk.model import Model
+    from headwater.wire.v2 import Signature
+
+    @flow(project="p")
+    def used() -> Any:
+        register("delay", Model("d" * 64, "onnx", Signature((), ()), {}, 10), serve=None)
+        return model(**asked)
+
+    with pytest.raises(HeadwaterError, match=words):
+        used()
 
 
 def nothing() -> None: ...

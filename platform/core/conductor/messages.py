@@ -55,12 +55,14 @@ class RunFunctionEnded(Struct, frozen=True):
 
 
 class Pinned(Struct, frozen=True):
-    """`before` is what the run that this one resumes saw under that name."""
+    """`before` is what the run that this one resumes saw under that name; `meant`, of a model's version or alias, what
+    the rows have for it now, or why they have nothing."""
 
     run_id: str
     kind: str
     name: str
     before: JSON = None
+    meant: calls.PinnedModel | str | None = None
 
 
 class Proposed(Struct, frozen=True):

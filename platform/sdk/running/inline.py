@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ...artifacts.encoded import Encoded
+from ...core.model_choice import ModelChoice, choice_of
 from ...core.retrying import is_retried
 from ...errors import InvalidInput, NotFound, did_you_mean
 from ...wire.calls import (
@@ -66,6 +67,7 @@ class Inline:
         self._project = project
         self._outcomes: dict[int, Outcome] = {}
         self._models: dict[str, list[RegisterCall]] = {}
+        self._pins: dict[str, PinnedModel] = {}
         self._sleeping: list[tuple[float, int]] = []
         self._published: list[dict[str, Any]] = []
 
@@ -104,16 +106,30 @@ class Inline:
         return memoryview(bytearray(payload.inline or b""))
 
     def pin(self, name: str) -> PinnedModel:
-        if name not in self._models:
-            raise NotFound(f"There is no model {name!r}", remedy=did_you_mean(name, self._models))
-        newest = self._models[name][-1]
+        """The first time decides, for all of the run."""
+        if name not in self._pins:
+            self._pins[name] = self._version(choice_of(name))
+        return self._pins[name]
+
+    def _version(self, asked: ModelChoice) -> PinnedModel:
+        versions = self._models.get(asked.name, [])
+        if not versions:
+            raise NotFound(f"There is no model {asked.name!r}", remedy=did_you_mean(asked.name, self._models))
+        if asked.alias:
+            what = f"A flow called directly knows no aliases, and none {asked.alias!r} of model {asked.name!r}"
+            raise NotFound(what, remedy="Ask for a version, or run it on a platform")
+        version = len(versions) if asked.version is None else asked.version
+        if not 1 <= version <= len(versions):
+            what = f"Model {asked.name!r} has no version {version}"
+            raise NotFound(what, remedy=f"This flow has registered {len(versions)}")
+        found = versions[version - 1]
         return PinnedModel(
-            name=name,
-            version=len(self._models[name]),
-            digest=newest.digest,
-            runtime=newest.runtime,
-            signature=newest.signature,
-            metrics=newest.metrics,
+            name=asked.name,
+            version=version,
+            digest=found.digest,
+            runtime=found.runtime,
+            signature=found.signature,
+            metrics=found.metrics,
         )
 
     def _carried_out(self, command: Command, wish: Wish) -> Outcome:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from onnx import TensorProto, helper
 
 from headwater.models.store import artifacts
-from headwater.sdk import Model, Table, current, flow, on, publish, register, step
+from headwater.sdk import Model, Table, current, flow, model, on, publish, register, step
 
 
 @flow(project="eta", on=on.event("number.came"))
@@ -86,6 +86,28 @@ def make_adder() -> Model:
     output = helper.make_tensor_value_info("sum", TensorProto.DOUBLE, ["rows"])
     graph = helper.make_graph([helper.make_node("Add", ["left", "right"], ["sum"])], "adder", inputs, [output])
     return Model.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8))
+
+
+@flow(project="eta")
+def keep_adder(name: str) -> int:
+    """A version of a model that is not served."""
+    return register(name, make_adder(), serve=None).version
+
+
+@flow(project="eta")
+def use_champion(name: str, gate: int) -> list[float]:
+    """Sees its champion, waits at the gate, and uses it here and in a step."""
+    seen = model(f"{name}@champion")
+    stand_at(gate).result()
+    sums: list[float] = use_model(seen, name).result()
+    return sums
+
+
+@step
+def use_model(given: Model, name: str) -> list[float]:
+    champion = model(name, alias="champion")
+    assert champion == given
+    return [float(value) for value in champion.predict({"left": [1.0], "right": [10.0]})["sum"]]
 
 
 @flow(project="eta")

@@ -23,11 +23,9 @@ def pinned(state: State, turn: Turn, event: m.Pinned) -> None:
         turn.answer = Failure(kind="cancelled", message=f"Run {event.run_id} is over; it pins nothing more")
         return
     if pin is None:
-        found = state.tables.get(event.name) if event.kind == "table" else state.models.get(event.name)
-        if found is None and event.before is None:
-            known = sorted(state.tables if event.kind == "table" else state.models)
-            message = f"No {event.kind} is named {event.name!r}; known are {', '.join(known[:10]) or 'none'}"
-            turn.answer = Failure(kind="not_found", message=message)
+        found = _found(state, event)
+        if isinstance(found, str) and event.before is None:
+            turn.answer = Failure(kind="not_found", message=found)
             return
         pin = Pin(
             run_id=event.run_id,
@@ -39,3 +37,12 @@ def pinned(state: State, turn: Turn, event: m.Pinned) -> None:
         state.pins.put(key, pin)
         state.pins_of.add(event.run_id, key)
     turn.answer = msgspec.convert(pin.body, calls.PinnedTable if event.kind == "table" else calls.PinnedModel)
+
+
+def _found(state: State, event: m.Pinned) -> calls.PinnedTable | calls.PinnedModel | str:
+    """What the name means now; in words, where it means nothing."""
+    if event.meant is not None:
+        return event.meant
+    known = state.tables if event.kind == "table" else state.models
+    named = f"known are {', '.join(sorted(known)[:10]) or 'none'}"
+    return known.get(event.name) or f"No {event.kind} is named {event.name!r}; {named}"
