@@ -37,6 +37,7 @@ from ..store.writer import Writer
 from ..wire import calls
 from ..wire.types import Entry, NodeJoined
 from .careful import Careful
+from .charges import Charges
 from .courtesy import collect_rarely, settle_in
 from .crew import Crew
 from .describe import Described
@@ -105,7 +106,14 @@ class ConductorActor:
         self.loop = Loop(
             self.machine, journal, carry_out=self._carry_out, published=self._published, take_back=self._take_back
         )
-        self.crew = Crew(wiring, self.loop.tell, self._lines, ray_node_of=lambda node: self._ray_nodes.get(node, ""))
+        self.charges = Charges(self._reader, self._files)
+        self.crew = Crew(
+            wiring,
+            self.loop.tell,
+            self._lines,
+            ray_node_of=lambda node: self._ray_nodes.get(node, ""),
+            charged=self.charges.of_results,
+        )
         self.hub = Hub(self._reader, position)
         self._described = Described("conductor", self.loop, trouble=lambda: journal.trouble)
         self._wakes: set[asyncio.TimerHandle] = set()
@@ -253,7 +261,10 @@ class ConductorActor:
         before = await self._done_before(run_id, commands)
         types = {command.call.event_type for command in commands if isinstance(command.call, calls.WaitCall)}
         happenings, upto = await self._accepted_since(run_id, types) if types else ((), 0)
-        asked = m.Issued(run_id, fence, tuple(commands), happenings, upto, before.rows, before.cached, before.children)
+        charged = await self.charges.of_models(commands)
+        asked = m.Issued(
+            run_id, fence, tuple(commands), happenings, upto, before.rows, before.cached, before.children, charged
+        )
         answer: str = await self.loop.ask(asked)
         return answer
 
@@ -323,6 +334,19 @@ class ConductorActor:
         """How many of these runs have left the database; with them goes what the inbox no longer has to know."""
         before_us = wall_clock_us() - inbox_kept_us(self._wiring.settings.store.inbox_retention_s)
         return await self._journal.forget(lambda rows: forgotten(rows, OWNER, run_ids, before_us))
+
+    @ray.method
+    async def artifacts_gone(self, digests: list[str]) -> int:
+        """How many charges a collection has ended."""
+        await self._begun()
+        count: int = await self.loop.ask(m.ArtifactsGone(await self.charges.ended(digests)))
+        return count
+
+    @ray.method
+    async def logs_counted(self, size_bytes: dict[str, int]) -> None:
+        """What a sweep has found of the logs of each project."""
+        await self._begun()
+        await self.loop.ask(m.LogsCounted(size_bytes))
 
     async def propose(self, grants: list[calls.Grant]) -> list[calls.Verdict]:
         verdicts: list[calls.Verdict] = await self.loop.ask(m.Proposed(tuple(grants)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .. import crash
 from ..core.conductor import messages as m
+from ..core.records import StoredArtifact
 from ..errors import HeadwaterError, Unavailable
 from ..wire import calls
 from ..wire.types import Failure
@@ -60,7 +61,9 @@ class Crew:
         lines: Directory,
         *,
         ray_node_of: Callable[[str], str],
+        charged: Callable[[list[calls.Report]], Awaitable[tuple[StoredArtifact, ...]]],
     ) -> None:
+        self._charged = charged
         self._wiring, self._tell, self._lines, self._ray_node_of = wiring, tell, lines, ray_node_of
         self._hosts: dict[str, Line] = {}
         self._workers: dict[str, Line] = {}
@@ -249,7 +252,7 @@ class Crew:
             if self._at_work.get(worker) is orders:
                 self._at_work[worker] = left
             orders = left
-            self._tell(m.Reported(tuple(reports)))
+            self._tell(m.Reported(tuple(reports), await self._charged(reports)))
 
     def cancel(self, worker: str, fence: int, grace_s: float) -> None:
         line = self._workers.get(worker)

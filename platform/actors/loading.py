@@ -14,8 +14,9 @@ from ..core.conductor.triggers.following import learn_flow, learn_table
 from ..core.inbox import IN_MEMORY_MAX, Inbox
 from ..core.inventory import CodeVersion, FlowRow, ModelVersion, TableHead
 from ..core.records import AttemptState, RunState, StepState
+from ..core.storage import limits_in
 from ..store.reader import Picture, Reader
-from ..store.schema import ATTEMPTS, COMMANDS, GATHERINGS, INBOX, LEASES, OFFSETS, PINS, RUNS, STEPS
+from ..store.schema import ATTEMPTS, COMMANDS, GATHERINGS, INBOX, LEASES, OFFSETS, PINS, QUOTA_TREES, RUNS, STEPS
 from ..wire.calls import PinnedModel
 from ..wire.manifest import FlowSpec, Manifest
 
@@ -72,6 +73,11 @@ def load_catalog(state: State, picture: Picture) -> None:
     flow: FlowRow
     for flow in picture.rows("flows"):
         learn_flow(state, {"spec": flow.manifest, "bundle": bundles[flow.code_version]}, flow.code_version)
+    for use in picture.rows("storage_use"):
+        state.storage.load(use.project, use)
+    tree = picture.scalar(sa.select(QUOTA_TREES.c.tree).order_by(QUOTA_TREES.c.version.desc()).limit(1))
+    for project, limit_bytes in limits_in(msgspec.json.decode(tree) if tree else None).items():
+        state.storage_limits.load(project, limit_bytes)
     head: TableHead
     for head in picture.rows("table_heads"):
         learn_table(state, head.name, head.metadata_location, head.snapshot_id)

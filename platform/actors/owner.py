@@ -79,6 +79,9 @@ class OwnerActor:
     def carry_out(self, effect: Any) -> None:
         """Must not block: slow work is `spawn`ed and answers with an event."""
 
+    async def look_up(self, order: Order) -> None:
+        """What the answer to an order tells beside what it does."""
+
     async def started(self) -> None:
         """After the loop runs: effects of a start."""
 
@@ -183,6 +186,7 @@ class OwnerActor:
     async def order(self, order: Order) -> dict[str, Any]:
         """The direct door of commands: `{"done": …}` or `{"refused": {"code", "reason"}}`. Waits for the start."""
         await self.begun()
+        await self.look_up(order)
         identity = (order.source, order.id)
         known = await known_inbox(self.reader, self.owner, [identity])
         answer: dict[str, Any] = await self.loop.ask(Ordered(order=order, known=known.get(identity)))

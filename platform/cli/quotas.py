@@ -23,10 +23,15 @@ from .output import print_json, print_table, say
 if TYPE_CHECKING:
     from ..quota.tree import Tree
     from ..sdk import Client
-    from ..wire.api import Held, QuotaView
+    from ..wire.api import Held, QuotaView, Stored
 
 TREE: Final = tuple(
     Column(name, name, "drawn") for name in ("tree", "flavour", "nominal", "used", "borrowed", "lent", "waiting")
+)
+STORED: Final = (
+    *(Column(name, name) for name in ("project", "stored", "of", "used")),
+    *(Column(name, name, rank=1) for name in ("artifacts", "tables", "logs")),
+    Column("state", "state"),
 )
 HELD: Final = (Column("project", "project"), Column("holds", "holds", "id"), Column("devices", "devices", "names"))
 WAITING: Final = (
@@ -70,6 +75,9 @@ def _print(found: QuotaView) -> None:
     say(f"Quota tree, version {found.version}, by {found.principal}, {moment(found.applied_us)}", style="bold")
     rows = list(rows_of(parse_tree(found.tree), found))
     print_table(TREE, rows, empty="The tree names no node.")
+    if found.stored:
+        say("")
+        print_table(STORED, [stored_row(each) for each in found.stored], empty="")
     if found.held:
         say("")
         print_table(HELD, [_held(each) for each in found.held], empty="")
@@ -154,6 +162,17 @@ def _amount(flavour: str, value: int) -> str:
     from ..quota.units import shown
 
     return shown(flavour, value).removesuffix(" of memory") if value else "0"
+
+
+def stored_row(stored: Stored) -> dict[str, Any]:
+    """The percents are whole ones: 80 is warned of, 100 is full."""
+    parts = {"artifacts": stored.artifacts_bytes, "tables": stored.tables_bytes, "logs": stored.logs_bytes}
+    used, limit = sum(parts.values()), stored.limit_bytes
+    row = {name: _amount("memory", size_bytes) for name, size_bytes in {"stored": used, **parts}.items()}
+    if limit is None:
+        return {"project": stored.project, **row, "of": "no limit", "used": "", "state": ""}
+    share = f"{used * 100 // limit} %" if limit else "full"
+    return {"project": stored.project, **row, "of": _amount("memory", limit), "used": share, "state": stored.level}
 
 
 def _held(held: Held) -> dict[str, Any]:

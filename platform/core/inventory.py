@@ -131,6 +131,14 @@ class TableHead(msgspec.Struct, frozen=True, kw_only=True):
     announced_us: int
 
 
+class TableShare(msgspec.Struct, frozen=True, kw_only=True):
+    """What a project has written of a table's files as they are. The key is (table, project)."""
+
+    table: str
+    project: str
+    size_bytes: int
+
+
 class CommitKey(msgspec.Struct, frozen=True, kw_only=True):
     """A commit that was made: asking for the same key again gives the same snapshot. The key is (table, key)."""
 

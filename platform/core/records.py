@@ -258,6 +258,25 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
     created_us: int
 
 
+class StorageUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What a project stores, in bytes, and the `level` that was said last: ok, warned or full."""
+
+    project: str
+    artifacts_bytes: int = 0
+    tables_bytes: int = 0
+    logs_bytes: int = 0
+    level: str = "ok"
+
+
+class StoredArtifact(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact that is charged to a project. The key is (project, digest)."""
+
+    project: str
+    digest: str
+    size_bytes: int
+    charged_us: int
+
+
 class Timer(msgspec.Struct, frozen=True, kw_only=True):
     """Something due at `due_us`: for a command of a run `sleep`, `wait`, `deadline`, `backoff` or `reclaim`; `cron`,
     whose trigger's id follows in its id; or `gather`, whose gathering's does."""

@@ -14,9 +14,10 @@ from msgspec import Struct
 from ..wire.calls import Order
 from ..wire.types import AnyBody, CommandDone, CommandRefused, Said, TableCommitted, TableReset
 from .inbox import DEFAULT_PROJECT, Arrived, Inbox, Ordered, TopicGap
-from .inventory import CommitKey, TableHead
-from .ledger import Book, Ledger
+from .inventory import CommitKey, TableHead, TableShare
+from .ledger import Book, Groups, Ledger
 from .records import Offset
+from .storage import charged, levelled, moved
 from .turn import Turn
 
 OWNER: Final = "table_writer"
@@ -42,6 +43,9 @@ class SnapshotFact(Struct, frozen=True, kw_only=True):
     rows_total: int | None
     committed_us: int
     key: str = ""
+    project: str = ""
+    bytes_added: int = 0
+    bytes_removed: int = 0
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -58,6 +62,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     metadata_location: str
     columns: tuple[tuple[str, str], ...]
     rows_total: int = 0
+    bytes_total: int = 0
     keyed: tuple[SnapshotFact, ...] = ()
     author: Author | None = None
 
@@ -68,13 +73,23 @@ Event = Seen | Ordered | Arrived | TopicGap
 class TableWriter:
     """Decides what is announced. Its answer to `Seen` is whether the head was still the one looked at."""
 
-    def __init__(self, heads: Iterable[TableHead] = (), offsets: Iterable[Offset] = ()) -> None:
+    def __init__(
+        self,
+        heads: Iterable[TableHead] = (),
+        offsets: Iterable[Offset] = (),
+        shares: Iterable[TableShare] = (),
+    ) -> None:
         self.book = Book()
         self.mail = Inbox(self.book, OWNER)
         self.heads: Ledger[str, TableHead] = Ledger(self.book, "table_heads")
         self.keys: Ledger[tuple[str, str], CommitKey] = Ledger(self.book, "commit_keys")
+        self.shares: Ledger[tuple[str, str], TableShare] = Ledger(self.book, "table_shares")
+        self.shares_of: Groups[str, str] = Groups(self.book)
         for head in heads:
             self.heads.load(head.name, head)
+        for share in shares:
+            self.shares.load((share.table, share.project), share)
+            self.shares_of.load(share.table, share.project)
         self.mail.load(offsets)
 
     def announced(self, table: str) -> int | None:
@@ -118,6 +133,10 @@ def _announce(self: TableWriter, turn: Turn, seen: Seen, fact: SnapshotFact) -> 
         total = max(0, (before.rows_total if before else 0) + fact.rows_added - fact.rows_deleted)
     self.heads.put(seen.table, _head(turn, seen, fact.id, total))
     _spend(self, seen.table, fact)
+    author = seen.author if seen.author is not None and seen.author.key == fact.key else None
+    writer = fact.project or (author.project if author else "") or DEFAULT_PROJECT
+    shares = _shares(self, seen.table)
+    stored = _share_out(self, seen.table, charged(shares, writer, added=fact.bytes_added, removed=fact.bytes_removed))
     body = TableCommitted(
         table=seen.table,
         snapshot_id=fact.id,
@@ -127,8 +146,8 @@ def _announce(self: TableWriter, turn: Turn, seen: Seen, fact: SnapshotFact) -> 
         rows_added=fact.rows_added,
         rows_total=total,
         commit_key=fact.key,
+        stored=stored,
     )
-    author = seen.author if seen.author is not None and seen.author.key == fact.key else None
     _say(turn, body, seen.table, author)
 
 
@@ -152,13 +171,32 @@ def _reset(self: TableWriter, turn: Turn, seen: Seen) -> None:
         self.heads.put(seen.table, _head(turn, seen, seen.current, seen.rows_total))
     else:
         self.heads.remove(seen.table)
+    stored = _share_out(self, seen.table, levelled(_shares(self, seen.table), seen.bytes_total, DEFAULT_PROJECT))
     body = TableReset(
         table=seen.table,
         from_snapshot_id=seen.announced,
         to_snapshot_id=seen.current,
         metadata_location=seen.metadata_location,
+        stored=stored,
     )
     _say(turn, body, seen.table, None)
+
+
+def _shares(self: TableWriter, table: str) -> dict[str, int]:
+    return {project: self.shares[table, project].size_bytes for project in self.shares_of.of(table)}
+
+
+def _share_out(self: TableWriter, table: str, after: dict[str, int]) -> dict[str, int]:
+    """By how much each project's part of the table has changed."""
+    changed = moved(_shares(self, table), after)
+    for project in changed:
+        if after[project]:
+            self.shares.put((table, project), TableShare(table=table, project=project, size_bytes=after[project]))
+            self.shares_of.add(table, project)
+        else:
+            self.shares.remove((table, project))
+            self.shares_of.discard(table, project)
+    return changed
 
 
 def _head(turn: Turn, seen: Seen, snapshot_id: int | None, rows_total: int) -> TableHead:

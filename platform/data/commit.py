@@ -12,7 +12,7 @@ cannot slip in between. An outcome that is unknown (a lost answer) is mended by 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 import pyarrow as pa
@@ -24,7 +24,7 @@ from pyiceberg.table import Table
 
 from ..errors import InvalidInput, NotFound, Unavailable
 from .catalog import checked_name, load
-from .history import KEY, OFFSETS, Entry, find_key
+from .history import KEY, OFFSETS, PROJECT, Entry, find_key
 from .shapes import creatable, stored
 from .write import Layout, Target, WrittenFile, write_files
 
@@ -33,13 +33,14 @@ _ATTEMPTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Files to commit under `key` (run/step/n); `offsets` says how far their source was read."""
+    """Files to commit under `key` (run/step/n); `offsets` says how far their source was read, `project` who writes."""
 
     table: str
     files: tuple[WrittenFile, ...]
     key: str
     offsets: Mapping[str, int] = field(default_factory=dict)
     announced_head: int | None = None
+    project: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +96,13 @@ def append_batches(catalog: Catalog, append: Append, schema: pa.Schema, batches:
     if found is not None:
         return _committed(append.table, table, found, already=True)
     files = (*append.files, *write_files(target, batches, Layout()))
-    return commit(catalog, Append(append.table, files, append.key, append.offsets, append.announced_head))
+    return commit(catalog, replace(append, files=files))
 
 
 def _append(table: Table, append: Append) -> Committed:
     files = [_data_file(table, file) for file in append.files]
     properties = {KEY: append.key, OFFSETS: orjson.dumps(dict(append.offsets)).decode()}
+    properties |= {PROJECT: append.project} if append.project else {}
     alone = {**table.metadata.properties, "commit.retry.num-retries": "0"}
     table.metadata = table.metadata.model_copy(update={"properties": alone})
     with table.transaction() as transaction, transaction.update_snapshot(properties).fast_append() as producer:

@@ -20,11 +20,13 @@ from .snapshot import Snapshot
 
 KEY = "headwater.key"
 OFFSETS = "headwater.offsets"
+PROJECT = "headwater.project"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One snapshot as it is announced; `key` and `offsets` are empty where another engine made it."""
+    """One snapshot as it is announced; `key`, `project` and `offsets` are empty where another engine made it. The bytes
+    are those of its files; `bytes_total` is None where its writer does not count."""
 
     snapshot_id: int
     parent_id: int | None
@@ -35,6 +37,10 @@ class Entry:
     committed_us: int
     key: str = ""
     offsets: Mapping[str, int] = field(default_factory=dict)
+    project: str = ""
+    bytes_added: int = 0
+    bytes_removed: int = 0
+    bytes_total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,10 @@ def entry_of(snapshot: IcebergSnapshot) -> Entry:
         committed_us=snapshot.timestamp_ms * 1000,
         key=said.get(KEY, ""),
         offsets=orjson.loads(said.get(OFFSETS, "{}")),
+        project=said.get(PROJECT, ""),
+        bytes_added=int(said.get("added-files-size", 0)),
+        bytes_removed=int(said.get("removed-files-size", 0)),
+        bytes_total=int(said["total-files-size"]) if "total-files-size" in said else None,
     )
 
 

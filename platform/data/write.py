@@ -69,6 +69,12 @@ def write_files(
     return tuple(written)
 
 
+def discard(files: Iterable[WrittenFile]) -> None:
+    """Removes files that no table has."""
+    for file in files:
+        _remove(load_file_io(location=file.path), [file.path])
+
+
 @dataclass(frozen=True, slots=True)
 class _From:
     first: pa.Table

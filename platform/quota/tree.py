@@ -9,6 +9,7 @@
     gpu = { nominal = 2, borrow_limit = 2, lend_limit = 1, weight = 1 }
     cpu = 0.5
     memory = "8GiB"
+    storage = "2TiB"
     [quota.cohort.research.teams.vision]
     [quota.cohort.research.teams.vision.projects.eta]
     H100 = 8
@@ -18,7 +19,8 @@ together (the rest is shared by them), never less; left out, it is their sum. `b
 node takes beyond its nominal, `lend_limit` what others may take of it; left out, both are without bound.
 A GPU is charged to the flavour of its model where the tree names that model, otherwise to `gpu`. CPU or
 memory that no node of the tree names is not limited by quota. A node's `tier` (1 matters most, 4 least; 3 where
-none says otherwise) holds for all below it that give none. `[quota.policy]` sets the bounds of `policy.Policy`.
+none says otherwise) holds for all below it that give none. A project's `storage` is how many bytes it may keep
+in artifacts, tables and logs; without one there is no bound. `[quota.policy]` sets the bounds of `policy.Policy`.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ class TreeNode:
     parent: int
     quotas: Mapping[str, Quota]
     tier: int = 0
+    storage_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,10 @@ class _Parser:
             raise InvalidInput(f"{where} contains itself or lies deeper than {DEPTH_MAX}", remedy="Cut the cycle")
         if len(self.nodes) >= NODES_MAX:
             raise InvalidInput(f"{where} is one node too many", remedy=f"A tree holds at most {NODES_MAX}")
-        groups = () if kind == "project" else ("teams", "projects")
-        refuse_unknown(body, (*groups, "tier", "windows", *self.flavours), where, hint=MODELS_STAND)
+        own = ("storage",) if kind == "project" else ("teams", "projects")
+        if kind != "project" and "storage" in body:
+            raise InvalidInput(f"{where} has `storage`, and is a {kind}", remedy="Give each of its projects its own")
+        refuse_unknown(body, (*own, "tier", "windows", *self.flavours), where, hint=MODELS_STAND)
         index = self._add(where, name, kind, parent, body)
         self.windows += windows_of(body.get("windows", ()), f"{where}.windows", index, self.flavours)
         self._open.append(id(body))
@@ -149,7 +154,8 @@ class _Parser:
             if flavour in body
         }
         tier = tier_of(body.get("tier"), where)
-        self.nodes.append(TreeNode(f"{above}/{name}" if above else name, name, kind, parent, quotas, tier))
+        storage = units.amount("memory", body["storage"], where=f"{where}.storage") if "storage" in body else None
+        self.nodes.append(TreeNode(f"{above}/{name}" if above else name, name, kind, parent, quotas, tier, storage))
         if kind == "project":
             self.projects[name] = len(self.nodes) - 1
         return len(self.nodes) - 1
@@ -238,6 +244,8 @@ def _written(tree: Tree, parent: int, kind: Kind) -> dict[str, object]:
     def body(index: int) -> dict[str, object]:
         written: dict[str, object] = {name: _written_quota(name, q) for name, q in tree.nodes[index].quotas.items()}
         written |= {"tier": tree.nodes[index].tier} if tree.nodes[index].tier else {}
+        storage_bytes = tree.nodes[index].storage_bytes
+        written |= {} if storage_bytes is None else {"storage": storage_bytes}
         if windows := [window.written() for window in tree.windows if window.node == index]:
             written["windows"] = windows
         return written | {f"{kind}s": found for kind in ("team", "project") if (found := group(index, kind))}
@@ -259,7 +267,7 @@ def _models(written: object) -> tuple[str, ...]:
         raise InvalidInput(f"quota.gpu_models is {written!r}", remedy='Write a list of names, for example ["H100"]')
     for model in written:
         if (
-            model in (*FLAVOURS, "teams", "projects", "tier", "windows", "days", "from", "to")
+            model in (*FLAVOURS, "teams", "projects", "tier", "windows", "days", "from", "to", "storage")
             or written.count(model) > 1
         ):
             raise InvalidInput(f"quota.gpu_models names {model!r}, which is taken", remedy="Name each model once")

@@ -51,6 +51,8 @@ from .schema import (
     RUN_TERMS,
     RUNS,
     STEPS,
+    STORAGE_USE,
+    STORED_ARTIFACTS,
     TABLE_HEADS,
 )
 
@@ -233,6 +235,18 @@ class Queries:
             found.update({row.id: row.ended_us if RunState(row.state).ended else None for row in rows})
         return found
 
+    def projects_of(self, run_ids: Collection[str]) -> dict[str, str]:
+        """The project of each run that there is."""
+        wanted, found = sorted(run_ids), dict[str, str]()
+        for start in range(0, len(wanted), IN_ONE_MAX):
+            some = RUNS.c.id.in_(wanted[start : start + IN_ONE_MAX])
+            found.update({row.id: row.project for row in self._all(sa.select(RUNS.c.id, RUNS.c.project).where(some))})
+        return found
+
+    def charged_digests(self) -> set[str]:
+        """The artifacts that are charged to some project."""
+        return {row.digest for row in self._all(sa.select(STORED_ARTIFACTS.c.digest).distinct())}
+
     def attempts_at_work(self) -> set[tuple[str, str]]:
         """(run, ORDINAL.NUMBER) of each."""
         at_work = [state for state in AttemptState if state.live]
@@ -262,10 +276,12 @@ class Queries:
             project_of = {row.id: row.project for row in connection.execute(mine)}
             models = {row.id: row.model for row in connection.execute(sa.select(DEVICES.c.id, DEVICES.c.model))}
             waiting = self._structs(connection, STEPS, STEPS.c.state == StepState.WAITING, limit=WAITING_MAX)
+            stored = self._structs(connection, STORAGE_USE, order=STORAGE_USE.c.project)
         if not trees:
             return None
         attempts = [(project_of[attempt.run_id], attempt) for attempt in live]
-        return views.quota_view(trees[0], views.holdings(trees[0], attempts, leases, models), waiting)
+        held = views.holdings(trees[0], attempts, leases, models)
+        return views.quota_view(trees[0], held, waiting, stored)
 
     def usage(self, *, from_us: int, to_us: int, bucket_s: int, now_us: int, project: str | None = None) -> UsageView:
         """What each project had of the devices from then to then, by stretches of `bucket_s`."""

@@ -154,6 +154,13 @@ LEASES: Final = _table(
         postgresql_where=sa.text("state <> 'FREE' AND milli = 1000"),
     ),
 )
+STORAGE_USE: Final = _table("storage_use", records.StorageUse, ("project",))
+STORED_ARTIFACTS: Final = _table(
+    "stored_artifacts",
+    records.StoredArtifact,
+    ("project", "digest"),
+    sa.Index("stored_artifacts_by_digest", "digest"),
+)
 TIMERS: Final = _table("timers", records.Timer, ("id",), sa.Index("timers_by_due", "due_us"))
 STEP_CACHE: Final = _table("step_cache", records.CacheEntry, ("key",))
 TRIGGER_STATES: Final = _table("trigger_states", records.TriggerState, ("id",))
@@ -196,4 +203,5 @@ DEVICES: Final = _table("devices", inventory.DeviceRow, ("id",))
 QUOTA_TREES: Final = _table("quota_trees", inventory.QuotaTree, ("version",))
 QUOTA_NOTES: Final = _table("quota_notes", inventory.QuotaNote, ("name",))
 TABLE_HEADS: Final = _table("table_heads", inventory.TableHead, ("name",))
+TABLE_SHARES: Final = _table("table_shares", inventory.TableShare, ("table", "project"))
 COMMIT_KEYS: Final = _table("commit_keys", inventory.CommitKey, ("table", "key"))

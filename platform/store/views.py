@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..core import inventory, records
+from ..core.storage import limits_in, total_of
 from ..quota.tree import parse_tree
 from ..wire import api
 from ..wire.manifest import FlowSpec
-from ..wire.types import CommandDone, CommandRefused, Entry
+from ..wire.types import JSON, CommandDone, CommandRefused, Entry
 
 A = TypeVar("A", bound=api.Answer)
 
@@ -112,10 +113,27 @@ def node_view(
     return _copied(api.NodeView, node, devices=shown, attempts=attempts.get(node.id, 0))
 
 
-def quota_view(tree: inventory.QuotaTree, held: tuple[api.Held, ...], waiting: Sequence[records.Step]) -> api.QuotaView:
-    """The tree, what each project holds under it, and the steps that wait, the longest first."""
+def quota_view(
+    tree: inventory.QuotaTree,
+    held: tuple[api.Held, ...],
+    waiting: Sequence[records.Step],
+    stored: Sequence[records.StorageUse] = (),
+) -> api.QuotaView:
+    """The tree, what each project holds under it and stores, and the steps that wait, the longest first."""
     in_turn = sorted(waiting, key=lambda step: (step.waiting_us or 0, step.id))
-    return _copied(api.QuotaView, tree, held=held, waiting=tuple(map(_waiting, in_turn)))
+    return _copied(
+        api.QuotaView, tree, held=held, waiting=tuple(map(_waiting, in_turn)), stored=_stored(tree.tree, stored)
+    )
+
+
+def _stored(tree: JSON, uses: Sequence[records.StorageUse]) -> tuple[api.Stored, ...]:
+    """Projects that store something, or may not store all they like."""
+    limits, known = limits_in(tree), {use.project: use for use in uses}
+    names = sorted(limits.keys() | {use.project for use in uses if total_of(use)})
+    return tuple(
+        _copied(api.Stored, known.get(name) or records.StorageUse(project=name), limit_bytes=limits.get(name))
+        for name in names
+    )
 
 
 def holdings(

@@ -28,6 +28,7 @@ from ..store.queries import Queries
 from ..wire.calls import Progress
 from ..wire.ids import RANDOM_BYTES, uuid7
 from ..wire.types import Entry
+from .accounts import end_charges, sums_of
 from .app import build
 from .live import Hub
 from .owners import RayOwners
@@ -157,6 +158,7 @@ class Web:
             await asyncio.sleep(self._wiring.settings.artifacts.collect_every_s)
             try:
                 taken = await asyncio.to_thread(platform.collector().collect, now_us())
+                await end_charges(platform)
             except Exception:
                 log.exception("The artifacts could not be collected; the next time tries again")
             else:
@@ -167,7 +169,8 @@ class Web:
         while True:
             await asyncio.sleep(self._wiring.settings.logs.sweep_every_s)
             try:
-                gone = await asyncio.to_thread(platform.log_keeper().sweep, now_us())
+                gone, kept = await asyncio.to_thread(platform.log_keeper().sweep, now_us())
+                await platform.owners.logs_counted(await asyncio.to_thread(sums_of, platform.queries, kept))
             except Exception:
                 log.exception("The logs of old runs could not be removed; the next time tries again")
             else:

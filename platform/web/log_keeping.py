@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..actors.work.log_file import SUFFIX
 from ..core.log_keeping import Log, expendable
@@ -18,6 +18,11 @@ from ..store.queries import Queries
 
 NOTE: Final = "removed"
 FLOW: Final = "flow"
+
+
+class Swept(NamedTuple):
+    gone: list[Log]
+    kept: list[Log]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +34,8 @@ class LogKeeper:
     keep_us: int
     total_max_bytes: int
 
-    def sweep(self, now_us: int) -> list[Log]:
-        """What is gone now. Blocking."""
+    def sweep(self, now_us: int) -> Swept:
+        """What is gone now, and what is left. Blocking."""
         logs = list(self._known(list(self._there())))
         gone = expendable(logs, before_us=now_us - self.keep_us, total_max_bytes=self.total_max_bytes)
         by_run: defaultdict[str, list[Log]] = defaultdict(list)
@@ -38,7 +43,8 @@ class LogKeeper:
             by_run[log.run_id].append(log)
         for run_id, some in by_run.items():
             self._remove(self.folder / run_id, some)
-        return gone
+        taken = {(log.run_id, log.name) for log in gone}
+        return Swept(gone, [log for log in logs if (log.run_id, log.name) not in taken])
 
     def _there(self) -> Iterator[Log]:
         for folder in self.folder.iterdir() if self.folder.is_dir() else ():

@@ -12,8 +12,8 @@ import pyarrow as pa
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from ..actors.names import find, forget, living
-from ..data.write import WrittenFile, write_files
-from ..errors import HeadwaterError, InvalidInput, Unavailable
+from ..data.write import WrittenFile, discard, write_files
+from ..errors import Conflict, HeadwaterError, InvalidInput, Unavailable
 from ..wire import api
 from ..wire.calls import Order
 from ..wire.quota_api import Simulated, StepExplained
@@ -56,6 +56,13 @@ class RayOwners:
             what = f"The append to {append.table} was not committed within {APPEND_TIMEOUT_S:g} s"
             raise Unavailable(what, remedy="Ask again with the same key: it makes one commit.") from None
         return msgspec.convert({**said, "commit_key": append.key}, api.Appended)
+
+    async def artifacts_gone(self, digests: list[str]) -> int:
+        count: int = await ask(CONDUCTOR, "artifacts_gone", digests)
+        return count
+
+    async def logs_counted(self, size_bytes: dict[str, int]) -> None:
+        await ask(CONDUCTOR, "logs_counted", size_bytes)
 
     async def describe(self) -> list[api.ActorView]:
         names = await asyncio.to_thread(living, "")
@@ -126,10 +133,14 @@ async def _view(name: str) -> api.ActorView:
 async def _appended(append: Append) -> dict[str, Any]:
     with await asyncio.to_thread(pa.memory_map, append.path) as source:
         stream = await asyncio.to_thread(_opened, source)
-        target = await ask("table_writer", "prepare", append.table, stream.schema)
+        target = await ask("table_writer", "prepare", append.table, stream.schema, append.project)
         files = await asyncio.to_thread(_write, target, stream)
     author = (append.key, append.project, append.principal)
-    said: dict[str, Any] = await ask("table_writer", "append", append.table, files, *author)
+    try:
+        said: dict[str, Any] = await ask("table_writer", "append", append.table, files, *author)
+    except Conflict:  # refused: no snapshot has them
+        await asyncio.to_thread(discard, files)
+        raise
     return said
 
 

@@ -57,6 +57,12 @@ class Owners(Protocol):
     async def ready(self) -> dict[str, str]:
         """For each owner that is needed "ok", or what is wrong."""
 
+    async def artifacts_gone(self, digests: list[str]) -> int:
+        """How many charges of artifacts have ended that are not there any more."""
+
+    async def logs_counted(self, size_bytes: dict[str, int]) -> None:
+        """The bytes of logs of each project, as a sweep has found them."""
+
     async def flow_metrics(self) -> list[api.FlowMetrics]: ...
 
     async def explain_step(self, step_id: str) -> StepExplained | None:

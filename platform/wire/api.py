@@ -323,6 +323,18 @@ class Waiting(Answer, frozen=True):
     since_us: int | None
 
 
+class Stored(Answer, frozen=True):
+    """What a project stores, in bytes; `level` is ok, warned (from 80 % of its limit on) or full. Without a limit it
+    may store what it likes."""
+
+    project: str
+    artifacts_bytes: int
+    tables_bytes: int
+    logs_bytes: int
+    limit_bytes: int | None = None
+    level: str = "ok"
+
+
 class QuotaView(Answer, frozen=True):
     version: int
     tree: JSON
@@ -330,6 +342,7 @@ class QuotaView(Answer, frozen=True):
     applied_us: int
     held: tuple[Held, ...] = ()
     waiting: tuple[Waiting, ...] = ()
+    stored: tuple[Stored, ...] = ()
 
 
 # Nodes

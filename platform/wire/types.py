@@ -308,6 +308,8 @@ class DeploymentFailed(Body, frozen=True, tag="deployment.failed"):
 
 
 class TableCommitted(Body, frozen=True, tag="table.committed"):
+    """`stored` says by how many bytes each project's part of the table has changed."""
+
     table: str
     snapshot_id: int
     previous_snapshot_id: int | None
@@ -316,6 +318,7 @@ class TableCommitted(Body, frozen=True, tag="table.committed"):
     rows_added: int
     rows_total: int
     commit_key: str = ""
+    stored: dict[str, int] = {}
 
 
 class TableReset(Body, frozen=True, tag="table.reset"):
@@ -323,6 +326,7 @@ class TableReset(Body, frozen=True, tag="table.reset"):
     from_snapshot_id: int | None
     to_snapshot_id: int | None
     metadata_location: str = ""
+    stored: dict[str, int] = {}
 
 
 # Quota and devices: said by the Scheduler and the GpuPool.
@@ -344,6 +348,17 @@ class QuotaReclaimed(Body, frozen=True, tag="quota.reclaimed"):
     grace_s: float
     devices: tuple[str, ...]
     tree_version: int
+
+
+class QuotaStorage(Body, frozen=True, tag="quota.storage"):
+    """A project has come to another `level` of its storage quota: ok, warned (from 80 % on) or full."""
+
+    project: str
+    level: str
+    limit_bytes: int | None
+    artifacts_bytes: int
+    tables_bytes: int
+    logs_bytes: int
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -432,7 +447,7 @@ class DataGap(Body, frozen=True, tag="data.gap"):
 AnyBody = (
     RunAccepted | RunStarted | RunSucceeded | RunFailed | RunCancelling | RunCancelled | RunNeedsAttention
     | RunModelRegistered | StepWaiting | StepHeld | StepLeased | StepStarted | StepSucceeded | StepFailed | StepEnded
-    | StepCheckpointed | StepPreempting | QuotaReclaimed
+    | StepCheckpointed | StepPreempting | QuotaReclaimed | QuotaStorage
     | EventPublished | TriggerExpired | FlowDeployed | ModelRequested | ModelRegistered | ModelAliased | ModelRefused
     | DeploymentRequested | DeploymentReady | DeploymentFailed | TableCommitted | TableReset | QuotaChanged | NodeJoined
     | NodeLeft | NodeDrained | DevicesFreed | DeviceQuarantined | CommandDone | CommandRefused | EventRejected

@@ -354,3 +354,14 @@ def test_a_gang_that_no_rack_could_hold_is_refused_and_where_nodes_stand_is_know
     assert (hold.final, "one rack" in hold.reason) == (True, True)
     scene.follow(waits(2, ranks=2))
     assert len(scene.desk.engine.holdings()) == 1
+
+
+def test_a_tree_tells_who_stores_more_than_it_allows_also_when_it_is_only_tried() -> None:
+    scene = Scene()
+    scene.desk.stored = {"eta": 1001, "flights": 7}
+    tree = {"cohort": {"lab": {"projects": {"eta": {"gpu": 1, "storage": 1000}, "flights": {"storage": "1KiB"}}}}}
+    scene.tell(apply(tree, dry_run=True))
+    assert scene.turn.answer["done"]["over_storage"] == [
+        {"project": "eta", "stored_bytes": 1001, "limit_bytes": 1000},
+    ]
+    assert scene.written == {} or "quota_trees" not in scene.written

@@ -11,12 +11,14 @@ import pytest
 
 from headwater.actors.lake.table_writer import TableWriterActor
 from headwater.actors.wiring import Wiring
-from headwater.core.inventory import TableHead
+from headwater.core.inventory import QuotaTree, TableHead
+from headwater.core.records import StorageUse
 from headwater.data import catalog as catalogs
 from headwater.data.commit import Append, append_batches
 from headwater.data.write import write_files
-from headwater.errors import InvalidInput, NotFound
+from headwater.errors import Conflict, InvalidInput, NotFound
 from headwater.store.reader import Reader
+from headwater.store.writer import Writer
 from headwater.wire.types import TableCommitted, TableReset
 
 from .alone import a_wiring, alone, entries, living
@@ -150,3 +152,33 @@ async def test_what_cannot_be_appended_is_said_to_the_caller(wiring: Wiring) -> 
             await append(writer, "", "mon")
         with pytest.raises(NotFound, match=r"no table 'lake\.none'"):
             await writer.append("lake.none", [], "k", "flights", "ann")
+
+
+async def test_a_project_without_room_is_refused_by_name_and_nothing_is_committed(wiring: Wiring) -> None:
+    async with living(TableWriter(wiring)) as writer:
+        await append(writer, "r1/2/1", "mon")
+        [size_bytes] = [body.stored["flights"] for body in committed(wiring)]
+        limit(wiring, 1, size_bytes + 1, stored=size_bytes)
+        with pytest.raises(Conflict, match=f"Project flights may store .*rows of table {TRIPS} of .*artifacts collect"):
+            await append(writer, "r1/2/2", "tue")
+        assert (await append(writer, "r1/2/1", "mon"))["already"]  # what was committed is, also where there is no room
+        limit(wiring, 2, size_bytes, stored=size_bytes)
+        with pytest.raises(Conflict, match="rows of table"):
+            await writer.prepare(TRIPS, rows("tue").schema, "flights")
+        await writer.prepare(TRIPS, rows("tue").schema, "eta")
+    assert len(committed(wiring)) == 1
+
+
+def limit(wiring: Wiring, version: int, limit_bytes: int, *, stored: int) -> None:
+    """As the Scheduler and the Conductor write it."""
+    tree = {"cohort": {"lab": {"projects": {"flights": {"storage": limit_bytes}}}}}
+    row = QuotaTree(version=version, tree=tree, principal="ann", applied_us=1)
+    use = StorageUse(project="flights", tables_bytes=stored)
+    for owner, changes in (
+        ("scheduler", {"quota_trees": {row.version: row}}),
+        ("conductor", {"storage_use": {"flights": use}}),
+    ):
+        writer = Writer(wiring.engine(), owner)
+        writer.take_epoch()
+        writer.commit(changes)
+        writer.close()

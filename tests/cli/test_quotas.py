@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from headwater.cli.quotas import rows_of
+from headwater.cli.quotas import rows_of, stored_row
 from headwater.quota.tree import parse_tree
-from headwater.wire.api import Held, QuotaView, Waiting
+from headwater.wire.api import Held, QuotaView, Stored, Waiting
 
 TREE: dict[str, Any] = {
     "cohort": {
@@ -64,3 +64,13 @@ def test_who_waits_is_counted_up_the_tree() -> None:
     assert [rows[name]["waiting"] for name in ("lab (cohort)", "vision (team)", "eyes", "eta", "flights")] == [
         "3 steps", "2 steps", "2 steps", "1 step", "",
     ]  # fmt: skip
+
+
+def test_what_projects_store_is_told_beside_their_limits() -> None:
+    full = Stored(project="eta", artifacts_bytes=600, tables_bytes=300, logs_bytes=100, limit_bytes=1000, level="full")
+    assert stored_row(full) == {
+        "project": "eta", "stored": "1000 B", "of": "1000 B", "used": "100 %", "artifacts": "600 B",
+        "tables": "300 B", "logs": "100 B", "state": "full",
+    }  # fmt: skip
+    free = stored_row(Stored(project="eta", artifacts_bytes=1 << 30, tables_bytes=0, logs_bytes=0))
+    assert (free["stored"], free["of"], free["used"], free["state"]) == ("1 GiB", "no limit", "", "")

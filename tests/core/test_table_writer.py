@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from headwater.core.inbox import Ordered
 from headwater.core.table_writer import Author, Seen, SnapshotFact, TableWriter
 from headwater.core.turn import Turn
 from headwater.wire.calls import Order
-from headwater.wire.types import TableCommitted, TableReset
+from headwater.wire.types import Said, TableCommitted, TableReset
 
 
 def a_fact(number: int, *, key: str = "", rows: int | None = None) -> SnapshotFact:
@@ -119,3 +121,34 @@ def test_a_command_is_refused_with_the_way_to_append() -> None:
     order = Order(source="cli", id="c1", kind="table.append", principal="ann", project="flights")
     answer = TableWriter().decide(Ordered(order=order), now_us=1).answer
     assert "POST /v1/tables/NAME/append" in answer["refused"]["reason"]
+
+
+def test_each_project_is_charged_what_it_wrote_of_a_table() -> None:
+    writer = TableWriter()
+    facts = [replace(a_fact(1), project="eta", bytes_added=70), replace(a_fact(2), project="flights", bytes_added=30)]
+    turn = hear(writer, seen(*facts))
+    assert [stored_in(word) for word in turn.said] == [{"eta": 70}, {"flights": 30}]
+    rewritten = replace(a_fact(3), project="", bytes_added=40, bytes_removed=100)  # by another engine
+    turn = hear(writer, seen(rewritten, announced=2))
+    assert [stored_in(word) for word in turn.said] == [{"eta": -60}]  # 40 of it were its own to remove
+    assert stored_in(hear(writer, seen(announced=3, current=1, line=None, bytes_total=5)).said[0]) == {
+        "eta": -5,
+        "flights": -30,
+    }
+    gone = hear(writer, seen(announced=1, current=None, line=None, metadata_location="", columns=()))
+    assert stored_in(gone.said[0]) == {"eta": -5}
+    assert not len(writer.shares)
+
+
+def test_shares_are_written_with_the_head_and_loaded_again() -> None:
+    writer = TableWriter()
+    writer.decide(seen(replace(a_fact(1), project="eta", bytes_added=70)), now_us=7)
+    share = writer.book.changes()["table_shares"]["lake.trips", "eta"]
+    again = TableWriter(writer.heads.values(), shares=[share])
+    turn = hear(again, seen(replace(a_fact(2), project="eta", bytes_removed=70), announced=1))
+    assert stored_in(turn.said[0]) == {"eta": -70}
+
+
+def stored_in(word: Said) -> dict[str, int]:
+    assert isinstance(word.body, TableCommitted | TableReset)
+    return word.body.stored

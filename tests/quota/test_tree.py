@@ -17,6 +17,7 @@ cpu = 64
 gpu = { nominal = 2, borrow_limit = 2, lend_limit = 1, weight = 1.5 }
 cpu = 0.5
 memory = "8GiB"
+storage = "1.5TiB"
 [cohort.research.teams.vision.projects."eta@dev"]
 H100 = 8
 """
@@ -29,6 +30,7 @@ def test_a_tree_is_read_exactly() -> None:
     assert flights.quotas["gpu"] == Quota(2000, 2000, 1000, 1500)
     assert flights.quotas["cpu"] == Quota(500)
     assert flights.quotas["memory"] == Quota(8 << 30)
+    assert (flights.storage_bytes, tree.nodes[0].storage_bytes) == (3 << 39, None)
     assert tree.nodes[0].quotas["cpu"].nominal == 64_000
 
 
@@ -62,6 +64,12 @@ def in_flights(**quotas: object) -> dict[str, Any]:
         (in_flights(cpu=True), "which is no amount"),
         (in_flights(gpu={"nominal": 1, "weight": 0}), "flights.gpu.weight is 0"),
         (in_flights(teams={}), "unknown key 'teams'"),
+        (in_flights(storage=-1), "flights.storage is -1, which is negative"),
+        (
+            {"cohort": {"lab": {"storage": 1}}},
+            "quota.cohort.lab has `storage`, and is a cohort. Give each of its projects",
+        ),
+        ({"gpu_models": ["storage"]}, "names 'storage', which is taken"),
         ({"version": 7}, "quota.version is 7"),
         ({"gpu_models": ["gpu"]}, "names 'gpu', which is taken"),
         ({"cohort": {"a": 3}}, "quota.cohort.a is 3, not a table"),

@@ -43,6 +43,8 @@ class Orders:
     is_silent: bool = False
     explained: dict[str, StepExplained] = field(default_factory=dict)
     scenarios: list[Any] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    log_sums: dict[str, int] = field(default_factory=dict)
 
     async def order(self, owner: str, order: Order) -> Done | Refused:
         self.placed.append((owner, order))
@@ -55,6 +57,13 @@ class Orders:
             rows = pa.ipc.open_stream(source).read_all().num_rows
         self.appended.append((append, rows))
         return api.Appended(table=append.table, snapshot_id=7, rows_added=rows, rows_total=rows, commit_key=append.key)
+
+    async def artifacts_gone(self, digests: list[str]) -> int:
+        self.gone += digests
+        return len(digests)
+
+    async def logs_counted(self, size_bytes: dict[str, int]) -> None:
+        self.log_sums = size_bytes
 
     async def describe(self) -> list[api.ActorView]:
         return [api.ActorView(name="conductor", state="alive", pid=1)]
@@ -81,6 +90,7 @@ class Scene:
     owners: Orders
     bus: MemoryBus
     app: Any
+    platform: Platform
 
     def tell(self, *bodies: Any, run: str | None = None, project: str = "eta") -> None:
         """Commits entries and pushes them to the hub, as the Conductor does."""
@@ -107,7 +117,7 @@ async def a_scene(folder: Path, **settings: Any) -> AsyncIterator[Scene]:
         new_id=lambda: f"id-{next(numbers)}",
     )  # fmt: skip
     try:
-        yield Scene(folder, story, hub, owners, bus, build(platform))
+        yield Scene(folder, story, hub, owners, bus, build(platform), platform)
     finally:
         await bus.close()
         reader.dispose()

@@ -16,10 +16,12 @@ from headwater.artifacts.collector import Collector
 from headwater.artifacts.files import Files
 from headwater.artifacts.payloads import payload_of
 from headwater.core.inventory import CodeVersion, ModelVersion
-from headwater.core.records import AttemptState, CacheEntry, StepState
+from headwater.core.log_keeping import Log
+from headwater.core.records import AttemptState, CacheEntry, StepState, StoredArtifact
 from headwater.sdk import AsyncClient
 from headwater.sdk.running.serialise import encode
 from headwater.store.queries import Queries
+from headwater.web.accounts import end_charges, sums_of
 from headwater.wire.calls import Payload
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -180,3 +182,21 @@ async def test_a_dry_run_says_what_would_go_and_takes_nothing(tmp_path: Path) ->
         assert files.path(digest).is_file()
         assert (await client.collect_artifacts()).count == 1
         assert list(files.there()) == []
+
+
+async def test_what_is_charged_and_not_there_any_more_is_told_to_the_accounts(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene:
+        there = an_array(Files(tmp_path / "artifacts"), 1)
+        for project, digest in (("eta", there), ("eta", "f" * 64), ("flights", "f" * 64)):
+            row = StoredArtifact(project=project, digest=digest, size_bytes=9, charged_us=1)
+            scene.story.put("stored_artifacts", row)
+        assert await end_charges(scene.platform) == 1
+        assert scene.owners.gone == ["f" * 64]
+
+
+async def test_logs_are_summed_by_project(tmp_path: Path) -> None:
+    async with a_scene(tmp_path) as scene:
+        for number, project in ((1, "eta"), (2, "flights"), (3, "eta")):
+            scene.story.put("runs", a_run(number, project=project))
+        logs = [Log(run_id(number), "0.1", size, 1) for number, size in ((1, 5), (1, 6), (2, 7), (3, 8), (4, 9))]
+        assert sums_of(Queries(scene.story.reader()), logs) == {"eta": 19, "flights": 7}

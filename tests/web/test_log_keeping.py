@@ -40,7 +40,7 @@ async def test_logs_of_runs_that_ended_long_ago_go_whether_the_rows_know_them_or
             scene.story.put("runs", a_run(number, state=state, ended_us=ended))
             a_log(scene, number, "0.1", days=90)
         archived, young = a_log(scene, 4, "0.1", days=90), a_log(scene, 5, "0.1")
-        assert {log.run_id for log in keeper(scene).sweep(NOW_US)} == {run_id(1), run_id(4)}
+        assert {log.run_id for log in keeper(scene).sweep(NOW_US).gone} == {run_id(1), run_id(4)}
         assert not archived.parent.exists()
         assert young.exists()
         async with scene.client() as web:
@@ -55,8 +55,8 @@ async def test_where_all_together_are_too_much_the_longest_ended_go_first(tmp_pa
             scene.story.put("runs", a_run(number, state="FAILED", ended_us=NOW_US - number * DAY_US))
             a_log(scene, number, "0.1")
             a_log(scene, number, "0.1").with_name("0.1.log@50").write_bytes(b"y" * 100)
-        assert {log.run_id for log in keeper(scene, total_max_bytes=250).sweep(NOW_US)} == {run_id(3), run_id(2)}
-        assert keeper(scene, total_max_bytes=250).sweep(NOW_US) == []
+        assert {log.run_id for log in keeper(scene, total_max_bytes=250).sweep(NOW_US).gone} == {run_id(3), run_id(2)}
+        assert keeper(scene, total_max_bytes=250).sweep(NOW_US).gone == []
 
 
 async def test_a_run_that_goes_on_keeps_what_is_being_written_and_says_what_is_gone(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ async def test_a_run_that_goes_on_keeps_what_is_being_written_and_says_what_is_g
         scene.story.put("attempts", an_attempt(step, 1, number=1, state=AttemptState.LOST))
         scene.story.put("attempts", an_attempt(step, 2, number=2, state=AttemptState.RUNNING))
         flow, lost, running = (a_log(scene, 1, name) for name in ("flow", "0.1", "0.2"))
-        assert [log.name for log in keeper(scene, total_max_bytes=0).sweep(NOW_US)] == ["0.1"]
+        assert [log.name for log in keeper(scene, total_max_bytes=0).sweep(NOW_US).gone] == ["0.1"]
         assert [path.exists() for path in (flow, lost, running)] == [True, False, True]
         async with scene.client() as web:
             text = (await web.get(f"/v1/runs/{run_id(1)}/logs")).text

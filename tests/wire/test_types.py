@@ -36,6 +36,7 @@ SAMPLES: dict[Any, Any] = {
     tuple[str, ...]: ("n1/0", "n1/1"),
     tuple[types.Device, ...]: (types.Device(id="n1/0", model="A100"),),
     dict[str, str]: {"zone": "b"},
+    dict[str, int]: {"eta": -7},
 }
 
 

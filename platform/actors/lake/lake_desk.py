@@ -132,6 +132,7 @@ def _seen(name: str, table: Table, announced: int | None, author: Author | None)
         metadata_location=table.metadata_location,
         columns=tuple((column.name, column.type) for column in pinned.columns),
         rows_total=_rows(metadata, current),
+        bytes_total=_bytes(metadata, current),
         author=author,
     )
 
@@ -146,9 +147,17 @@ def _fact(entry: Entry) -> SnapshotFact:
         rows_total=entry.rows_total,
         committed_us=entry.committed_us,
         key=entry.key,
+        project=entry.project,
+        bytes_added=entry.bytes_added,
+        bytes_removed=entry.bytes_removed,
     )
 
 
 def _rows(metadata: TableMetadata, current: int | None) -> int:
     snapshot = metadata.snapshot_by_id(current) if current is not None else None
     return (entry_of(snapshot).rows_total or 0) if snapshot else 0
+
+
+def _bytes(metadata: TableMetadata, current: int | None) -> int:
+    snapshot = metadata.snapshot_by_id(current) if current is not None else None
+    return (entry_of(snapshot).bytes_total or 0) if snapshot else 0

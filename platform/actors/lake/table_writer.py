@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import pyarrow as pa
@@ -21,10 +23,11 @@ from ray.exceptions import RayError
 from ... import crash
 from ...core.inventory import CommitKey
 from ...core.records import Offset
+from ...core.storage import REMEDY
 from ...core.table_writer import OWNER, Author, Seen, SnapshotFact, TableWriter
 from ...data.commit import Append, Committed
 from ...data.write import Target, WrittenFile
-from ...errors import HeadwaterError, InvalidInput, Unavailable
+from ...errors import Conflict, HeadwaterError, InvalidInput, Unavailable
 from ...store.reader import Picture
 from ...store.schema import COMMIT_KEYS
 from ...wire.types import TableCommitted
@@ -33,6 +36,7 @@ from ..names import find, forget
 from ..owner import OwnerActor
 from .archiver import Archiver
 from .lake_desk import LakeDesk, LastCommit, catalog_of
+from .rooms import Rooms
 from .word_archiver import WordArchiver
 
 LOOKS_MAX: Final = 5
@@ -49,7 +53,9 @@ class TableWriterActor(OwnerActor):
         self.desk = LakeDesk(catalog_of(self.wiring.folder, self.wiring.settings.data))
         self._turns: dict[str, asyncio.Lock] = {}
         self._making = asyncio.Lock()
-        self.state = TableWriter(picture.rows("table_heads"), offsets)
+        self.rooms = Rooms(self.reader)
+        self._under_way: Counter[str] = Counter()  # bytes by project that have room and are not announced
+        self.state = TableWriter(picture.rows("table_heads"), offsets, picture.rows("table_shares"))
         return self.state
 
     async def _attach(self) -> None:
@@ -67,9 +73,11 @@ class TableWriterActor(OwnerActor):
             self.spawn(words.run(after_s=store.log_keep_s, every_s=store.archive_every_s))
 
     @ray.method
-    async def prepare(self, table: str, schema: pa.Schema) -> Target:
-        """Where and how to write data files for the table, which is made where it is not there."""
+    async def prepare(self, table: str, schema: pa.Schema, project: str = "") -> Target:
+        """Where and how to write data files for the table, which is made where it is not there. A project that may
+        store nothing more is told so before it writes any."""
         await self.begun()
+        await self._make_sure_of_room(table, project, 1)
         async with self._making:  # two that make one namespace at once fail in pyiceberg
             return await asyncio.to_thread(self.desk.prepare, table, schema)
 
@@ -80,7 +88,8 @@ class TableWriterActor(OwnerActor):
         """The fields of `table.committed` and `already`, which says that the key was committed before."""
         await self.begun()
         author = Author(key=key, project=project, principal=principal)
-        return await self._append(table, author, lambda head: self.desk.commit(_append(table, files, key, head)))
+        made = Append(table, tuple(files), key, project=project)
+        return await self._append(author, made)
 
     async def announce(self, table: str, author: Author | None = None) -> Seen:
         """Says what the table holds beyond its announced head. Whoever calls holds the table's turn."""
@@ -105,17 +114,31 @@ class TableWriterActor(OwnerActor):
             await self.announce_all()
             await asyncio.sleep(self.wiring.settings.tables.announce_poll_s)
 
-    async def _append(self, table: str, author: Author, commit: Callable[[int | None], Committed]) -> dict[str, Any]:
+    async def _append(self, author: Author, append: Append) -> dict[str, Any]:
+        table, size_bytes = append.table, sum(file.size_bytes for file in append.files)
         if not author.key:
             raise InvalidInput(f"The append to {table} has no key", remedy="Give each append a key of its own")
         async with self._turn(table):
             spent = await asyncio.to_thread(self.spent, table, author.key)
             if spent is not None:
                 return await asyncio.to_thread(self.desk.answer_again, spent, self.state.heads.get(table))
-            committed = await asyncio.to_thread(commit, self.state.announced(table))
-            crash.at("t5.before")
-            seen = await self.announce(table, author)
+            await self._make_sure_of_room(table, author.project, size_bytes)
+            self._under_way[author.project] += size_bytes
+            try:
+                based = replace(append, announced_head=self.state.announced(table))
+                committed = await asyncio.to_thread(self.desk.commit, based)
+                crash.at("t5.before")
+                seen = await self.announce(table, author)
+            finally:
+                self._under_way[author.project] -= size_bytes
         return _answer(committed, seen, author.key, self.state.heads[table].rows_total)
+
+    async def _make_sure_of_room(self, table: str, project: str, size_bytes: int) -> None:
+        """Raises Conflict where the project's storage quota does not hold so much more."""
+        wanted = size_bytes + self._under_way[project]
+        why = await asyncio.to_thread(self.rooms.refusal, project, f"rows of table {table}", wanted)
+        if why:
+            raise Conflict(why, remedy=REMEDY)
 
     def _turn(self, table: str) -> asyncio.Lock:
         return self._turns.setdefault(table, asyncio.Lock())
@@ -139,10 +162,6 @@ async def _forget(method: str, keys: Sequence[Any]) -> int:
         forget("conductor")
         raise Unavailable(f"The Conductor does not answer now ({type(error).__name__})", remedy="Wait.") from None
     return count
-
-
-def _append(table: str, files: Sequence[WrittenFile], key: str, head: int | None) -> Append:
-    return Append(table, tuple(files), key, {}, head)
 
 
 def _answer(committed: Committed, seen: Seen, key: str, rows_total: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from msgspec import Struct
 from ...core.inbox import Arrived, Inbox, Ordered, TopicGap
 from ...core.inventory import QuotaNote, QuotaTree
 from ...core.ledger import Book, Ledger
+from ...core.storage import limits_in
 from ...core.turn import Turn
 from ...errors import InvalidInput
 from ...quota import messages as q
@@ -113,6 +114,7 @@ class QuotaDesk:
         self._tree: Ledger[str, Any] = Ledger(self.book)
         self._tree.load("now", stored.tree if stored is not None else tree)
         self.unseeded = stored is None
+        self.stored: dict[str, int] = {}  # bytes by project as they were read last; only told, nothing follows
         self._number = 0
         for node in nodes:
             self.nodes.load(node.id, node)
@@ -288,7 +290,17 @@ class QuotaDesk:
             self._store(turn, version, written, order.principal)
         losses = losses_of(before, tree, list(self.engine.holdings().values()))
         lost = msgspec.to_builtins(losses)
-        return {"version": version, "changed": changed, "dry_run": dry_run, "tree": written, "losses": lost}
+        said = {"version": version, "changed": changed, "dry_run": dry_run, "tree": written, "losses": lost}
+        return {**said, "over_storage": self._over_storage(tree)}
+
+    def _over_storage(self, tree: Tree) -> list[dict[str, t.JSON]]:
+        """Projects that store more than the tree lets them: they keep it, and may write nothing more."""
+        limits = limits_in(tree.to_mapping())
+        return [
+            {"project": project, "stored_bytes": self.stored[project], "limit_bytes": limit_bytes}
+            for project, limit_bytes in limits.items()
+            if self.stored.get(project, 0) > limit_bytes
+        ]
 
     def _store(self, turn: Turn, version: int, tree: Any, principal: str) -> None:
         row = QuotaTree(version=version, tree=tree, principal=principal, applied_us=turn.now_us)

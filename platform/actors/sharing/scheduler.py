@@ -13,12 +13,13 @@ import msgspec
 import ray
 
 from ...core.records import Offset
+from ...core.storage import total_of
 from ...errors import Unavailable
 from ...quota.scenario import parse_scenario
 from ...quota.simulate import play
 from ...store.reader import Picture
 from ...wire import topics
-from ...wire.calls import Grant, Hold, Reclaim, Verdict
+from ...wire.calls import Grant, Hold, Order, Reclaim, Verdict
 from ...wire.types import Entry
 from ..courtesy import FIRST
 from ..devices import ray_nodes
@@ -26,6 +27,7 @@ from ..hub import SCHEDULER_TYPES
 from ..loop import wall_clock_us
 from ..owner import OwnerActor
 from .quota_desk import (
+    APPLY,
     OWNER,
     Answered,
     Followed,
@@ -151,6 +153,15 @@ class SchedulerActor(OwnerActor):
                     del self._holds[hold.step_id]
 
     # What others ask.
+
+    async def look_up(self, order: Order) -> None:
+        """Of a tree it is also said who stores more than it allows."""
+        if order.kind == APPLY:
+            self.machine.stored = await asyncio.to_thread(self._stored)
+
+    def _stored(self) -> dict[str, int]:
+        with self.reader.picture() as picture:
+            return {use.project: total_of(use) for use in picture.rows("storage_use")}
 
     @ray.method
     async def usage(self) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...data.lake import Batches
 from ...data.snapshot import Snapshot
-from ...errors import InvalidInput, Unavailable
+from ...errors import Conflict, InvalidInput, Unavailable
 from ..names import find, forget
 
 if TYPE_CHECKING:
@@ -42,13 +42,17 @@ class RunLake:
             what = f"Rows were appended to {name} in a flow function, which may run many times"
             raise InvalidInput(what, remedy="Append in a step")
         from ...data.commit import Committed
-        from ...data.write import write_files
+        from ...data.write import discard, write_files
 
         key = key or f"{self._step_id}/{next(self._numbers)}"
-        target = _answer_of(lambda writer: writer.prepare.remote(name, batches.schema))
+        target = _answer_of(lambda writer: writer.prepare.remote(name, batches.schema, self._project))
         files = list(write_files(target, batches.batches))
         about = (name, files, key, self._project, self._principal)
-        said: dict[str, Any] = _answer_of(lambda writer: writer.append.remote(*about))
+        try:
+            said: dict[str, Any] = _answer_of(lambda writer: writer.append.remote(*about))
+        except Conflict:  # refused: no snapshot has them
+            discard(files)
+            raise
         return Committed(
             table=said["table"],
             snapshot_id=said["snapshot_id"],

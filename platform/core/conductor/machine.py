@@ -47,6 +47,7 @@ from .steps.reclaiming import RECLAIM, overdue, reclaims_proposed
 from .steps.reporting import checkpointed, claimed, progressed, reported
 from .steps.stepping import back_from_backoff, cancel_steps, held_back
 from .steps.together import kind_of
+from .storing import artifacts_gone, logs_counted
 from .triggers.arriving import arrived, halted, ordered
 from .triggers.following import followed, followed_one_by_one
 from .triggers.gathering import GATHER
@@ -102,7 +103,7 @@ class Conductor:
         elif isinstance(event, m.Reported):
             outcome = calls.Outcome(failure=failure)
             reports = tuple(msgspec.structs.replace(report, outcome=outcome) for report in event.reports)
-            reported(self.state, turn, m.Reported(reports))
+            reported(self.state, turn, msgspec.structs.replace(event, reports=reports))
         elif isinstance(event, Ordered):
             refused = CommandRefused(command=event.order.id, code="engine_error", reason=message)
             self.state.mail.ordered(turn, event, lambda _: refused)
@@ -290,5 +291,7 @@ _HANDLERS: dict[type, Callable[[State, Turn, Any], None]] = {
     m.Progressed: progressed,
     m.Checkpointed: checkpointed,
     m.Reported: reported,
+    m.ArtifactsGone: artifacts_gone,
+    m.LogsCounted: logs_counted,
     m.Due: _due,
 }

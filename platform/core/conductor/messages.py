@@ -7,7 +7,7 @@ from msgspec import Struct
 from ...wire import calls
 from ...wire.types import JSON, Entry, Failure
 from ..inbox import Arrived, Ordered, SeekTo, TopicGap
-from ..records import CacheEntry, CommandRow
+from ..records import CacheEntry, CommandRow, StoredArtifact
 from ..trigger import Happening
 
 
@@ -30,7 +30,8 @@ class HostLost(Struct, frozen=True):
 class Issued(Struct, frozen=True):
     """Commands of a run. From the rows: `happenings`, the events of the types it waits for that were accepted since
     it began, oldest first, up to the log's position `upto`; `reusable`, commands of the runs that this one resumes;
-    `cached`, results of steps by their cache key; `children`, the runs that such commands called, by (run, ordinal)."""
+    `cached`, results of steps by their cache key; `children`, the runs that such commands called, by (run, ordinal);
+    `charged`, to whom the artifacts that are registered are charged already."""
 
     run_id: str
     fence: int
@@ -40,6 +41,7 @@ class Issued(Struct, frozen=True):
     reusable: tuple[CommandRow, ...] = ()
     cached: dict[str, CacheEntry] = {}
     children: dict[tuple[str, int], str] = {}
+    charged: tuple[StoredArtifact, ...] = ()
 
 
 class Parked(Struct, frozen=True):
@@ -143,7 +145,22 @@ class Checkpointed(Struct, frozen=True):
 
 
 class Reported(Struct, frozen=True):
+    """`charged`, from the rows: to whom the artifacts among the results are charged already."""
+
     reports: tuple[calls.Report, ...]
+    charged: tuple[StoredArtifact, ...] = ()
+
+
+class ArtifactsGone(Struct, frozen=True):
+    """A collection has taken away what was charged."""
+
+    charged: tuple[StoredArtifact, ...]
+
+
+class LogsCounted(Struct, frozen=True):
+    """What a sweep has found of the logs of each project."""
+
+    size_bytes: dict[str, int]
 
 
 class Due(Struct, frozen=True):
@@ -173,6 +190,8 @@ Event = (
     | Progressed
     | Checkpointed
     | Reported
+    | ArtifactsGone
+    | LogsCounted
     | Due
 )
 

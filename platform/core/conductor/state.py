@@ -26,6 +26,8 @@ from ..records import (
     Pin,
     Run,
     Step,
+    StorageUse,
+    StoredArtifact,
     Timer,
     TriggerState,
 )
@@ -39,6 +41,7 @@ from .timers import Timers
 OWNER: Final = "conductor"
 FENCE: Final = "fence"
 CHAINS_MAX: Final = 10_000
+CHARGED_MAX: Final = 10_000  # artifacts whose charge a look into the rows may not have seen yet
 HEARD_MAX: Final = 1_000  # published events that a look into the rows may not have seen yet
 
 
@@ -113,6 +116,8 @@ class State:
         self.parts: Ledger[tuple[str, int], Part] = Ledger(self.book, "parts")
         self.pins: OfRuns[tuple[str, str, str], Pin] = OfRuns(self.book, "pins", itemgetter(0), self.away)
         self.cache: Ledger[str, CacheEntry] = Ledger(self.book, "step_cache")
+        self.storage: Ledger[str, StorageUse] = Ledger(self.book, "storage_use")
+        self.stored: Ledger[tuple[str, str], StoredArtifact] = Ledger(self.book, "stored_artifacts")
         self.mail = Inbox(self.book, OWNER)
         self.flows: Ledger[tuple[str, str], Deployed] = Ledger(self.book)
         self.bundles: Ledger[str, str] = Ledger(self.book)
@@ -126,6 +131,8 @@ class State:
         self.paces: Ledger[str, int] = Ledger(self.book)
         self.slot_of: Ledger[str, str] = Ledger(self.book)
         self.run_of_key: Ledger[str, str] = Ledger(self.book)
+        self.storage_limits: Ledger[str, int] = Ledger(self.book)
+        self.charged_lately: deque[tuple[str, str]] = deque()
         self.cursor = 0
         self.commands_of: Groups[str, int] = Groups(self.book)
         self.steps_of: Groups[str, str] = Groups(self.book)
@@ -211,6 +218,9 @@ class State:
         """Drops from memory what the rows just settled have ended; called after each commit."""
         for key in settled.get("step_cache", ()):
             self.cache.forget(key)
+        self.charged_lately.extend(settled.get("stored_artifacts", ()))
+        while len(self.charged_lately) > CHARGED_MAX:
+            self.stored.forget(self.charged_lately.popleft())
         runs = set(settled.get("runs", ()))
         for fence, attempt in settled.get("attempts", {}).items():
             if not attempt.state.live and fence not in self.doubtful:

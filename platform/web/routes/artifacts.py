@@ -14,6 +14,7 @@ from ...artifacts.payloads import content_of
 from ...errors import NotFound
 from ...store.results import Found, ResultFilter
 from ...wire import api
+from ..accounts import end_charges
 from ..answers import JsonAnswer
 from ..openapi import answers, pages
 from ..paging import ArtifactQuery
@@ -46,6 +47,8 @@ async def collect_artifacts(request: Request, dry_run: bool = False) -> Response
     platform = platform_of(request)
     collector, now_us = platform.collector(), platform.now_us()
     taken = await asyncio.to_thread(collector.free if dry_run else collector.collect, now_us)
+    if not dry_run:
+        await end_charges(platform)
     largest = tuple(each.digest for each in taken[:LARGEST])
     size_bytes = sum(each.size_bytes for each in taken)
     return JsonAnswer(api.Collected(dry_run=dry_run, count=len(taken), size_bytes=size_bytes, largest=largest))

@@ -6,12 +6,13 @@ import hashlib
 
 from ....wire import calls
 from ....wire.ids import RANDOM_BYTES, uuid7
-from ....wire.types import EventPublished, ModelRequested
+from ....wire.types import EventPublished, Failure, ModelRequested
 from ...records import CommandRow, Run, RunState, Timer
 from ...turn import Turn
 from .. import messages as m
 from ..state import State
 from ..steps.stepping import issue_step
+from ..storing import charge, know, no_room
 from .answering import answer, deliver, forget_watch, value
 from .nesting import start_child
 from .reusing import begun_before, reuse
@@ -27,6 +28,7 @@ def issued(state: State, turn: Turn, event: m.Issued) -> None:
     if run.host_fence != event.fence:
         turn.answer = f"the run moved on: fence {run.host_fence} holds it now"
         return
+    know(state, event.charged)
     for command in event.commands:
         known = state.commands.get((run.id, command.ordinal))
         if known is None:
@@ -81,6 +83,11 @@ def _seed(run: Run, row: CommandRow) -> bytes:
 
 
 def _request_model(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.RegisterCall) -> None:
+    if (run.project, call.digest) not in state.stored:
+        if why := no_room(state, run.project, f"model {call.name}", call.size_bytes):
+            answer(state, turn, run.id, row.ordinal, calls.Outcome(failure=Failure(kind="refused", message=why)))
+            return
+        charge(state, turn, run.project, call.digest, call.size_bytes)
     tables = {
         pin.name: pin.body.get("snapshot_id")
         for pin in (state.pins[key] for key in state.pins_of.of(run.id))

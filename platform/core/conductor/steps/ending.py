@@ -12,6 +12,7 @@ from ..runs.answering import answer
 from ..runs.failing import close, fail
 from ..runs.reusing import remember
 from ..state import State
+from ..storing import charge, no_room_for
 from .together import learn_pace
 
 replace = msgspec.structs.replace
@@ -31,6 +32,9 @@ def succeeded(state: State, turn: Turn, attempt: Attempt, report: calls.Report) 
     if state.runs[attempt.run_id].state not in GOING:
         failure = Failure(kind="cancelled", message="it ended after its run was given up")
         fail(state, turn, attempt, failure, report)
+        return
+    if (refused := no_room_for(state, state.steps[attempt.step_id], report.outcome.payload)) is not None:
+        fail(state, turn, attempt, refused, report)
         return
     accept(state, turn, attempt, report)
 
@@ -65,5 +69,7 @@ def accept(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> 
         seen_empty=report.seen_empty,
     )
     state.say(turn, run, body)
+    if payload.digest is not None:
+        charge(state, turn, step.project, payload.digest, payload.size_bytes)
     remember(state, turn, step, payload)
     answer(state, turn, step.run_id, step.ordinal, report.outcome)

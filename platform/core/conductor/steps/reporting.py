@@ -12,6 +12,7 @@ from .. import messages as m
 from ..runs.attending import go_on
 from ..runs.failing import fail, give_back, give_up
 from ..state import State
+from ..storing import know
 from .ending import accept, start, succeeded
 from .ganging import GIVEN_UP, rank_ended
 
@@ -60,6 +61,7 @@ def checkpointed(state: State, turn: Turn, event: m.Checkpointed) -> None:
 
 def reported(state: State, turn: Turn, event: m.Reported) -> None:
     turn.answer = ""
+    know(state, event.charged)
     for report in event.reports:
         worker = state.workers.get(report.worker)
         if worker is not None and report.fence in worker.fences and report.seen_empty:  # otherwise it ends itself

@@ -17,6 +17,7 @@ from ....wire.types import (
     ModelRefused,
     ModelRegistered,
     NodeLeft,
+    QuotaChanged,
     RunCancelled,
     RunFailed,
     RunModelRegistered,
@@ -37,6 +38,7 @@ from .. import messages as m
 from ..runs.answering import answer
 from ..state import Deployed, State
 from ..steps.crewing import node_lost
+from ..storing import limits_changed, tables_changed
 from .limiting import freed
 from .timetable import set_clocks
 from .triggering import Cause, match
@@ -102,7 +104,11 @@ def _letter_of(state: State, turn: Turn, entry: Entry, error: Exception) -> Dead
 def _follow(state: State, turn: Turn, entry: Entry) -> None:
     body = entry.body
     match_body(state, turn, entry)
-    if isinstance(body, FlowDeployed):
+    if isinstance(body, TableCommitted | TableReset):
+        tables_changed(state, turn, body.stored)
+    elif isinstance(body, QuotaChanged):
+        limits_changed(state, turn, body.tree)
+    elif isinstance(body, FlowDeployed):
         learn_flow(state, body.manifest, body.code_version)
         set_clocks(state, turn)
     elif isinstance(body, ModelRegistered):
