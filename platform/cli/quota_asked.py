@@ -67,15 +67,20 @@ def told(found: StepExplained) -> Iterator[str]:
     """What there is to say beside the sentence, a line each."""
     for lack in found.lacks:
         yield from _lack(lack)
+    yield from when(found)
+
+
+def when(found: StepExplained) -> Iterator[str]:
+    """Who is ahead, what is kept for the step, and when it should go."""
     if found.ahead:
         more = f" and {len(found.ahead) - NAMED} more" if len(found.ahead) > NAMED else ""
         yield f"ahead of it: {', '.join(found.ahead[:NAMED])}{more}"
     if found.kept is not None:
         yield f"kept for it: {', '.join(found.kept.devices or found.kept.nodes)}"
     if found.eta is not None:
-        yield f"may go at {moment(found.eta.at_us)}: {found.eta.basis}"
+        yield f"should go at {moment(found.eta.at_us)}: {found.eta.basis}"
     else:
-        yield "when it may go nobody can say: nothing that would let it go has declared its end"
+        yield "when it should go nobody can say: what runs has declared no end, and too few like it have ended before"
 
 
 def _lack(lack: Lack) -> Iterator[str]:

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
 from .forms import compact, duration, frames, metrics, moment, one_line, size, trigger
 from .output import STATE_STYLE
+from .quota_asked import when
 from .run_tree import MARKS, amount
 
 if TYPE_CHECKING:
     from ..wire.api import AttemptView, ModelView, RunDetail, StepView
+    from ..wire.quota_api import StepExplained
     from ..wire.types import Demand, Failure
 
 LABEL_WIDTH: Final = 12
 
 
-def lines(run: RunDetail, models: Iterable[ModelView] = ()) -> Iterator[Text]:
-    """`models` are those that the run registered, for their metrics and the tables they were made from."""
+def lines(
+    run: RunDetail, models: Iterable[ModelView] = (), explained: Mapping[str, StepExplained] = MappingProxyType({})
+) -> Iterator[Text]:
+    """`models` are those that the run registered, for their metrics and the tables they were made from; `explained`
+    says by step who is ahead of it and when it should go.
+    """
     yield Text.assemble((f"{run.project}/{run.flow} ", "bold"), (run.state, STATE_STYLE.get(run.state, "")),
                         f" {_length(run)}" if run.started_us else "")  # fmt: skip
     yield from _facts(run)
     yield Text("steps" if run.steps else "It has called no steps.", "bold" if run.steps else "dim")
     for step in run.steps:
-        yield from _step(step)
+        yield from _step(step, explained.get(step.id))
     if run.steps_total > len(run.steps):
         yield Text(f"… and {run.steps_total - len(run.steps):,} more steps", "dim")
     yield from _made(run, models)
@@ -87,7 +94,7 @@ def _fact(name: str, text: str) -> Text:
     return Text.assemble((f"  {name:<{LABEL_WIDTH}}", "dim"), one_line(text))
 
 
-def _step(step: StepView) -> Iterator[Text]:
+def _step(step: StepView, explained: StepExplained | None) -> Iterator[Text]:
     last = step.attempts[-1] if step.attempts else None
     style = STATE_STYLE.get(step.state, "")
     line = Text.assemble("  ", (MARKS.get(step.state, "○"), style), f" {step.name} #{step.ordinal} ",
@@ -98,8 +105,10 @@ def _step(step: StepView) -> Iterator[Text]:
     if step.progress is not None:
         yield Text(f"      {one_line(amount(step.progress))}", "cyan")
     if step.state in ("WAITING", "BACKOFF") and (step.held_reason or step.waiting_us):
-        why = step.held_reason or f"asks for {_asked(step.demand)}"
+        why = explained.sentence if explained else step.held_reason or f"asks for {_asked(step.demand)}"
         yield Text(f"      waits since {moment(step.waiting_us or step.created_us)}: {one_line(why)}", "yellow")
+        for words in when(explained) if explained else ():
+            yield Text(f"        {words}", "yellow")
     if last is not None and last.preempting:
         yield Text(f"      makes way: {one_line(last.preempting)}", "yellow")
     if len(step.attempts) > 1:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InvalidInput, NotFound, did_you_mean
+from ..errors import InvalidInput, NotFound, Unavailable, did_you_mean
 from ..wire.labels import labels_of
 from .forms import frames
 from .listings import LISTINGS
@@ -18,8 +19,12 @@ from .output import console, print_json, say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..sdk import Client
+    from ..wire.api import RunDetail
+    from ..wire.quota_api import StepExplained
     from ..wire.types import Failure
 
+EXPLAINED_MAX = 3
 LIST_EXAMPLES = example("headwater runs", "headwater runs --flow train_delay --state FAILED --since 2h")
 
 run = typer.Typer(no_args_is_help=True, help="Start, show, cancel one run, or read its logs.")
@@ -81,13 +86,23 @@ def show_run(run_id: RunId, as_json: AsJson = False) -> None:
 
     with client() as hw:
         found = hw.runs[whole_id(("runs",), run_id)].detail()
-        made = [model for model in hw.models() if model.run_id == found.id] if found.models and not as_json else []
-    if as_json:
-        print_json(found)
-        return
+        if as_json:
+            print_json(found)
+            return
+        made = [model for model in hw.models() if model.run_id == found.id] if found.models else []
+        explained = _explained(hw, found)
     out = console()
-    for line in lines(found, made):
+    for line in lines(found, made, explained):
         out.print(line)
+
+
+def _explained(hw: Client, found: RunDetail) -> dict[str, StepExplained]:
+    """By step, why the first of those that wait do, as the Scheduler sees it now; without it the rows say it."""
+    explained: dict[str, StepExplained] = {}
+    for step in [step for step in found.steps if step.state == "WAITING"][:EXPLAINED_MAX]:
+        with suppress(NotFound, Unavailable):  # it has begun meanwhile, or the Scheduler is away
+            explained[step.id] = hw.explain_step(step.id)
+    return explained
 
 
 @run.command("cancel", epilog=example("headwater run cancel 22bf82 --reason 'wrong month'"))
