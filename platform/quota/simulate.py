@@ -117,10 +117,11 @@ def simulate(machine: Scheduler, events: list[Event], now_us: int, *, asked: Seq
 def losses_of(before: Tree, after: Tree, holdings: list[Holding]) -> tuple[Loss, ...]:
     """Who would hold more than its new guarantee and did not, or would be guaranteed less of what it holds."""
     live = [holding for holding in holdings if not holding.released]
+    limited = after.named() | ({"gpu"} if after.governs_gpus() else set())
     found = []
     for project in sorted({holding.step.project for holding in live}):
         mine = [holding for holding in live if holding.step.project == project]
-        for flavour in sorted({flavour for holding in mine for flavour in holding.amounts}):
+        for flavour in sorted({flavour for holding in mine for flavour in holding.amounts} & limited):
             used = sum(holding.amounts.get(flavour, 0) for holding in mine)
             was, now = _guaranteed(before, project, flavour), _guaranteed(after, project, flavour)
             beyond = used - now

@@ -49,6 +49,12 @@ def test_another_tree_lists_who_would_hold_more_than_its_guarantee() -> None:
     assert (loss.project, loss.amount) == ("guest", 2000)
 
 
+def test_nobody_loses_of_what_the_new_tree_does_not_limit() -> None:
+    platform = Platform({"projects": {"guest": {"gpu": 4, "cpu": 4}}}, a_node("n0", gpus=8))
+    platform.start(a_step("a", "guest", cpus_milli=2000))
+    assert played(platform, "[quota.cohort.all.projects.guest]\ngpu = 4\n").losses == ()
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

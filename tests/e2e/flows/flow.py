@@ -168,6 +168,18 @@ def stand(gate: int) -> int:
 
 
 @flow(project="eta")
+def queue_up(gate: int) -> list[int]:
+    """Two steps that want the one GPU, each at the gate when it has it."""
+    standing = [hold_device(gate), hold_device(gate)]
+    return [each.result() for each in standing]
+
+
+@step(gpus=1, max_runtime="10m")
+def hold_device(gate: int) -> int:
+    return stand(gate)
+
+
+@flow(project="eta")
 def pay(service: str, gate: int) -> int:
     """Has an effect outside the platform, then waits at the gate; the attempt that got through."""
     attempt: int = have_effect(service, gate).result()
