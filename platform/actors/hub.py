@@ -26,6 +26,7 @@ SCHEDULER_TYPES: Final = frozenset(
         "step.succeeded",
         "step.failed",
         "step.ended",
+        "step.place_left",
         "device.freed",
         "device.quarantined",
         "node.joined",

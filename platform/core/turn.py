@@ -13,6 +13,7 @@ from ..wire.types import Said
 class GrantGuard(msgspec.Struct, frozen=True, kw_only=True):
     """What must hold in the rows when a grant is committed: the Scheduler that proposed it still leads, the tree is
     the one it decided on, the step waits and so do `companions`, the devices are in service and free of any live lease.
+    With `until_us` it is no later than that.
     """
 
     scheduler_epoch: int
@@ -21,6 +22,7 @@ class GrantGuard(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...]
     milli: int
     companions: tuple[str, ...] = ()
+    until_us: int | None = None
 
 
 class ReclaimGuard(msgspec.Struct, frozen=True, kw_only=True):

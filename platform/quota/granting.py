@@ -57,6 +57,11 @@ class Granting:
         for key in self._queues.of_project(project):
             self.look_at(key)
 
+    def came_back(self, holding: Holding | None) -> None:
+        """What an attempt had is free, where nobody else has a part in it."""
+        if holding is not None:
+            self.project_gave_back(holding.step.project)
+
     def run(self, now_us: int) -> list[Effect]:
         self._wake(now_us)
         effects: list[Effect] = [*self._kept(), *self._rounds(), *self._behind(now_us)]

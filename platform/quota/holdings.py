@@ -13,6 +13,7 @@ from .messages import AttemptLeased, Demand, Grant, StepWaiting
 from .order import Order
 from .placement.inventory import WHOLE, Holder, Inventory, Seat
 from .places import Places
+from .sharers import Sharers
 from .undo import Undo
 from .usage import Usage
 
@@ -58,8 +59,7 @@ class Holdings:
         self._undo, self._inventory, self._places = undo, inventory, places
         self.all: dict[Holder, Holding] = {}
         self.by_project: dict[str, dict[Holder, None]] = {}
-        self._place_of: dict[int, int] = {}  # attempts that share a place, by fence
-        self._sharers: dict[int, int] = {}  # how many of them are left at each
+        self.sharers = Sharers(undo)
         self.going: dict[Holder, None] = {}  # what is being ended for others, or emptied
         self._watchers: list[tuple[Watcher, Watcher]] = []
 
@@ -98,29 +98,25 @@ class Holdings:
         self.put(fence, replace(self.all[fence], leaving=True))
         return self.all[fence]
 
-    def share(self, place: int, fence: int) -> None:
-        """The attempt has a part in what another holds, or held before it."""
-        if fence in self._place_of:
-            return
-        if place not in self._sharers:
-            self._undo.put(self._sharers, place, 0)
-        self._undo.put(self._place_of, fence, place)
-        self._undo.put(self._sharers, place, self._sharers[place] + 1)
+    def over(self, fence: int, kept_us: int | None) -> Holding | None:
+        """What the attempt gives back; nothing while others have a part in it, or from `kept_us` on it is kept."""
+        place = self.sharers.last_of(fence)
+        if place is None or kept_us is None:
+            return self._given_back(place)
+        if place in self.all:
+            self.sharers.keep(place, kept_us)
+        return None
 
-    def is_shared(self, place: int) -> bool:
-        return place in self._sharers
+    def left(self, place: int) -> Holding | None:
+        """What was kept under this fence, given back."""
+        return self._given_back(place if self.sharers.leave(place) else None)
 
-    def last_of(self, fence: int) -> int | None:
-        """The holding that nobody has a part in once this attempt is over; None while others have."""
-        if fence not in self._place_of:
-            return None if fence in self._sharers else fence
-        place = self._undo.pop(self._place_of, fence)
-        left = self._sharers[place] - 1
-        if left:
-            self._undo.put(self._sharers, place, left)
+    def _given_back(self, place: int | None) -> Holding | None:
+        holding = None if place is None else self.all.get(place)
+        if place is None or holding is None or holding.released:
             return None
-        self._undo.pop(self._sharers, place)
-        return place
+        self.release(place)
+        return holding
 
     def release(self, fence: int) -> None:
         """The quota, CPUs and memory back; the devices follow with `empty`."""

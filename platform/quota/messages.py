@@ -102,7 +102,15 @@ class AttemptLeased(Struct, frozen=True):
 
 
 class AttemptReleased(Struct, frozen=True):
-    """The attempt is over: its quota, CPUs and memory are free, its devices when they are seen empty."""
+    """The attempt is over: its quota, CPUs and memory are free, its devices when they are seen empty. Where it is
+    `kept`, what it had stays taken for the next that goes along with it, until `PlaceLeft`."""
+
+    fence: int
+    kept: bool = False
+
+
+class PlaceLeft(Struct, frozen=True):
+    """What was kept under this fence is free."""
 
     fence: int
 
@@ -189,6 +197,7 @@ Event = (
     | StepGone
     | AttemptLeased
     | AttemptReleased
+    | PlaceLeft
     | DeviceFreed
     | DeviceQuarantined
     | DeviceRestored

@@ -129,7 +129,8 @@ class Scheduler:
     def wakes_us(self) -> int | None:
         """When a `Ticked` would find something to decide; None where only other events would."""
         given_up_us = absences.given_up_us(self._inventory, self._usage.tree.policy)
-        times = (self._granting.wakes_us(self._now_us), self._usage.changes_us, given_up_us)
+        kept_us = self._holdings.sharers.wakes_us()
+        times = (self._granting.wakes_us(self._now_us), self._usage.changes_us, given_up_us, kept_us)
         return min((at for at in times if at is not None), default=None)
 
     def outstanding(self) -> list[Effect]:
@@ -197,8 +198,10 @@ class Scheduler:
                 self._gone(step_id)
             case messages.AttemptLeased():
                 self._leased(event)
-            case messages.AttemptReleased(fence):
-                self._released(fence)
+            case messages.AttemptReleased(fence, kept):
+                self._granting.came_back(self._holdings.over(fence, self._now_us if kept else None))
+            case messages.PlaceLeft(fence):
+                self._granting.came_back(self._holdings.left(fence))
             case messages.AttemptCheckpointed(fence, at_us):
                 if fence in self._holdings.all:
                     self._holdings.put(fence, replace(self._holdings.all[fence], checkpoint_us=at_us))
@@ -260,9 +263,9 @@ class Scheduler:
         self._gone(leased.step_id)
         if leased.place not in self._holdings.all:
             self._leased(replace_fields(leased, fence=leased.place, place=0))
-        elif not self._holdings.is_shared(leased.place):
-            self._holdings.share(leased.place, leased.place)
-        self._holdings.share(leased.place, leased.fence)
+        else:
+            self._holdings.sharers.begin(leased.place)
+        self._holdings.sharers.join(leased.place, leased.fence)
 
     def _leased(self, leased: messages.AttemptLeased) -> None:
         held = self._holdings.all
@@ -284,13 +287,6 @@ class Scheduler:
         for seat in holding.seats:
             self._inventory.expect(seat)
         self._holdings.hold(leased.fence, holding)
-
-    def _released(self, fence: int) -> None:
-        place = self._holdings.last_of(fence)
-        holding = None if place is None else self._holdings.all.get(place)
-        if place is not None and holding is not None and not holding.released:
-            self._holdings.release(place)
-            self._granting.project_gave_back(holding.step.project)
 
     def _leaves(self, event: messages.AttemptLeaving) -> None:
         """What this machine has proposed itself is known to leave, and is counted."""
@@ -362,6 +358,8 @@ class Scheduler:
         if now_us > self._now_us:
             self._undo.note(setattr, self, "_now_us", self._now_us)
             self._now_us = now_us
+            for place in self._holdings.sharers.forgotten(now_us):
+                self._granting.came_back(self._holdings.left(place))
             if self._usage.pass_to(now_us):
                 self._order.stale()
             if self._usage.changes_us is not None and now_us >= self._usage.changes_us:

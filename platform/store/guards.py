@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 import sqlalchemy as sa
@@ -60,6 +61,8 @@ def grant_guard(wanted: GrantGuard) -> Guard:
             return reason
         if state not in (StepState.WAITING, None):  # None: it begins to wait in this very transaction
             return "step_not_waiting"
+        if wanted.until_us is not None and time.time_ns() // 1_000 > wanted.until_us:
+            return f"late: the place was kept until {wanted.until_us}"
         if wanted.companions and connection.scalar(_ELSEWHERE, {"steps": wanted.companions}):
             return "step_not_waiting: one that goes along"
         return _devices_free(connection, wanted) if wanted.devices else ""

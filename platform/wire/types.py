@@ -179,6 +179,8 @@ class StepPreempting(Body, frozen=True, tag="step.preempting"):
 
 
 class StepSucceeded(Body, frozen=True, tag="step.succeeded"):
+    """`kept` says that its place stays taken: the run goes on under it, or `step.place_left` says that it is free."""
+
     step_id: str
     name: str
     attempt: int
@@ -189,6 +191,15 @@ class StepSucceeded(Body, frozen=True, tag="step.succeeded"):
     digest: str | None = None
     devices: tuple[str, ...] = ()
     seen_empty: bool = False
+    kept: bool = False
+
+
+class StepPlaceLeft(Body, frozen=True, tag="step.place_left"):
+    """The place that was kept after a step is free; `fence` is the one under which it was leased."""
+
+    step_id: str
+    name: str
+    fence: int
 
 
 class StepFailed(Body, frozen=True, tag="step.failed"):
@@ -447,7 +458,7 @@ class DataGap(Body, frozen=True, tag="data.gap"):
 AnyBody = (
     RunAccepted | RunStarted | RunSucceeded | RunFailed | RunCancelling | RunCancelled | RunNeedsAttention
     | RunModelRegistered | StepWaiting | StepHeld | StepLeased | StepStarted | StepSucceeded | StepFailed | StepEnded
-    | StepCheckpointed | StepPreempting | QuotaReclaimed | QuotaStorage
+    | StepCheckpointed | StepPreempting | StepPlaceLeft | QuotaReclaimed | QuotaStorage
     | EventPublished | TriggerExpired | FlowDeployed | ModelRequested | ModelRegistered | ModelAliased | ModelRefused
     | DeploymentRequested | DeploymentReady | DeploymentFailed | TableCommitted | TableReset | QuotaChanged | NodeJoined
     | NodeLeft | NodeDrained | DevicesFreed | DeviceQuarantined | CommandDone | CommandRefused | EventRejected

@@ -25,7 +25,7 @@ from headwater.core.conductor.steps.together import kind_of
 from headwater.core.conductor.triggers.following import learn_flow
 from headwater.core.inbox import LOG, Arrived, Ordered
 from headwater.core.ledger import Away, Groups, Ledger
-from headwater.core.records import AttemptState, LeaseState, Run, StepState
+from headwater.core.records import AttemptState, LeaseState, Run, RunState, StepState
 from headwater.core.turn import Turn
 from headwater.wire import calls
 from headwater.wire.envelope import Event
@@ -36,6 +36,8 @@ from headwater.wire.types import (
     NodeLeft,
     Said,
     StepFailed,
+    StepLeased,
+    StepPlaceLeft,
     StepPreempting,
     StepSucceeded,
     type_of,
@@ -343,6 +345,21 @@ class AnySequence(RuleBasedStateMachine):
     def report_what_runs(self, pick: int, kind: str | None) -> None:
         self.say_of(picked(self.at_work(), pick), kind)
 
+    @rule(pick=PICK, count=st.integers(2, 4))
+    def one_step_after_another(self, pick: int, count: int) -> None:
+        """As long as each goes well. A worker is there mostly, and other steps wait at times."""
+        for _ in range(count):
+            run = picked(self.runs(), pick)
+            if run is None or run.host is None:
+                return
+            ordinal = len(self.state.commands_of.of(run.id))
+            self.tell(m.Issued(run.id, run.host_fence, (a_step(ordinal),)))
+            step_id = f"{run.id}/{ordinal}"
+            grant = calls.Grant(step_id=step_id, node="n1", devices=(), tree_version=1, scheduler_epoch=1)
+            self.tell(m.Proposed((grant,)))
+            for attempt in [one for one in self.state.attempts.values() if one.step_id == step_id and one.worker]:
+                self.say_of((attempt.fence, attempt.worker or ""), None)
+
     def at_work(self) -> list[tuple[int, str]]:
         every = sorted(self.state.attempts.values(), key=lambda one: one.fence)
         return [(one.fence, worker) for one in every if one.state.live for worker in workers_of(one)]
@@ -493,6 +510,27 @@ class AnySequence(RuleBasedStateMachine):
                 assert attempt is None or worker.id in bound
 
     @invariant()
+    def a_place_is_kept_for_a_run_on_a_host_and_nobody_runs_there(self) -> None:
+        live = {attempt.place or attempt.fence for attempt in self.state.attempts.values() if attempt.state.live}
+        for run_id, kept in [(each, self.state.kept[each]) for each in self.state.kept]:
+            assert self.state.runs[run_id].state is RunState.RUNNING
+            assert kept.place.fence not in live
+
+    @invariant()
+    def a_place_is_left_once_for_each_time_it_was_kept_and_nobody_went_on_there(self) -> None:
+        taken: set[int] = set()
+        places = {attempt.fence: attempt.place or attempt.fence for attempt in self.rows["attempts"].values()}
+        for body in (word.body for word in self.log):
+            if isinstance(body, StepSucceeded) and body.kept:
+                taken.add(places[body.fence])
+            elif isinstance(body, StepLeased):
+                taken.discard(body.place)
+            elif isinstance(body, StepPlaceLeft):
+                assert body.fence in taken
+                taken.remove(body.fence)
+        assert {kept.place.fence for kept in self.state.kept.values()} <= taken
+
+    @invariant()
     def a_run_is_numbered_without_gaps(self) -> None:
         numbers: dict[str, list[int | None]] = defaultdict(list)
         for word in self.log:
@@ -527,8 +565,9 @@ class AnySequence(RuleBasedStateMachine):
                 assert any(member.report is None for member in attempt.members)
 
     @invariant()
-    def a_worker_is_at_one_attempt(self) -> None:
-        busy = Counter(worker for _, worker in self.at_work())
+    def a_worker_is_at_one_attempt_or_at_those_of_one_place(self) -> None:
+        attempts = self.state.attempts
+        busy = Counter(worker for worker, _ in {(w, attempts[f].place or f) for f, w in self.at_work()})
         assert all(count == 1 for count in busy.values())
 
     @invariant()

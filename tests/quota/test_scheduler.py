@@ -6,6 +6,7 @@ import pytest
 from headwater.errors import InvalidInput
 from headwater.quota.messages import (
     STEP_NOT_WAITING,
+    AttemptLeased,
     AttemptReleased,
     Demand,
     DeviceFreed,
@@ -18,6 +19,7 @@ from headwater.quota.messages import (
     NodeDrained,
     NodeJoined,
     NodeLeft,
+    PlaceLeft,
     StepGone,
     StepWaiting,
     Ticked,
@@ -52,6 +54,39 @@ def test_a_second_project_waits_for_the_one_gpu_says_why_and_gets_it_when_free()
     assert "local/0 is held by step fit of run run-a (project flights)" in waiting.sentence
     assert granted(scheduler.decide(AttemptReleased(1))) == []  # the quota is free, the device not yet
     assert granted(scheduler.decide(DeviceFreed(("local/0",)))) == ["b"]
+
+
+def test_a_place_that_is_kept_is_taken_until_it_is_left() -> None:
+    scheduler = one_kept()
+    assert granted(scheduler.decide(a_step("b", gpus=0, cpus_milli=1000))) == []
+    assert granted(scheduler.decide(PlaceLeft(1))) == ["b"]
+
+
+def test_the_next_attempt_has_what_was_kept() -> None:
+    scheduler = one_kept()
+    step = a_step("b", gpus=0, cpus_milli=1000)
+    scheduler.decide_all([step, AttemptLeased("b", 2, "local", (), step.demand, place=1)])
+    assert list(scheduler.holdings()) == [1]
+    scheduler.decide(PlaceLeft(1))
+    assert list(scheduler.holdings()) == [1]
+    scheduler.decide(AttemptReleased(2))
+    assert list(scheduler.holdings()) == []
+
+
+def test_a_place_of_which_nothing_is_heard_is_free_after_a_while() -> None:
+    scheduler = one_kept()
+    scheduler.decide(a_step("b", gpus=0, cpus_milli=1000))
+    due_us = scheduler.wakes_us()
+    assert due_us is not None
+    assert granted(scheduler.decide(Ticked(due_us), due_us)) == ["b"]
+
+
+def one_kept() -> Scheduler:
+    """On a node of one CPU, whose one attempt is over."""
+    scheduler = a_scheduler(TWO, a_node(gpus=0, cpus=1))
+    run(scheduler, a_step("a", gpus=0, cpus_milli=1000), 1)
+    scheduler.decide(AttemptReleased(1, kept=True))
+    return scheduler
 
 
 def test_a_borrower_waits_for_the_quota_that_its_owner_uses() -> None:

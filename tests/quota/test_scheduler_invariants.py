@@ -27,6 +27,7 @@ from headwater.quota.messages import (
     NodeJoined,
     NodeLeft,
     NodeSpec,
+    PlaceLeft,
     Reclaim,
     ReclaimRefused,
     StepGone,
@@ -75,7 +76,8 @@ def picture(scheduler: Scheduler) -> object:
     waiting = {key: list(line.turns) for key, line in queues.lines.items()}
     used = scheduler._usage.snapshot()
     told, held = dict(scheduler._telling.told), dict(scheduler._holdings.all)
-    shared = (dict(scheduler._holdings._place_of), dict(scheduler._holdings._sharers))
+    sharers = scheduler._holdings.sharers
+    shared = (dict(sharers._place_of), dict(sharers._left), dict(sharers._kept))
     by_project = {name: dict(mine) for name, mine in scheduler._holdings.by_project.items() if mine}
     kept = dict(scheduler._reservations.kept)
     granting = scheduler._granting
@@ -104,6 +106,7 @@ class Platform(RuleBasedStateMachine):
         self.live: dict[int, tuple[str, ...]] = {}
         self.places: dict[int, int] = {}  # attempts that went along, by fence
         self.emptying: dict[int, tuple[str, ...]] = {}
+        self.kept: set[int] = set()  # places whose attempts are over, on which the next may go on
         self.settled = True
         self.now_s = 0
         self.steps: dict[str, StepWaiting] = {}
@@ -236,8 +239,9 @@ class Platform(RuleBasedStateMachine):
     @precondition(lambda self: self.live)
     @rule(which=st.integers(0, 50), other=st.integers(0, 50))
     def go_along(self, which: int, other: int) -> None:
-        """Another step goes with an attempt that holds no devices: it waits, or was just granted a place."""
-        bare = [fence for fence in sorted(self.live) if not self.live[fence]]
+        """Another step goes with an attempt that holds no devices, or on where one was: it waits, or was just granted
+        a place."""
+        bare = [fence for fence in sorted({*self.live, *self.kept}) if not self.live.get(fence)]
         waiting = sorted({*self.one._queues.steps, *self.grants})
         if not bare or not waiting:
             return
@@ -247,6 +251,7 @@ class Platform(RuleBasedStateMachine):
         place = self.places.get(fence, fence)
         self.feed(AttemptLeased(step_id, self.count, "a", (), self.demands[step_id], place=place))
         self.places[self.count], self.live[self.count] = place, ()
+        self.kept.discard(place)
 
     @precondition(lambda self: self.grants)
     @rule(which=st.integers(0, 50), reason=st.sampled_from(["device not free", "step_not_waiting"]))
@@ -256,11 +261,23 @@ class Platform(RuleBasedStateMachine):
         self.feed(GrantRefused(step_id, reason))
 
     @precondition(lambda self: self.live)
-    @rule(which=st.integers(0, 50))
-    def release(self, which: int) -> None:
+    @rule(which=st.integers(0, 50), kept=st.booleans())
+    def release(self, which: int, kept: bool) -> None:
         fence = sorted(self.live)[which % len(self.live)]
+        place = self.places.get(fence, fence)
+        kept = kept and not self.live[fence]
         self.emptying[fence] = self.live.pop(fence)
-        self.feed(AttemptReleased(fence))
+        self.feed(AttemptReleased(fence, kept))
+        if kept and place not in {self.places.get(live, live) for live in self.live}:
+            self.kept.add(place)
+            assert place in self.one._holdings.all
+
+    @precondition(lambda self: self.kept)
+    @rule(which=st.integers(0, 50))
+    def leave_what_was_kept(self, which: int) -> None:
+        place = sorted(self.kept)[which % len(self.kept)]
+        self.kept.discard(place)
+        self.feed(PlaceLeft(place))
 
     @precondition(lambda self: self.emptying)
     @rule(which=st.integers(0, 50))
@@ -314,7 +331,7 @@ class Platform(RuleBasedStateMachine):
             assert place in held
             assert not held[place].released
         in_use = {self.places.get(fence, fence) for fence in [*self.live, *self.emptying]}
-        assert set(held) <= in_use
+        assert set(held) <= in_use | self.kept
 
     @invariant()
     def nothing_waits_that_fits_and_may_go(self) -> None:

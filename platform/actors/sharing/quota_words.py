@@ -19,8 +19,12 @@ def messages_of(entry: t.Entry) -> list[q.Event]:
         case t.StepPreempting() as told:
             due_us = entry.time_us + int(told.grace_s * 1_000_000)
             return [q.AttemptLeaving(told.fence, told.for_step, entry.project, entry.time_us, due_us)]
-        case t.StepSucceeded(fence=fence) | t.StepFailed(fence=fence):
+        case t.StepSucceeded(fence=fence, kept=kept):
+            return [q.AttemptReleased(fence, kept)]
+        case t.StepFailed(fence=fence):
             return [q.AttemptReleased(fence)]
+        case t.StepPlaceLeft(fence=fence):
+            return [q.PlaceLeft(fence)]
         case t.DevicesFreed(fence=0, devices=devices):
             return [q.DeviceRestored(devices)]
         case t.DevicesFreed(fence=fence, devices=devices):

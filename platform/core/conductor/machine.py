@@ -42,6 +42,7 @@ from .state import State
 from .steps.crewing import take_up_or_lose, worker_joined, worker_lost, worker_not_started
 from .steps.ganging import joined
 from .steps.granting import proposed
+from .steps.keeping import leave, leave_in_time
 from .steps.placing import host_joined, let_go_of_hosts, parked
 from .steps.reclaiming import RECLAIM, overdue, reclaims_proposed
 from .steps.reporting import checkpointed, claimed, progressed, reported
@@ -117,6 +118,8 @@ class Conductor:
             return self.decide(m.Proposed(event.grants, refused=reason), now_us)
         if isinstance(event, m.ReclaimsProposed):
             return self.decide(m.ReclaimsProposed(event.reclaims, refused=reason), now_us)
+        if isinstance(event, m.Issued):
+            return self._without_what_was_kept(event, now_us)
         return self.set_aside(event, now_us, RuntimeError(reason))
 
     def settle(self) -> None:
@@ -140,6 +143,12 @@ class Conductor:
             self.state.away.pop(run.id, None)
         _load(self.state, rows)
         self.state.taken_back.update(run.id for run in rows.runs)
+
+    def _without_what_was_kept(self, event: m.Issued, now_us: int) -> Turn:
+        turn = Turn(now_us)
+        leave(self.state, turn, self.state.runs[event.run_id])
+        issued(self.state, turn, event)
+        return turn
 
     def _stand_still(self, turn: Turn, run_id: str, failure: Failure) -> None:
         run = self.state.runs.get(run_id)
@@ -167,6 +176,7 @@ def _due(state: State, turn: Turn, event: m.Due) -> None:
             overdue(state, turn, f"{timer.run_id}/{timer.ordinal}")
         else:
             due(state, turn, timer)
+    leave_in_time(state, turn)
     let_go_of_hosts(state, turn)
     _wake_for_the_next(state, turn)
 

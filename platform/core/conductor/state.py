@@ -68,6 +68,25 @@ class Worker(msgspec.Struct, frozen=True):
     env: tuple[str, ...] = ()
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where an attempt runs, by the fence under which the place was leased, and the grant that it was leased by."""
+
+    fence: int
+    node: str
+    scheduler_epoch: int
+    tree_version: int
+    leased_us: int
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A place that stays with a run until then, after the step `step_id`, which was short, has ended on `worker`."""
+
+    place: Place
+    step_id: str
+    worker: str
+    until_us: int
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Named bounds of the machine."""
 
@@ -129,6 +148,8 @@ class State:
         self.hosts: Ledger[str, Host] = Ledger(self.book)
         self.workers: Ledger[str, Worker] = Ledger(self.book)
         self.paces: Ledger[str, int] = Ledger(self.book)
+        self.places: Ledger[int, Place] = Ledger(self.book)
+        self.kept: Ledger[str, Kept] = Ledger(self.book)
         self.slot_of: Ledger[str, str] = Ledger(self.book)
         self.run_of_key: Ledger[str, str] = Ledger(self.book)
         self.storage_limits: Ledger[str, int] = Ledger(self.book)
@@ -226,6 +247,7 @@ class State:
             if not attempt.state.live and fence not in self.doubtful:
                 runs.add(attempt.run_id)
                 self._remember_chain(attempt)
+                self.places.forget(fence)
                 self.attempts.forget(fence)
                 for device in attempt.devices:
                     self.leases.forget((fence, device))

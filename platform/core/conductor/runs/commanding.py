@@ -11,6 +11,7 @@ from ...records import CommandRow, Run, RunState, Timer
 from ...turn import Turn
 from .. import messages as m
 from ..state import State
+from ..steps.going_on import go_on
 from ..steps.stepping import issue_step
 from ..storing import charge, know, no_room
 from .answering import answer, deliver, forget_watch, value
@@ -35,6 +36,7 @@ def issued(state: State, turn: Turn, event: m.Issued) -> None:
             _take_down(state, turn, state.runs[run.id], command, event)
         elif known.outcome is not None:
             deliver(state, turn, known)
+    go_on(state, turn, state.runs[run.id], event.commands)
     turn.answer = ""
 
 

@@ -13,6 +13,7 @@ from ..runs.failing import close, fail
 from ..runs.reusing import remember
 from ..state import State
 from ..storing import charge, no_room_for
+from .keeping import keep
 from .together import learn_pace
 
 replace = msgspec.structs.replace
@@ -55,6 +56,7 @@ def accept(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> 
     step = state.steps[attempt.step_id]
     run = state.runs[step.run_id]
     learn_pace(state, step, report)
+    kept = keep(state, turn, attempt, step)
     state.steps.put(step.id, replace(step, state=StepState.SUCCEEDED, checkpoint=None, ended_us=turn.now_us))
     body = StepSucceeded(
         step_id=step.id,
@@ -67,6 +69,7 @@ def accept(state: State, turn: Turn, attempt: Attempt, report: calls.Report) -> 
         digest=payload.digest,
         devices=attempt.devices if attempt.state.live else (),
         seen_empty=report.seen_empty,
+        kept=kept,
     )
     state.say(turn, run, body)
     if payload.digest is not None:

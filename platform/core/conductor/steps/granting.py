@@ -12,7 +12,7 @@ from ....wire.types import StepLeased
 from ...records import Attempt, AttemptState, Lease, Member, Step, StepState
 from ...turn import GrantGuard, Turn
 from .. import messages as m
-from ..state import State, Worker
+from ..state import Place, State, Worker
 from .crewing import send, send_gang, worker_for
 from .members import is_gang
 from .together import companions, unqueue
@@ -40,16 +40,19 @@ def _grant(state: State, turn: Turn, grant: calls.Grant) -> calls.Verdict:
             return calls.Verdict(step_id=grant.step_id, reason=f"device_held: {device}")
     if is_gang(step):
         turn.guards.append(_guard(grant, milli, []))
-        gang = _lease(state, turn, step, grant, None)
+        gang = lease(state, turn, step, grant, None)
         _lend(state, gang, grant, milli)
         send_gang(state, turn, gang, step)
         return calls.Verdict(step_id=step.id, fence=gang.fence)
     worker = worker_for(state, grant.node, step)
     others = companions(state, step) if worker is not None and worker.code_version == step.code_version else []
     turn.guards.append(_guard(grant, milli, others))
-    first = _lease(state, turn, step, grant, worker)
+    first = lease(state, turn, step, grant, worker)
+    if not grant.devices:
+        place = Place(first.fence, grant.node, grant.scheduler_epoch, grant.tree_version, turn.now_us)
+        state.places.put(first.fence, place)
     _lend(state, first, grant, milli)
-    along = [_lease(state, turn, other, grant, worker, place=first.fence) for other in others]
+    along = [lease(state, turn, other, grant, worker, place=first.fence) for other in others]
     send(state, turn, [first, *along], worker, step.code_version)
     return calls.Verdict(step_id=step.id, fence=first.fence)
 
@@ -65,7 +68,7 @@ def _lend(state: State, attempt: Attempt, grant: calls.Grant, milli: int) -> Non
         state.leases.put((attempt.fence, device), replace(lease, node=nodes[index // each]))
 
 
-def _lease(
+def lease(
     state: State, turn: Turn, step: Step, grant: calls.Grant, worker: Worker | None, *, place: int = 0
 ) -> Attempt:
     fence = state.next_fence()

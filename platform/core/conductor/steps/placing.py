@@ -15,6 +15,7 @@ from ...records import Run, RunState
 from ...turn import Turn
 from .. import messages as m
 from ..state import Host, State
+from .keeping import leave
 
 replace = msgspec.structs.replace
 
@@ -86,6 +87,7 @@ def parked(state: State, turn: Turn, event: m.Parked) -> None:
 
 
 def leave_host(state: State, turn: Turn, run: Run) -> None:
+    leave(state, turn, run)
     state.homeless.discard(run.code_version, run.id)
     state.suspects.remove(run.id)
     if run.host is None:

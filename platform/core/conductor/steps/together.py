@@ -69,6 +69,12 @@ def companions(state: State, step: Step) -> list[Step]:
     return [each for each in found if each.state is StepState.WAITING][: max(most - 1, 0)]
 
 
+def is_short(state: State, step: Step) -> bool:
+    """Whether what ended of the same code took so little that it may go together with others."""
+    pace_us = state.paces.get(_code(step))
+    return pace_us is not None and pace_us <= WORK_US
+
+
 def learn_pace(state: State, step: Step, report: calls.Report) -> None:
     """What the step took counts for half: the first of a process loads its code, and is forgotten soon."""
     taken_us = max(report.ended_us - report.started_us, 0)
