@@ -454,6 +454,21 @@ def test_a_run_that_has_ended_cannot_be_cancelled() -> None:
     assert Scene().tell(order("run.cancel", run_id="gone")).answer["refused"]["code"] == "not_found"
 
 
+def test_when_the_function_raises_what_is_outstanding_is_cancelled() -> None:
+    scene = Scene()
+    run_id = scene.a_running_run()
+    fence = scene.a_step_at_work(run_id)
+    scene.issue(run_id, a_step(1), a_step(2, 1))
+    failure = Failure(kind="exception", message="boom")
+    end = calls.RunEnd(run_id=run_id, fence=1, outcome=calls.Outcome(failure=failure))
+    turn = scene.tell(m.RunFunctionEnded(end))
+    assert m.CancelAttempt("w1", fence) in turn.effects
+    scene.report(fence, Failure(kind="cancelled", message="cancelled"))
+    ended = [scene.rows["steps"][f"{run_id}/{ordinal}"].state for ordinal in range(3)]
+    assert ended == [StepState.CANCELLED] * 3
+    assert "run.failed" in scene.types()
+
+
 def test_a_failed_run_ends_its_steps_and_frees_their_devices_later() -> None:
     scene = Scene()
     run_id = scene.a_running_run()

@@ -227,6 +227,48 @@ def test_a_failure_that_nobody_asked_about_fails_the_run_after_all_has_ended() -
     assert outcome.failure.message == "unheard"
 
 
+def test_a_function_that_returned_waits_for_every_step_it_started() -> None:
+    def body() -> int:
+        double(1)
+        double(2)
+        return 3
+
+    recorder, ends = Recorder(), list[Outcome | None]()
+    running = Execution("r", recorder)
+    thread = threading.Thread(target=lambda: ends.append(ended(body, running)))
+    thread.start()
+    for _ in range(2):
+        assert recorder.asked.acquire(timeout=10)
+    running.deliver(1, good(2))
+    thread.join(0.05)
+    assert ends == []
+    running.deliver(0, good(1))
+    thread.join(10)
+    assert value_of(ends[0]) == 3
+
+
+def test_a_function_that_raised_waits_for_none() -> None:
+    def body() -> None:
+        double(1)
+        raise ValueError("mine")
+
+    outcome, recorder = played(body, [])
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert (outcome.failure.cause_type, [command.key for command in recorder.sent]) == ("ValueError", ["double#1"])
+
+
+def test_a_future_counts_as_its_key_where_arguments_are_compared() -> None:
+    def digests(body: Any) -> Any:
+        return record_of(body, [good(1), good(1), good(1)])[-1].command.digest
+
+    first_of_two, again, second_of_two = (
+        digests(lambda wanted=wanted: other([double(1), double(1)][wanted]).result()) for wanted in (0, 0, 1)
+    )
+    assert first_of_two == again != second_of_two
+    assert first_of_two is not None
+
+
 def test_asking_a_skipped_step_has_asked_the_one_that_failed() -> None:
     def body() -> str:
         try:
