@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from headwater.actors.work.ground import ROOMY, Limits
 from headwater.actors.work.worker import Worker
 from headwater.wire.calls import GangSeat, Outcome, Report
 
@@ -111,11 +112,11 @@ def unsendable(): return {"deep": [lambda: 0]}
 
 class Place:
     def __init__(self, home: Path, bundle: str) -> None:
-        self.home, self.bundle, self.desk = home, bundle, desk.Desk()
+        self.home, self.bundle, self.desk, self.limits = home, bundle, desk.Desk(), ROOMY
 
     @cached_property
     def worker(self) -> Worker:  # made in the test itself: pytest gives each phase its own sys.stdout
-        return Worker("worker:1", self.home, self.desk)
+        return Worker("worker:1", self.home, self.desk, self.limits)
 
     async def run(self, function: str, *arguments: object, **more: Any) -> Report:
         order = desk.attempt(self.bundle, f"worker_steps:{function}", *arguments, **more)
@@ -240,6 +241,14 @@ async def test_a_large_result_is_an_artifact(place: Place) -> None:
     assert payload is not None
     assert payload.inline is None
     assert payload.digest is not None
+
+
+async def test_a_result_over_its_limit_fails_the_attempt_naming_the_limit(place: Place) -> None:
+    place.limits = Limits(result_max_bytes=50_000, log_max_bytes=1 << 20)
+    failure = (await place.run("large")).outcome.failure
+    assert failure is not None
+    assert "The step's result has 97.67 KiB, more than the limit of 48.83 KiB" in failure.message
+    assert "artifacts.result_max_bytes" in failure.message
 
 
 async def test_a_result_that_cannot_be_sent_names_its_path(place: Place) -> None:

@@ -134,6 +134,20 @@ def test_an_unknown_run_is_not_found(hw: Client) -> None:
         hw.runs["nobody"].detail()
 
 
+def test_over_http_each_refusal_has_its_status_and_says_what_was_wrong(hw: Client, platform: Place) -> None:
+    run = hw.run("eta/double", {"n": 1})
+    run.result(60)
+    for path, body, status, said in (
+        ("/v1/runs", {"flow": "double", "project": "eta", "parameters": {"n": "one"}}, 422, "'n'"),
+        ("/v1/runs/nobody/cancel", {}, 404, "nobody"),
+        (f"/v1/runs/{run.id}/cancel", {}, 409, "SUCCEEDED"),
+    ):
+        headers = {"authorization": f"Bearer {platform.token}"}
+        answer = httpx.post(f"{platform.url}{path}", json=body, headers=headers, timeout=30)
+        assert answer.status_code == status
+        assert said in answer.json()["error"]["message"]
+
+
 # Deploys
 
 HEAD = "from headwater.sdk import flow, on\n"

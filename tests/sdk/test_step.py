@@ -1,5 +1,6 @@
 import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,6 +153,21 @@ def test_a_step_is_tried_again_as_often_as_it_says() -> None:
 def test_an_argument_that_cannot_be_sent_is_refused_at_the_call(value: object) -> None:
     with pytest.raises(InvalidInput, match="Argument of step add: b"):
         flown(lambda: add(1, value))
+
+
+def test_a_step_that_is_called_with_an_open_file_is_refused_before_it_begins(tmp_path: Path) -> None:
+    ran: list[object] = []
+
+    @step
+    def reads(rows: object) -> None:
+        ran.append(rows)
+
+    with (
+        (tmp_path / "x").open("w") as file,
+        pytest.raises(InvalidInput, match=r"step reads: rows is a _io"),
+    ):
+        flown(lambda: reads(file))
+    assert ran == []
 
 
 def test_the_refusal_names_the_path_inside_the_argument() -> None:

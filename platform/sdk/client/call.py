@@ -16,6 +16,7 @@ from ...wire import api
 
 T = TypeVar("T")
 
+JSON_REMEDY: Final = "Pass numbers, text, lists and dictionaries; what is open or locked stays where it is"
 NO_HEADERS: Final[Mapping[str, str]] = {}
 Body: TypeAlias = bytes | Callable[[], Iterable[bytes]] | None
 
@@ -60,6 +61,14 @@ def checked(reply: Reply) -> bytes:
     place = f"{problem.file}:{problem.line}: " if problem.file and not problem.message.startswith(problem.file) else ""
     message = f"{place}{problem.message}"
     raise kind(message.removesuffix(".") if problem.remedy else message, remedy=problem.remedy)
+
+
+def in_json(value: object, *, place: str) -> bytes:
+    """`value` as JSON. Raises InvalidInput where it has no such form."""
+    try:
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(f"{place} is not JSON ({error})", remedy=JSON_REMEDY) from None
 
 
 def ask(call: Call, kind: Any) -> Program[Any]:

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-import msgspec
-
 from ...wire import api
 from ...wire.types import JSON
-from .call import Call, Program, ask, get, listing
+from .call import Call, Program, ask, get, in_json, listing
 from .ids import new_id
 
 SOURCE: Final = "/headwater/client"
@@ -26,7 +24,7 @@ def event_of(event_type: str, data: JSON, attributes: Mapping[str, str | None]) 
 def publish(event: dict[str, JSON]) -> Program[str]:
     """Publishes one CloudEvent; gives back its id once it is durable."""
     present = {name: value for name, value in event.items() if value is not None}
-    body = msgspec.json.encode({"specversion": "1.0", **present})
+    body = in_json({"specversion": "1.0", **present}, place=f"The event {event.get('type')!r}")
     headers = {"Content-Type": "application/cloudevents+json"}
     accepted: api.Accepted = yield from ask(Call("POST", "/v1/events", headers, body), api.Accepted)
     return accepted.ids[0]

@@ -14,7 +14,7 @@ from ...wire import api
 from ...wire.calls import Progress
 from ...wire.labels import checked as checked_labels
 from ...wire.types import JSON, Entry, Failure
-from .call import Call, Program, checked, get, listing, post
+from .call import Call, Program, checked, get, in_json, listing, post
 from .ids import new_id
 from .logs import LogWatch
 from .orders import order
@@ -200,10 +200,13 @@ def start_of(
     flow: str, parameters: Mapping[str, JSON] | None, key: str | None, labels: Mapping[str, str] | None = None
 ) -> api.StartRun:
     project, _, name = flow.rpartition("/")
+    given = dict(parameters or {})
+    for parameter, value in given.items():
+        in_json(value, place=f"Parameter {parameter!r} of {flow}")
     return api.StartRun(
         flow=name,
         project=project or None,
-        parameters=dict(parameters or {}),
+        parameters=given,
         key=key or new_id(),
         labels=checked_labels(labels),
     )

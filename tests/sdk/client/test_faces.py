@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +202,12 @@ async def test_importing_the_client_brings_nothing_heavy_along() -> None:
 
 def a_progress(done: float) -> Progress:
     return Progress(fence=1, run_id=RUN, step_id=f"{RUN}/0", name="fit", attempt=1, worker="w", done=done)
+
+
+async def test_what_cannot_be_sent_is_refused_before_anybody_is_asked_naming_it(tmp_path: Path) -> None:
+    with Client("http://127.0.0.1:9", TOKEN) as nobody, (tmp_path / "x").open("w") as file:
+        for value, said in ((file, "_io.TextIOWrapper"), ({"deep": [threading.Lock()]}, "_thread.lock")):
+            with pytest.raises(InvalidInput, match=f"Parameter 'n' of eta/double is not JSON .*{said}"):
+                nobody.run("eta/double", {"n": value})
+            with pytest.raises(InvalidInput, match=f"The event 'number.came' is not JSON .*{said}"):
+                nobody.publish("number.came", {"n": value})
