@@ -2,8 +2,9 @@
 
 The variable names a folder. A file in it that is named as a point arms the point: it holds a number, and whoever
 comes by for the so many'th time takes the file away and is killed with SIGKILL, as by the kernel: nothing is
-flushed, no one is told. The parser is armed by a text: each record with that text in it kills. The database's
-answers are armed by `SEED N`: one in N is lost, after the commit.
+flushed, no one is told. `1 stop` has the process stopped there instead, until a test sends SIGCONT. The parser is
+armed by a text: each record with that text in it kills. The database's answers are armed by `SEED N`: one in N is
+lost, after the commit. The owners' clock is ahead of the machine's by so many seconds as the file of that name says.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ Point = Literal[
 POINTS: Final[tuple[str, ...]] = get_args(Point)
 PARSER: Final = "ingest.parse"
 ANSWERS: Final = "store.answers"
+CLOCK: Final = "clock.ahead"
+STOP: Final = "stop"
 
 
 def at(point: Point) -> None:
@@ -71,6 +74,17 @@ def loses_answer() -> bool:
     return _dice(seed).randrange(int(one_in)) == 0
 
 
+def clock_ahead_us() -> int:
+    """How far a test has set the owners' clock ahead of the machine's."""
+    folder = armed_folder()
+    if folder is None:
+        return 0
+    try:
+        return int(float((folder / CLOCK).read_text()) * 1_000_000)
+    except FileNotFoundError:
+        return 0
+
+
 @functools.cache
 def _dice(seed: str) -> random.Random:
     return random.Random(f"{seed} {os.getpid()}")
@@ -89,14 +103,17 @@ def armed_folder() -> Path | None:
 
 def _come_by(file: Path) -> None:
     try:
-        left = int(file.read_text())
+        left, _, how = file.read_text().partition(" ")
     except FileNotFoundError:
         return
-    if left > 1:
-        file.write_text(str(left - 1))
+    if int(left) > 1:
+        file.write_text(f"{int(left) - 1} {how}".strip())
         return
     file.unlink()
-    _die()
+    if how == STOP:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    else:
+        _die()
 
 
 def _die() -> None:

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from headwater import crash
+from headwater.actors.loop import wall_clock_us
 from headwater.errors import InvalidInput
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.writer import CommitFailed, Writer
@@ -40,6 +42,17 @@ def test_a_point_kills_whoever_comes_by_for_the_nth_time_and_only_once(tmp_path:
     assert passes_by(tmp_path)[0] == 0
 
 
+def test_a_point_can_stop_whoever_comes_by_until_he_is_let_go(tmp_path: Path) -> None:
+    (tmp_path / "t1.before").write_text("2 stop")
+    environment = os.environ | {crash.VARIABLE: str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", PASSES_BY], env=environment) as walker:
+        _, status = os.waitpid(walker.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        assert list(tmp_path.iterdir()) == []
+        walker.send_signal(signal.SIGCONT)
+        assert walker.wait() == 0
+
+
 def test_a_record_with_the_text_kills_each_time(tmp_path: Path) -> None:
     (tmp_path / crash.PARSER).write_text("poison")
     for _ in range(2):
@@ -63,6 +76,15 @@ def armed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 def test_a_folder_that_is_not_there_is_refused(armed: Path) -> None:
     with pytest.raises(InvalidInput, match="HEADWATER_CRASH"):
         crash.armed_folder()
+
+
+def test_the_owners_clock_is_set_ahead_and_back(armed: Path) -> None:
+    armed.mkdir()
+    assert crash.clock_ahead_us() == 0
+    for text, ahead_us in (("3600", 3_600_000_000), ("-1.5", -1_500_000)):
+        (armed / crash.CLOCK).write_text(text)
+        assert crash.clock_ahead_us() == ahead_us
+        assert abs(wall_clock_us() - time.time_ns() // 1_000 - ahead_us) < 60_000_000
 
 
 def test_one_answer_of_the_database_in_so_many_is_lost_after_it_has_landed(armed: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from onnx import TensorProto, helper
 
 from headwater.models.store import artifacts
-from headwater.sdk import Model, Table, current, flow, model, on, publish, register, step
+from headwater.sdk import Model, Table, current, flow, model, on, publish, register, sleep, step
 
 
 @flow(project="eta", on=on.event("number.came"))
@@ -268,3 +268,31 @@ def note_of(number: int, notes: str) -> int:
 @flow(project="eta", on=on.all_of(on.event("left.came"), on.event("right.came"), within="1h", key="data.pair"))
 def join_two(pair: str) -> str:
     return pair
+
+
+@flow(project="eta", on=on.event("echo.heard"))
+def echo(voice: str) -> None:
+    """Starts itself again."""
+    publish("echo.heard", {"voice": voice})
+
+
+@flow(project="eta")
+def nap() -> None:
+    """Has the platform look at its clock."""
+    sleep(0.1)
+
+
+@flow(project="eta", on=on.event("webhook.github"))
+def look_at_github(action: str) -> str:
+    return action
+
+
+@flow(project="eta")
+def hash_twice(word: str) -> list[int]:
+    """How a host hashes a text, and how a worker does."""
+    return [hash(word), hash_once(word).result()]
+
+
+@step
+def hash_once(word: str) -> int:
+    return hash(word)
