@@ -7,13 +7,20 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scenes.cluster import NEW, OLD, Cluster, cluster_of, node_of, until
+from scenes.evidence import evidence_of
 from scenes.gate import Gate
+from scenes.oracle import judged
 
 from headwater.actors.devices.node_agent import processes_of
+from headwater.artifacts.files import Files
 from headwater.core.attempt_mark import mark_of
 from headwater.sdk import Client
+from headwater.sdk.client.runs import Run
+from headwater.store.engine import sqlite_url
+from headwater.wire import api
 
 FLOWS = Path(__file__).parent / "node_flows"
 pytestmark = pytest.mark.faults
@@ -79,6 +86,31 @@ def test_what_ran_on_a_node_that_died_runs_on_another(whole: Cluster, hw: Client
     assert step.attempts[0].failure.kind == "lost"
 
 
+def test_an_attempt_that_was_cut_off_and_ends_late_changes_nothing(whole: Cluster, hw: Client, gate: Gate) -> None:
+    files = Files(whole.place.home / "artifacts")
+    run = hw.run("eta/make_twice", {"gate": gate.port, "model": NEW})
+    first = gate.guest()
+    (there,) = [name for name in ("n3", "n4") if whole.lives_on(name, first.pid)]
+    whole.cut_off(there)
+    second = gate.guest()
+    second.let_go()
+    assert run.result(100) == 200_000.0
+    told, steps, known = list(run.watch()), views_of(run), digests(files)
+    os.kill(first.pid, signal.SIGCONT)
+    first.let_go()
+    until(lambda: digests(files) > known)
+    assert first.is_gone()
+    whole.die(there)
+    (orphan,) = digests(files) - known
+    assert np.array_equal(np.load(files.path(orphan)), np.full(100_000, 1.0))
+    os.utime(files.path(orphan), (0, 0))
+    assert orphan in hw.collect_artifacts().largest
+    assert digests(files) <= known
+    assert (list(run.watch()), views_of(run)) == (told, steps)
+    assert [attempt.state for attempt in steps[0].attempts] == ["LOST", "SUCCEEDED"]
+    assert judged(evidence_of(sqlite_url(whole.place.home / "store.db"), whole.place.bootstrap)) == []
+
+
 def test_a_gang_over_two_nodes_goes_on_with_fewer_ranks_when_one_dies(whole: Cluster, hw: Client, gate: Gate) -> None:
     run = hw.run("eta/hand_in_hand", {"gate": gate.port, "model": NEW})
     first = gate.guest()
@@ -130,6 +162,14 @@ def test_a_device_on_which_a_process_was_left_is_lent_again_when_it_is_empty(
     gate.guest().let_go()
     wide.result(100)
     assert states_of(hw, "n2")[had] == "READY"
+
+
+def digests(files: Files) -> set[str]:
+    return {one.digest for one in files.there()}
+
+
+def views_of(run: Run) -> list[api.StepView]:
+    return [step.view for step in run.steps["make_at"]]
 
 
 def states_of(hw: Client, node: str) -> dict[str, str]:

@@ -37,6 +37,19 @@ def leave_behind(gate: int, model: str) -> int:
     return attempt
 
 
+@flow(project="eta")
+def make_twice(gate: int, model: str) -> float:
+    """A large result that tells which attempt made it, after a stand at the gate; how often the attempt is in it."""
+    made: np.ndarray = make_at.options(gpu_model=model)(gate).result()
+    return float(made.sum())
+
+
+@step(gpus=1)
+def make_at(gate: int) -> np.ndarray:
+    wait_at(gate)
+    return np.full(100_000, float(current().attempt))
+
+
 @step(gpus=1)
 def make(count: int) -> np.ndarray:
     return np.arange(count, dtype=np.float64)
