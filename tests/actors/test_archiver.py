@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 TableWriter = alone(TableWriterActor)
 OLD = T0 + 1_000
 OF_FLOWS = LOG.c.type == "flow.deployed"
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -97,6 +99,21 @@ async def test_a_run_that_is_over_moves_whole(wiring: Wiring) -> None:
     assert set(events["type"].to_pylist()) == {"run.succeeded"}
     with desk.reader.picture() as picture:
         assert picture.rows("runs") == picture.rows("steps") == picture.entries(LOG.c.run_id.is_not(None)) == []
+
+
+async def test_the_guides_example_finds_the_runs_that_failed(
+    wiring: Wiring, repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(wiring)
+    desk.put(1)
+    desk.put(2, state="FAILED")
+    async with living(TableWriter(wiring)) as writer:
+        await of(wiring, writer, desk)(OLD)
+    (example,) = PYTHON.findall((repo_root / "docs" / "operations.md").read_text())
+    monkeypatch.setenv("HEADWATER_HOME", wiring.home)
+    names: dict[str, Any] = {}
+    exec(compile(example, "docs/operations.md", "exec"), names)
+    assert names["failed"]["id"].to_pylist() == [run_id(2)]
 
 
 async def test_what_lives_or_is_young_or_needs_a_person_stays(wiring: Wiring) -> None:

@@ -38,12 +38,12 @@ while True:
 """
 
 
-def killed_while_it_wrote(url: str, pragma: str, environment: Mapping[str, str]) -> int:
+def killed_while_it_wrote(url: str, pragma: str, environment: Mapping[str, str], commits: int) -> int:
     """The last position that a writer acknowledged."""
     words = [sys.executable, "-c", WRITES, url, pragma]
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE) as writing:
         assert writing.stdout is not None
-        said = [int(writing.stdout.readline()) for _ in range(COMMITS)]
+        said = [int(writing.stdout.readline()) for _ in range(commits)]
         writing.kill()
         said += [int(line) for line in writing.stdout if line.endswith(b"\n")]
     return said[-1]
@@ -61,7 +61,7 @@ def after_the_cut(record: Path, store: Path, chance: random.Random | None = None
 def test_a_power_cut_takes_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     store, record = tmp_path / "store.db", tmp_path / "writes"
     environment = os.environ | recorded(record)
-    acknowledged = killed_while_it_wrote(sqlite_url(store), "synchronous=FULL", environment)
+    acknowledged = killed_while_it_wrote(sqlite_url(store), "synchronous=FULL", environment, COMMITS)
     for chance in (None, *map(random.Random, SEEDS)):
         assert after_the_cut(record, tmp_path / "after" / "store.db", chance) >= acknowledged
 
@@ -70,5 +70,5 @@ def test_a_store_that_does_not_wait_for_its_disk_would_lose_it(tmp_path: Path) -
     """So the cut above does cut."""
     store, record = tmp_path / "store.db", tmp_path / "writes"
     environment = os.environ | recorded(record)
-    acknowledged = killed_while_it_wrote(sqlite_url(store), "synchronous=OFF", environment)
+    acknowledged = killed_while_it_wrote(sqlite_url(store), "synchronous=OFF", environment, 10)
     assert after_the_cut(record, tmp_path / "after" / "store.db") < acknowledged
