@@ -39,7 +39,8 @@ def test_the_commands_of_a_guide_are_understood(text: str) -> None:
         words = shlex.split(line.replace("…", ""))[1:]
         while words and (inner := getattr(command, "commands", {}).get(words[0])) is not None:
             command, words = inner, words[1:]
-        assert not hasattr(command, "commands"), f"{line}: there is no such command"
+        is_group = hasattr(command, "commands")
+        assert not is_group or (command.invoke_without_command and not words), f"{line}: there is no such command"
         known = {option for parameter in command.params for option in parameter.opts}
         given = {word.partition("=")[0] for word in words if word.startswith("-")}
         assert given <= known, f"{line}: there is no {given - known}"
