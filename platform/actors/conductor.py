@@ -366,6 +366,7 @@ class ConductorActor:
     async def order(self, order: calls.Order) -> dict[str, Any]:
         """The direct door of commands: `{"done": …}` or `{"refused": …}`. Waits for the start."""
         await self._begun()
+        self.intake.count(order)
         answer: dict[str, Any] = await self.loop.ask(await asked_of(self._reader, order))
         crash.at("command.answer")
         return answer

@@ -13,9 +13,9 @@ from ..core.conductor.triggers.kept_events import replay_key
 from ..core.conductor.triggers.letters import identity_of
 from ..core.inbox import DEFAULT_PROJECT, Arrived, Ordered, order_of
 from ..core.records import DeadLetter
+from ..core.replays import REPLAYED_AT_ONCE
 from ..errors import InvalidInput
 from ..store.inbox import (
-    REPLAYED_AT_ONCE,
     Chosen,
     Kept,
     kept_events,

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from ..core.inbox import LOG as LOG_TOPIC
 from ..core.records import CacheEntry, CommandRow, DeadLetter, InboxRow, Pin, Run
+from ..core.replays import REPLAYED_AT_ONCE
 from ..wire.envelope import Event
 from ..wire.topics import RUN_COMMANDS
 from ..wire.types import JSON, Entry
@@ -19,7 +20,6 @@ from .schema import COMMANDS, DEAD_LETTERS, INBOX, LOG, OWNERS, PINS, RUNS, STEP
 
 Identity = tuple[str, str]
 IN_ONE_MAX = 400
-REPLAYED_AT_ONCE = 100
 RESUMED_MAX = 16  # runs that resume one another, looked through for what was finished
 
 

@@ -24,6 +24,7 @@ from ..artifacts.files import Files
 from ..errors import Conflict, Unavailable
 from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
+from ..events.pace import Pace
 from ..store.queries import Queries
 from ..wire.calls import Progress
 from ..wire.ids import RANDOM_BYTES, uuid7
@@ -32,7 +33,6 @@ from .accounts import end_charges, sums_of
 from .app import build
 from .live import Hub
 from .owners import RayOwners
-from .pace import Pace
 from .seams import Platform, WebSettings
 
 ATTACH_EVERY_S: Final = 2.0

@@ -92,6 +92,8 @@ async def place(
 async def paced(request: Request, count: int) -> None:
     """Returns when so many may be replayed. Raises Unavailable where that is later than an order may take."""
     platform = platform_of(request)
+    if not count:
+        return
     await asyncio.sleep(platform.replays.wait_s(count, at_most_s=platform.settings.order_timeout_s))
 
 

@@ -12,6 +12,7 @@ import msgspec
 from ..artifacts.collector import Collector
 from ..artifacts.files import Files
 from ..events.bus import Producer
+from ..events.pace import Pace
 from ..store.queries import Queries
 from ..wire import api
 from ..wire.calls import Order
@@ -19,7 +20,6 @@ from ..wire.quota_api import Simulated, StepExplained
 from ..wire.types import JSON
 from .live import Hub
 from .log_keeping import LogKeeper
-from .pace import Pace
 
 MIB = 1 << 20
 

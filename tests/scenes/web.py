@@ -17,10 +17,10 @@ import uvicorn
 
 from headwater.artifacts.files import Files
 from headwater.events.memory import MemoryBus
+from headwater.events.pace import Pace
 from headwater.store.queries import Queries
 from headwater.web.app import build
 from headwater.web.live import Hub
-from headwater.web.pace import Pace
 from headwater.web.seams import Append, Done, Platform, Refused, WebSettings
 from headwater.wire import api
 from headwater.wire.calls import Order

@@ -9,6 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from ...core.replays import replays_in
 from ...errors import NotFound
 from ...wire import api
 from ...wire.trigger_api import Resolved, ResolveLetters
@@ -53,9 +54,9 @@ async def discard_dead_letters(request: Request) -> Response:
 
 async def _resolve(request: Request, kind: str) -> Response:
     asked = await struct_of(request, ResolveLetters)
-    if kind == "letter.replay":
-        await paced(request, len(asked.ids))
-    command, answer = await place(request, kind, {"ids": list(asked.ids)})
+    data = {"ids": list(asked.ids)}
+    await paced(request, replays_in(kind, data))
+    command, answer = await place(request, kind, data)
     if answer is None:
         return JsonAnswer(pending(command), 202)
     if isinstance(answer, Refused):

@@ -9,8 +9,8 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from ...core.replays import replays_in
 from ...errors import NotFound
-from ...store.inbox import REPLAYED_AT_ONCE
 from ...wire import api
 from ...wire.trigger_api import Explanation, Replayed, ReplayEvents, SetTrigger, TriggerDetail
 from ..answers import JsonAnswer, refusal
@@ -57,9 +57,9 @@ async def explain_event(
 async def replay_events(request: Request) -> Response:
     """Gives a page of kept events to one flow again; `dry_run` says how many there are."""
     asked = await struct_of(request, ReplayEvents)
-    if not asked.dry_run:
-        await paced(request, len(asked.ids) or REPLAYED_AT_ONCE)
-    command, answer = await place(request, "event.replay", msgspec.to_builtins(asked))
+    data = msgspec.to_builtins(asked)
+    await paced(request, replays_in("event.replay", data))
+    command, answer = await place(request, "event.replay", data)
     if answer is None:
         return JsonAnswer(pending(command), 202)
     if isinstance(answer, Refused):

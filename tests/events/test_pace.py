@@ -8,7 +8,7 @@ import pytest
 from scenes.web import a_scene
 
 from headwater.errors import Unavailable
-from headwater.web.pace import Pace
+from headwater.events.pace import Pace
 from headwater.web.seams import Done
 
 NOW = 1_000.0
