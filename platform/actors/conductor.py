@@ -16,22 +16,18 @@ from .. import crash
 from ..artifacts.files import Files
 from ..core.conductor import messages as m
 from ..core.conductor.machine import Conductor
-from ..core.conductor.runs.reusing import may_be_cached, needs_of
-from ..core.conductor.runs.waiting import happening_of_row
+from ..core.conductor.runs.caching import may_be_cached, needs_of
 from ..core.conductor.state import OWNER, State
-from ..core.conductor.triggers.following import happening_of
 from ..core.inbox import LOG as LOG_SOURCE
 from ..core.inbox import SeekTo
 from ..core.records import Offset, RunState
-from ..core.trigger import Happening
 from ..events.bus import Gap
 from ..events.ingest import Parsed
 from ..events.kafka import KafkaBus
 from ..events.kafka_link import KafkaSettings
 from ..events.relay import Relay
 from ..store.aged import forget_words, forgotten, inbox_kept_us
-from ..store.inbox import accepted_since, known_inbox, pin_before
-from ..store.model_versions import version_meant
+from ..store.inbox import known_inbox
 from ..store.reader import Reader
 from ..store.writer import Writer
 from ..wire import calls
@@ -42,9 +38,11 @@ from .courtesy import collect_rarely, settle_in
 from .crew import Crew
 from .describe import Described
 from .earlier import Earlier, done_earlier
+from .history_of_run import heard_since, pin_asked
 from .hub import AT_ONCE, CONDUCTOR_TYPES, FOLLOWERS, Hub
 from .intake import Intake, added_kinds
 from .journal import Journal
+from .kept_results import KeptResults
 from .lines.directory import Directory
 from .lines.switchboard import Address, Switchboard
 from .lines.words import Pin
@@ -117,6 +115,7 @@ class ConductorActor:
         self.hub = Hub(self._reader, position)
         self._described = Described("conductor", self.loop, trouble=lambda: journal.trouble)
         self._wakes: set[asyncio.TimerHandle] = set()
+        self._kept = KeptResults(self._reader, self._files, self.loop.tell)
         self._tasks = [asyncio.create_task(or_end(OWNER, self.loop.run()))]
         await self._follow_log()
         self.loop.tell(m.Started(tuple(await self.crew.reconcile())))
@@ -205,11 +204,15 @@ class ConductorActor:
 
     def _carry_out(self, effects: Sequence[m.Effect]) -> None:
         answers: dict[str, list[calls.Answer]] = defaultdict(list)
+        wanted: list[m.LookUp] = []
         for effect in effects:
             if isinstance(effect, m.Deliver):
                 answers[effect.host].append(effect.answer)
+            elif isinstance(effect, m.LookUp):
+                wanted.append(effect)
             else:
                 self._do(effect)
+        self._kept.look_up(wanted)
         for host, words in answers.items():
             crash.at("t4.answer")
             self.crew.deliver(host, words)
@@ -260,7 +263,7 @@ class ConductorActor:
         """Empty once the commands are durable; otherwise why the host must close that run."""
         before = await self._done_before(run_id, commands)
         types = {command.call.event_type for command in commands if isinstance(command.call, calls.WaitCall)}
-        happenings, upto = await self._accepted_since(run_id, types) if types else ((), 0)
+        happenings, upto = await heard_since(self._reader, self.state, run_id, types) if types else ((), 0)
         charged = await self.charges.of_models(commands)
         asked = m.Issued(
             run_id, fence, tuple(commands), happenings, upto, before.rows, before.cached, before.children, charged
@@ -277,13 +280,6 @@ class ConductorActor:
         given = {ordinal: row.outcome.payload for ordinal, row in rows.items() if row is not None and row.outcome}
         return await asyncio.to_thread(done_earlier, self._reader, self._files, run, commands, given.get)
 
-    async def _accepted_since(self, run_id: str, types: set[str]) -> tuple[tuple[Happening, ...], int]:
-        """Events of these types since the run began, and the position of the log up to which they were looked for."""
-        found = await asyncio.to_thread(accepted_since, self._reader, run_id, types)
-        published = [happening_of(self.state, entry) for entry in found.entries]
-        rows = [happening_of_row(row, self.state.mail.default_project) for row in found.rows]
-        return (*rows, *filter(None, published)), found.position
-
     async def park(self, run_id: str, fence: int, waits: list[int]) -> str:
         """Empty where the host may let go of a run that waits for these commands."""
         answer: str = await self.loop.ask(m.Parked(run_id, fence, tuple(waits)))
@@ -295,13 +291,7 @@ class ConductorActor:
 
     async def pin(self, run_id: str, kind: str, name: str) -> Pin:
         """The same table or model for the whole run; a failure where there is none."""
-        run, before, meant = self.state.runs.known(run_id), None, None
-        if run is not None and self.state.pins.known((run_id, kind, name)) is None:
-            if run.resumed_from is not None:
-                before = await asyncio.to_thread(pin_before, self._reader, run.resumed_from, kind, name)
-            if kind == "model" and "@" in name:
-                meant = await asyncio.to_thread(version_meant, self._reader, name)
-        return Pin.of(await self.loop.ask(m.Pinned(run_id, kind, name, before, meant)))
+        return Pin.of(await self.loop.ask(await pin_asked(self._reader, self.state, (run_id, kind, name))))
 
     async def claim(self, fence: int, worker: str, secret: str) -> str:
         """Empty where user code of a `once` attempt may start."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from ..artifacts.files import Files
 from ..core.collection import named_in
+from ..core.conductor.runs.caching import cache_key, may_be_cached
 from ..core.conductor.runs.nesting import key_of_child
-from ..core.conductor.runs.reusing import cache_key, may_be_cached
 from ..core.records import CacheEntry, CommandRow, Run
 from ..store.inbox import cached_steps, commands_of, runs_of_keys
 from ..store.reader import Reader
@@ -54,11 +54,15 @@ def _of_any_run(
     found: dict[str, CacheEntry] = {}
     ahead = [command for command in commands if may_be_cached(command)]
     while keyed := {one.ordinal: key for one in ahead if (key := cache_key(run.project, one, _either(brought, given)))}:
-        there = cached_steps(reader, set(keyed.values()))
-        found |= {key: entry for key, entry in there.items() if _is_there(files, entry.payload)}
+        found |= kept_results(reader, files, set(keyed.values()))
         brought |= {ordinal: found[key].payload for ordinal, key in keyed.items() if key in found}
         ahead = [one for one in ahead if one.ordinal not in keyed]
     return found
+
+
+def kept_results(reader: Reader, files: Files, keys: Iterable[str]) -> dict[str, CacheEntry]:
+    """The kept results of steps by their cache key, as far as they are whole. Blocking."""
+    return {key: entry for key, entry in cached_steps(reader, keys).items() if _is_there(files, entry.payload)}
 
 
 def _either(brought: dict[int, calls.Payload], given: Given) -> Given:

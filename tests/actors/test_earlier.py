@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ from scenes.conductor import a_step, command
 from scenes.store import Story, a_run, run_id
 
 from headwater.actors.earlier import Earlier, done_earlier
+from headwater.actors.kept_results import KeptResults
 from headwater.artifacts.files import Files
+from headwater.core.conductor.messages import LookedUp, LookUp
+from headwater.core.conductor.runs.caching import cache_key
 from headwater.core.conductor.runs.nesting import key_of_child
-from headwater.core.conductor.runs.reusing import cache_key
 from headwater.core.records import CacheEntry, CommandRow, Pin, Run
+from headwater.store.engine import open_engine, sqlite_url
 from headwater.store.inbox import pin_before, steps_named
 from headwater.store.reader import Reader
 from headwater.wire import calls
@@ -93,6 +97,23 @@ def test_a_cached_result_that_feeds_another_is_found_in_the_same_look(
         entry = CacheEntry(key=key, project="eta", step_id="s", payload=calls.Payload(inline=text), created_us=1)
         story.put("step_cache", entry)
     assert set(earlier(reader, files, a_run(1), first, second).cached) == set(keys)
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_steps_that_wait_hear_what_is_kept_for_each_and_run_where_nobody_can_say(
+    story: Story, reader: Reader, files: Files
+) -> None:
+    entry = CacheEntry(key="k1", project="eta", step_id="s", payload=calls.Payload(inline=b"7"), created_us=1)
+    gone = CacheEntry(key="k3", project="eta", step_id="s", payload=calls.Payload(digest="0" * 64), created_us=1)
+    story.put("step_cache", entry)
+    story.put("step_cache", gone)
+    heard: asyncio.Queue[LookedUp] = asyncio.Queue()
+    wanted = [LookUp(f"r/{number}", f"k{number}") for number in (1, 2, 3)]
+    KeptResults(reader, files, heard.put_nowait).look_up(wanted)
+    assert [await heard.get() for _ in wanted] == [LookedUp("r/1", entry), LookedUp("r/2", None), LookedUp("r/3", None)]
+    nobody = Reader(open_engine(sqlite_url(Path("/nowhere/store.db")), read_only=True))
+    KeptResults(nobody, files, heard.put_nowait).look_up(wanted[:1])
+    assert await heard.get() == LookedUp("r/1", None)
 
 
 def _cached(ordinal: int, *needs: int) -> calls.Command:

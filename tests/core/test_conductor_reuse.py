@@ -9,9 +9,10 @@ import pytest
 from scenes.conductor import Scene, a_step, command, delivered, value_of
 
 from headwater.core.conductor import messages as m
-from headwater.core.conductor.runs.reusing import cache_key
+from headwater.core.conductor.runs.caching import cache_key
 from headwater.core.inbox import Ordered
 from headwater.core.records import CacheEntry, CommandRow, Run, RunState, StepState
+from headwater.core.turn import Turn
 from headwater.wire import calls
 from headwater.wire.types import Failure
 
@@ -171,6 +172,67 @@ def test_a_cached_result_is_known_by_what_fed_it() -> None:
     keys = {cache_key("eta", fed, {0: payload}.get) for payload in (monday, tuesday)}
     assert len(keys - {""}) == 2
     assert cache_key("eta", fed, nothing) == ""
+
+
+def fed_and_cached(ordinal: int, *needs: int, given: str = "d1") -> calls.Command:
+    step = digested(ordinal, cache=True, given=given)
+    return msgspec.structs.replace(step, call=msgspec.structs.replace(step.call, needs=needs))
+
+
+def lookups(turn: Turn) -> list[m.LookUp]:
+    return [effect for effect in turn.effects if isinstance(effect, m.LookUp)]
+
+
+def a_step_fed_by_what_runs(scene: Scene) -> tuple[str, int]:
+    """The run, and the fence of what feeds its second step."""
+    run_id = scene.a_running_run()
+    fence = scene.a_step_at_work(run_id)
+    assert lookups(scene.issue(run_id, fed_and_cached(1, 0))) == []
+    return run_id, fence
+
+
+def test_a_step_that_is_fed_later_is_looked_up_before_it_asks_for_its_place() -> None:
+    scene = Scene()
+    run_id, fence = a_step_fed_by_what_runs(scene)
+    (asked,) = lookups(scene.report(fence))
+    brought = {0: calls.Payload(inline=b"42", size_bytes=2)}
+    assert asked == m.LookUp(f"{run_id}/1", cache_key("eta", fed_and_cached(1, 0), brought.get))
+    assert scene.state.steps[f"{run_id}/1"].state is StepState.BLOCKED
+    kept = CacheEntry(key=asked.key, project="eta", step_id="old/1", payload=calls.Payload(inline=b"7"), created_us=1)
+    turn = scene.tell(m.LookedUp(asked.step_id, kept))
+    assert value_of(delivered(turn)[1]) == 7
+    assert scene.state.steps[f"{run_id}/1"].state is StepState.SUCCEEDED
+    assert scene.types()[-1] == "step.ended"
+    assert delivered(scene.tell(m.LookedUp(asked.step_id, kept))) == {}
+
+
+def test_a_step_of_which_nothing_is_kept_runs() -> None:
+    scene = Scene()
+    run_id, fence = a_step_fed_by_what_runs(scene)
+    (asked,) = lookups(scene.report(fence))
+    scene.tell(m.LookedUp(asked.step_id, None))
+    assert scene.state.steps[f"{run_id}/1"].state is StepState.WAITING
+
+
+def test_what_was_to_be_looked_up_is_looked_up_after_a_restart() -> None:
+    scene = Scene()
+    run_id, fence = a_step_fed_by_what_runs(scene)
+    (asked,) = lookups(scene.report(fence))
+    again = Scene()
+    again.machine.load(scene.rows_of([run_id]))
+    assert lookups(again.tell(m.Started())) == [asked]
+    again.tell(m.LookedUp(asked.step_id, None))
+    assert again.state.steps[f"{run_id}/1"].state is StepState.WAITING
+
+
+def test_a_word_about_a_step_that_was_cancelled_meanwhile_changes_nothing() -> None:
+    scene = Scene()
+    run_id, fence = a_step_fed_by_what_runs(scene)
+    (asked,) = lookups(scene.report(fence))
+    scene.order("run.cancel", run_id=run_id)
+    said = len(scene.said)
+    scene.tell(m.LookedUp(asked.step_id, None))
+    assert len(scene.said) == said
 
 
 def test_a_run_inside_that_had_failed_is_resumed_itself() -> None:

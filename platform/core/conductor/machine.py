@@ -31,12 +31,14 @@ from ..records import (
 )
 from ..turn import Turn
 from . import messages as m
-from .runs.answering import settle_cancel, watched_by
+from .runs.answering import ask, settle_cancel, watched_by
+from .runs.caching import look_up
 from .runs.commanding import due, issued
 from .runs.executing import function_ended, host_lost
 from .runs.failing import need_attention
 from .runs.pinning import pinned
 from .runs.resting import call_back_sleepers, rest
+from .runs.reusing import looked_up
 from .runs.waiting import taken_by
 from .state import State
 from .steps.crewing import take_up_or_lose, worker_joined, worker_lost, worker_not_started
@@ -203,9 +205,17 @@ def _started(state: State, turn: Turn, event: m.Started) -> None:
         elif not run.state.ended:
             going_on.append(run)
     restart(state, turn, going_on)
+    _look_up_again(state, turn)
     set_clocks(state, turn)
     turn.effects.append(m.StartHost())
     _wake_for_the_next(state, turn)
+
+
+def _look_up_again(state: State, turn: Turn) -> None:
+    """Steps whose inputs are there and that had not heard whether their result is kept."""
+    for step in state.steps.values():
+        if step.state is StepState.BLOCKED and not step.missing and not look_up(state, turn, step):
+            ask(state, turn, step)
 
 
 def _load(state: State, rows: Rows) -> None:
@@ -301,6 +311,7 @@ _HANDLERS: dict[type, Callable[[State, Turn, Any], None]] = {
     m.Progressed: progressed,
     m.Checkpointed: checkpointed,
     m.Reported: reported,
+    m.LookedUp: looked_up,
     m.ArtifactsGone: artifacts_gone,
     m.LogsCounted: logs_counted,
     m.Due: _due,

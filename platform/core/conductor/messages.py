@@ -163,6 +163,13 @@ class LogsCounted(Struct, frozen=True):
     size_bytes: dict[str, int]
 
 
+class LookedUp(Struct, frozen=True):
+    """What the rows have kept for a step that waits for their word; None where they have nothing."""
+
+    step_id: str
+    entry: CacheEntry | None
+
+
 class Due(Struct, frozen=True):
     pass
 
@@ -190,6 +197,7 @@ Event = (
     | Progressed
     | Checkpointed
     | Reported
+    | LookedUp
     | ArtifactsGone
     | LogsCounted
     | Due
@@ -271,8 +279,16 @@ class Wake(Struct, frozen=True):
     at_us: int
 
 
+class LookUp(Struct, frozen=True):
+    """Whether the rows have a result for this step, whose inputs are there now: to be told by `LookedUp`."""
+
+    step_id: str
+    key: str
+
+
 Effect = (
-    StartHost
+    LookUp
+    | StartHost
     | EndHost
     | Execute
     | Deliver

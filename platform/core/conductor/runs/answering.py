@@ -12,6 +12,7 @@ from .. import messages as m
 from ..state import State
 from ..steps.placing import place
 from ..steps.together import queue
+from .caching import look_up
 
 replace = msgspec.structs.replace
 
@@ -90,7 +91,7 @@ def _feed(state: State, turn: Turn, run_id: str, ordinal: int, outcome: calls.Ou
             continue
         step = replace(step, missing=step.missing - 1)
         state.steps.put(step.id, step)
-        if not step.missing:
+        if not step.missing and not look_up(state, turn, step):
             ask(state, turn, step)
 
 

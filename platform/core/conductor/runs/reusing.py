@@ -1,22 +1,25 @@
-"""Work that need not be done again: what a resumed run takes from the one before, and steps with `cache=True`."""
+"""Work that need not be done again: what a resumed run takes from the one before, and steps with `cache=True`.
+
+A step whose inputs are known when it is called is answered as it is taken down. One that is fed by what is still to
+come is looked up when the last of it is there (`LookUp`), before it asks for its place: until then it is BLOCKED, with
+nothing missing.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from ....wire import calls
-from ....wire.ids import digest_of
 from ....wire.types import StepEnded
-from ...records import CacheEntry, CommandRow, Run, Step, StepState
+from ...records import CommandRow, Run, StepState
 from ...turn import Turn
 from .. import messages as m
 from ..state import State
 from ..steps.stepping import step_of
-from .answering import answer
+from .answering import answer, ask
+from .caching import cache_key, given_in, needs_of
 
 replace = msgspec.structs.replace
 
@@ -33,7 +36,7 @@ def reuse(state: State, turn: Turn, run: Run, row: CommandRow, event: m.Issued) 
     if before is not None and before.outcome is not None:
         _settle(state, turn, run, row, before.outcome, f"its result of run {before.run_id} is reused")
         return True
-    key = cache_key(run.project, row.command, lambda ordinal: _given(state, run.id, ordinal))
+    key = cache_key(run.project, row.command, given_in(state, run.id))
     cached = (state.cache.get(key) or event.cached.get(key)) if key else None
     if cached is not None:
         why = f"its result of {cached.step_id} is cached"
@@ -45,15 +48,6 @@ def _is_reused(state: State, run: Run, ordinal: int) -> bool:
     """Whether a command was answered as it was issued: it brings what it brought to the run before."""
     row = state.commands.get((run.id, ordinal))
     return row is not None and row.ended_us == row.issued_us
-
-
-def needs_of(command: calls.Command) -> tuple[int, ...]:
-    return command.call.needs if isinstance(command.call, calls.StepCall) else ()
-
-
-def _given(state: State, run_id: str, ordinal: int) -> calls.Payload | None:
-    row = state.commands.get((run_id, ordinal))
-    return row.outcome.payload if row is not None and row.outcome is not None else None
 
 
 def begun_before(row: CommandRow, event: m.Issued) -> str | None:
@@ -84,38 +78,6 @@ def code_of(call: calls.Call) -> str:
     return call.code_digest if isinstance(call, calls.StepCall | calls.RunCall) else "none"
 
 
-def may_be_cached(command: calls.Command) -> bool:
-    return isinstance(command.call, calls.StepCall) and command.call.cache
-
-
-def cache_key(project: str, command: calls.Command, given: Callable[[int], calls.Payload | None]) -> str:
-    """What a step's result is known by across runs; empty where it is not to be kept, or not yet known.
-
-    A future among its inputs counts by what it brought, which `given` tells by the command's number.
-    """
-    call = command.call
-    if not isinstance(call, calls.StepCall) or not call.cache or not call.code_digest or command.digest is None:
-        return ""
-    fed = [given(ordinal) for ordinal in call.needs]
-    if any(payload is None for payload in fed):
-        return ""
-    inputs = [content_digest(payload) for payload in fed if payload is not None]
-    return digest_of("cache", project, call.function, call.code_digest, command.digest, *inputs)
-
-
-def content_digest(payload: calls.Payload) -> str:
-    return payload.digest or hashlib.sha256(payload.inline or b"").hexdigest()
-
-
-def remember(state: State, turn: Turn, step: Step, payload: calls.Payload) -> None:
-    """Keeps the result of a step with `cache=True` for other runs."""
-    command = state.commands[step.run_id, step.ordinal].command
-    key = cache_key(step.project, command, lambda ordinal: _given(state, step.run_id, ordinal))
-    if key:
-        entry = CacheEntry(key=key, project=step.project, step_id=step.id, payload=payload, created_us=turn.now_us)
-        state.cache.put(entry.key, entry)
-
-
 def _settle(state: State, turn: Turn, run: Run, row: CommandRow, outcome: calls.Outcome, why: str) -> None:
     call = row.command.call
     if isinstance(call, calls.StepCall):
@@ -124,3 +86,17 @@ def _settle(state: State, turn: Turn, run: Run, row: CommandRow, outcome: calls.
         state.steps.put(step.id, step)
         state.say_of_run(turn, run.id, StepEnded(step_id=step.id, name=step.name, state="SUCCEEDED", reason=why))
     answer(state, turn, run.id, row.ordinal, outcome)
+
+
+def looked_up(state: State, turn: Turn, event: m.LookedUp) -> None:
+    """A kept result answers for the step; otherwise it asks for its place."""
+    step = state.steps.get(event.step_id)
+    if step is None or step.state is not StepState.BLOCKED or step.missing:
+        return
+    if event.entry is None:
+        ask(state, turn, step)
+        return
+    state.steps.put(step.id, replace(step, state=StepState.SUCCEEDED, ended_us=turn.now_us))
+    why = f"its result of {event.entry.step_id} is cached"
+    state.say_of_run(turn, step.run_id, StepEnded(step_id=step.id, name=step.name, state="SUCCEEDED", reason=why))
+    answer(state, turn, step.run_id, step.ordinal, calls.Outcome(payload=event.entry.payload))

@@ -9,8 +9,8 @@ from ....wire.types import Failure, StepStarted, StepSucceeded
 from ...records import GOING, Attempt, AttemptState, StepState
 from ...turn import Turn
 from ..runs.answering import answer
+from ..runs.caching import remember
 from ..runs.failing import close, fail
-from ..runs.reusing import remember
 from ..state import State
 from ..storing import charge, no_room_for
 from .keeping import keep
