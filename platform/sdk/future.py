@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 from ..errors import InvalidInput
@@ -121,13 +122,13 @@ def first(*futures: Any) -> Future[Any]:
     chosen = _listed(futures)
     if not chosen:
         raise InvalidInput("first() was given no futures", remedy="Pass at least one")
-    by_ordinal = {future._ordinal: future for future in chosen}
+    by_ordinal: dict[int, Future[Any]] = dict(zip(map(attrgetter("_ordinal"), chosen), chosen, strict=True))
     return by_ordinal[chosen[0]._execution.first(list(by_ordinal))]
 
 
 def _listed(futures: tuple[Any, ...]) -> list[Future[Any]]:
     chosen = list(futures[0]) if len(futures) == 1 and not isinstance(futures[0], Future) else list(futures)
-    for item in chosen:
-        if not isinstance(item, Future):
-            raise InvalidInput(f"{item!r} is no future", remedy="Pass what step calls gave")
+    if set(map(type, chosen)) - {Future}:
+        item = next(item for item in chosen if type(item) is not Future)
+        raise InvalidInput(f"{item!r} is no future", remedy="Pass what step calls gave")
     return chosen

@@ -103,9 +103,11 @@ class WaitCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 
 
 class FirstCall(msgspec.Struct, frozen=True, kw_only=True, tag="first"):
-    """Outcome: JSON ordinal of that command among `of` which ended first."""
+    """Outcome: JSON ordinal of that command among `of` which ended first. With `again` also among those that the
+    command `again`, the `first` before this one, left over: whoever takes one after another names each once."""
 
     of: tuple[int, ...]
+    again: int | None = None
 
 
 class DeadlineCall(msgspec.Struct, frozen=True, kw_only=True, tag="result_timeout"):

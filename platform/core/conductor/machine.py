@@ -31,8 +31,9 @@ from ..records import (
 )
 from ..turn import Turn
 from . import messages as m
-from .runs.answering import ask, settle_cancel, watched_by
+from .runs.answering import ask, settle_cancel
 from .runs.caching import look_up
+from .runs.choosing import load_choice
 from .runs.commanding import due, issued
 from .runs.executing import function_ended, host_lost
 from .runs.failing import need_attention
@@ -226,6 +227,8 @@ def _load(state: State, rows: Rows) -> None:
             state.children_of.load(run.parent_id, run.id)
     for command in sorted(rows.commands, key=lambda row: (row.run_id, row.ordinal)):
         _load_command(state, command)
+    for run_id in dict.fromkeys(row.run_id for row in rows.commands if isinstance(row.command.call, calls.FirstCall)):
+        load_choice(state, run_id)
     for step in rows.steps:
         state.steps.load(step.id, step)
         state.steps_of.load(step.run_id, step.id)
@@ -263,9 +266,8 @@ def _load_command(state: State, row: CommandRow) -> None:
             state.taken_of.load(row.run_id, taken)
     elif isinstance(call, calls.WaitCall) and state.runs[row.run_id].state is RunState.RUNNING:
         state.waits.load(call.event_type, place)
-    elif isinstance(call, calls.FirstCall | calls.DeadlineCall):
-        for ordinal in watched_by(call):
-            state.watched_by.load((row.run_id, ordinal), row.ordinal)
+    elif isinstance(call, calls.DeadlineCall):
+        state.watched_by.load((row.run_id, call.of), row.ordinal)
 
 
 def _load_gatherings(state: State, rows: Rows) -> None:

@@ -42,6 +42,7 @@ OWNER: Final = "conductor"
 FENCE: Final = "fence"
 CHAINS_MAX: Final = 10_000
 CHARGED_MAX: Final = 10_000  # artifacts whose charge a look into the rows may not have seen yet
+CHOICE: Final = -1  # watches a command for the run's choice; other watchers are commands
 HEARD_MAX: Final = 1_000  # published events that a look into the rows may not have seen yet
 
 
@@ -85,6 +86,13 @@ class Kept(msgspec.Struct, frozen=True):
     step_id: str
     worker: str
     until_us: int
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """The last `first` of a run, the command `latest`; `is_open` while it has no answer."""
+
+    latest: int
+    is_open: bool
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +185,9 @@ class State:
         self.waits: Groups[str, tuple[str, int]] = Groups(self.book)
         self.taken_of: Groups[str, tuple[str, str]] = Groups(self.book)
         self.watched_by: Groups[tuple[str, int], int] = Groups(self.book)
+        self.choices: Ledger[str, Choice] = Ledger(self.book)
+        self.chosen_from: Groups[str, int] = Groups(self.book)
+        self.ripe: Groups[str, int] = Groups(self.book)
         self.heard: deque[tuple[int, Happening]] = deque(maxlen=HEARD_MAX)
         self.answered_of: Ledger[str, int] = Ledger(self.book)
         self.chains: dict[int | None, tuple[int, str]] = {}
@@ -288,6 +299,9 @@ class State:
             self.pins.forget(key)
         self.commands_of.forget(run_id)
         self.answered_of.forget(run_id)
+        self.choices.forget(run_id)
+        self.chosen_from.forget(run_id)
+        self.ripe.forget(run_id)
         self.steps_of.forget(run_id)
         self.pins_of.forget(run_id)
         self.runs.forget(run_id)

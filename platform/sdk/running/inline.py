@@ -68,6 +68,7 @@ class Inline:
         self._outcomes: dict[int, Outcome] = {}
         self._models: dict[str, list[RegisterCall]] = {}
         self._pins: dict[str, PinnedModel] = {}
+        self._left: list[int] = []  # of the last `first`, what it did not give
         self._sleeping: list[tuple[float, int]] = []
         self._published: list[dict[str, Any]] = []
 
@@ -143,8 +144,9 @@ class Inline:
                 return _json({"name": call.name, "version": len(versions)})
             case RunCall():
                 return self._run_inside(command, wish.function)
-            case FirstCall(of=ordinals):
-                return _json(min(ordinals))
+            case FirstCall(of=ordinals, again=again):
+                self._left = sorted([*ordinals, *(self._left if again is not None else ())], reverse=True)
+                return _json(self._left.pop())
             case DeadlineCall():
                 return _json(False)
             case WaitCall() as wait:

@@ -78,6 +78,7 @@ class Execution:
         self._names: Counter[str] = Counter()
         self._keys: set[str] = set()
         self._asked: set[int] = set()
+        self._left_over: tuple[int | None, set[int]] = (None, set())
         self._changed = threading.Condition()
         self._closed: Closed | None = None
         self._mismatch: CodeMismatch | None = None
@@ -128,10 +129,26 @@ class Execution:
         return self._await([ordinal])
 
     def first(self, ordinals: list[int]) -> int:
-        """Which of the commands ended first."""
-        keys = [self._issued[ordinal].key for ordinal in ordinals]
-        asked = self.issue(Wish("first", FirstCall(of=tuple(ordinals)), digest=digest(keys)))
-        return int(self.result(asked))
+        """Which of the commands ended first. Where what the last `first` has left over is among them, only the others
+        are named."""
+        again, left = self._left_over if self._left_over[1].issubset(ordinals) else (None, set())
+        if again is not None and self._is_recorded_whole():
+            again, left = None, set()
+        new = ordinals if again is None else sorted(set(ordinals).difference(left))
+        named = [self._issued[ordinal].key for ordinal in new]
+        given = digest(named if again is None else [self._issued[again].key, named])
+        asked = self.issue(Wish("first", FirstCall(of=tuple(new), again=again), digest=given))
+        chosen = int(self.result(asked))
+        left.update(new)
+        left.discard(chosen)
+        self._left_over = asked, left
+        return chosen
+
+    def _is_recorded_whole(self) -> bool:
+        """Whether an older platform has recorded the next command with all that it chose from."""
+        ordinal = len(self._issued)
+        call = self._record[ordinal].call if ordinal < len(self._record) else None
+        return isinstance(call, FirstCall) and call.again is None
 
     async def awaited(self, ordinal: int) -> Any:
         """The result, for a task of an async flow."""

@@ -9,10 +9,11 @@ from ....wire.types import Failure, RunCancelled, StepEnded, StepWaiting
 from ...records import CommandRow, Run, RunState, Step, StepState
 from ...turn import Turn
 from .. import messages as m
-from ..state import State
+from ..state import CHOICE, State
 from ..steps.placing import place
 from ..steps.together import queue
 from .caching import look_up
+from .choosing import ended
 
 replace = msgspec.structs.replace
 
@@ -29,7 +30,12 @@ def answer(state: State, turn: Turn, run_id: str, ordinal: int, outcome: calls.O
     deliver(state, turn, row)
     _feed(state, turn, run_id, ordinal, outcome)
     for watcher in state.watched_by.of((run_id, ordinal)):
-        _tell_watcher(state, turn, run_id, ordinal, watcher)
+        if watcher == CHOICE:
+            if (asking := ended(state, run_id, ordinal)) is not None:
+                answer(state, turn, run_id, asking, value(ordinal))
+        else:
+            forget_watch(state, state.commands[run_id, watcher])
+            answer(state, turn, run_id, watcher, value(False))
 
 
 def value(content: object) -> calls.Outcome:
@@ -52,25 +58,11 @@ def deliver(state: State, turn: Turn, row: CommandRow) -> None:
         place(state, turn, run)
 
 
-def _tell_watcher(state: State, turn: Turn, run_id: str, ended: int, watcher: int) -> None:
-    """A `first` or a deadline that waits for the command that has ended."""
-    forget_watch(state, state.commands[run_id, watcher])
-    is_first = isinstance(state.commands[run_id, watcher].command.call, calls.FirstCall)
-    answer(state, turn, run_id, watcher, value(ended if is_first else False))
-
-
 def forget_watch(state: State, row: CommandRow) -> None:
-    """The command watches no other any more."""
-    for ordinal in watched_by(row.command.call):
-        state.watched_by.discard((row.run_id, ordinal), row.ordinal)
+    """The time that a command was given to end in has no meaning any more."""
+    if isinstance(row.command.call, calls.DeadlineCall):
+        state.watched_by.discard((row.run_id, row.command.call.of), row.ordinal)
     state.drop_timer(row.run_id, f"{row.run_id}/{row.ordinal}")
-
-
-def watched_by(call: calls.Call) -> tuple[int, ...]:
-    """The commands whose end such a call waits for."""
-    if isinstance(call, calls.FirstCall):
-        return call.of
-    return (call.of,) if isinstance(call, calls.DeadlineCall) else ()
 
 
 def forget_wait(state: State, row: CommandRow) -> None:

@@ -15,6 +15,7 @@ from ..steps.going_on import go_on
 from ..steps.stepping import issue_step
 from ..storing import charge, know, no_room
 from .answering import answer, deliver, forget_watch, value
+from .choosing import choose
 from .nesting import start_child
 from .reusing import begun_before, reuse
 from .waiting import since, timed_out, wait_for
@@ -125,13 +126,9 @@ def _publish(state: State, turn: Turn, run: Run, row: CommandRow, call: calls.Pu
 
 def _first(state: State, turn: Turn, row: CommandRow, call: calls.FirstCall) -> None:
     """The command that has ended first, as their outcomes are numbered; where none has, the next to end."""
-    rows = [one for ordinal in call.of if (one := state.commands.get((row.run_id, ordinal))) is not None]
-    ended = [(one.answered, one.ordinal) for one in rows if one.outcome is not None]
-    if ended:
-        answer(state, turn, row.run_id, row.ordinal, value(min(ended)[1]))
-        return
-    for ordinal in call.of:
-        state.watched_by.add((row.run_id, ordinal), row.ordinal)
+    chosen = choose(state, row, call)
+    if chosen is not None:
+        answer(state, turn, row.run_id, row.ordinal, value(chosen))
 
 
 def _deadline(state: State, turn: Turn, row: CommandRow, call: calls.DeadlineCall) -> None:
