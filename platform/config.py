@@ -112,6 +112,21 @@ class Leases(Section):
     empty_within_s: Seconds
 
 
+class Devices(Section):
+    temperature_max_c: Annotated[int, Field(ge=1, le=200)]
+    temperature_back_c: Annotated[int, Field(ge=0, le=200)]
+    ecc_uncorrected_max: Count
+    xids_ignored: tuple[Count, ...]
+    flaps_max: Count
+    flap_window_s: Seconds
+
+    @model_validator(mode="after")
+    def _cools_before_it_is_back(self) -> Self:
+        if self.temperature_back_c >= self.temperature_max_c:
+            raise ValueError("temperature_back_c must be below temperature_max_c")
+        return self
+
+
 class Runs(Section):
     evict_after_s: Seconds
     stuck_after_s: Seconds
@@ -191,6 +206,7 @@ class Settings(Section):
     store: Store
     data: Data
     leases: Leases
+    devices: Devices
     runs: Runs
     events: Events
     owners: Owners

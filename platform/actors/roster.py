@@ -87,7 +87,11 @@ def node_agent(wiring: Wiring, name: str, node: RayNode) -> Any:
         max_task_retries=0,
         max_concurrency=CALLS_AT_ONCE,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
-    ).remote(here if node.here else node.offer, report_every_s=settings.leases.lease_lifetime_s / RENEWALS)
+    ).remote(
+        here if node.here else node.offer,
+        report_every_s=settings.leases.lease_lifetime_s / RENEWALS,
+        marks=wiring.folder / "devices",
+    )
 
 
 def long_lived(kind: type, name: str, *arguments: Any) -> Any:

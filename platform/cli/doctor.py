@@ -99,6 +99,7 @@ def _answering(hw: Client) -> Iterator[Check]:
         yield Check(part, word == "ok", word, "" if word == "ok" else RESTARTS)
     yield from _actors(set(ready.parts))
     yield from _surroundings(found)
+    yield from _devices(hw)
     for model in hw.deployments():
         words = f"{model.name} version {model.version} is {model.state}"
         is_well = model.state not in ("FAILED", "NEEDS_ATTENTION")
@@ -133,6 +134,17 @@ def _surroundings(found: Status) -> Iterator[Check]:
     words = f"{lag:,} entries of the log are not in Kafka yet" if lag else "the whole log is in Kafka"
     yield Check("relay", lag <= RELAY_LAG_MAX, words, "" if lag <= RELAY_LAG_MAX else "Is the broker well?")
     yield _tried("inference", lambda: _ready(found.inference_url), "It comes up a while after the API; `up` starts it.")
+
+
+def _devices(hw: Client) -> Iterator[Check]:
+    """What the platform has taken out of service by itself."""
+    for node in hw.nodes():
+        if node.state == "DRAINED" and node.reason:
+            yield Check("node", False, f"{node.id} is drained: {node.reason}", "Find out why it leaves.")
+        for device in node.devices:
+            if device.state == "QUARANTINED":
+                remedy = f"Once it is well: headwater node restore {node.id} --device {device.id}"
+                yield Check("device", False, f"{device.id} is in quarantine: {device.reason}", remedy)
 
 
 def _versions() -> Check:

@@ -16,6 +16,7 @@ from .output import say
 
 LIST_EXAMPLES = example("headwater nodes", "headwater nodes --json")
 JOIN_EXAMPLES = example("headwater node join --home /srv/headwater --host 10.0.0.7 --label rack=r12 --label block=b1")
+RESTORE_EXAMPLES = example("headwater node restore gpu-7", "headwater node restore gpu-7 --device GPU-5f2a…")
 NODE = typer.Argument(metavar="NODE", help="From `headwater nodes`.")
 
 node = typer.Typer(no_args_is_help=True, help="Make this machine a node; drain one, or restore it.")
@@ -71,12 +72,18 @@ def drain(name: Annotated[str, NODE]) -> None:
     say(f"{name} is drained; `headwater node restore {name}` takes it back")
 
 
-@node.command("restore", epilog=example("headwater node restore gpu-7"))
-def restore(name: Annotated[str, NODE]) -> None:
-    """Take a drained node back into service."""
+@node.command("restore", epilog=RESTORE_EXAMPLES)
+def restore(
+    name: Annotated[str, NODE],
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="One of its devices, out of quarantine.")] = "",
+) -> None:
+    """Take a drained node back into service, or a device of it out of quarantine."""
     with client() as hw:
-        hw.order("node.drain", {"node": name, "drained": False})
-    say(f"{name} is in service")
+        if device:
+            hw.order("device.restore", {"device": device})
+        else:
+            hw.order("node.drain", {"node": name, "drained": False})
+    say(f"{device or name} is in service")
 
 
 def _label(given: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from ..wire import types as t
 from .attempt_mark import mark_of
+from .device_health import DeviceHealth
 from .inbox import Arrived, Ordered, TopicGap
 from .records import Lease
 
@@ -25,6 +26,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     memory_bytes: int
     devices: tuple[t.Device, ...] = ()
     labels: dict[str, str] = {}
+    health: tuple[DeviceHealth, ...] = ()
 
 
 def is_logical(node: str, device: str) -> bool:
@@ -37,8 +39,11 @@ class Reported(Struct, frozen=True):
 
 
 class NodeGone(Struct, frozen=True):
+    """`was_told`: that it goes, or went while nobody looked, says nothing of how it holds up."""
+
     node: str
     reason: str
+    was_told: bool = False
 
 
 class Part(Struct, frozen=True):

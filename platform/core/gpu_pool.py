@@ -3,6 +3,7 @@
     Reported ─► node.joined (a new node, or one that changed)          NodeGone ─► node.left
     Released ─► seen empty? ─yes─► lease FREE, device.freed
                     └─no─► Examine ─► Examined ─► FREE, or after a bound QUARANTINED, device.quarantined
+    Reported, a device ill ─► QUARANTINED, device.quarantined    a node that flaps comes back ─► DRAINED, node.drained
     Examined, seen empty after all ─► device.freed, back in service
 
 Leases are its own from RELEASING on. Heartbeats never come here: only what changed does.
@@ -17,6 +18,18 @@ import msgspec
 from ..errors import did_you_mean
 from ..wire import calls
 from ..wire import types as t
+from .device_health import (
+    HOT,
+    DeviceHealth,
+    Forgiven,
+    HealthBounds,
+    flapping,
+    forgiving,
+    illness_of,
+    is_cool,
+    lately,
+    still_forgiven,
+)
 from .gpu_messages import Event, Examined, NodeGone, NodeReport, Released, Reported, examine, is_logical, parts_of
 from .inbox import Arrived, Inbox, Ordered, TopicGap
 from .inventory import DeviceRow, Node
@@ -32,12 +45,14 @@ replace = msgspec.structs.replace
 
 
 class GpuPool:
-    def __init__(self) -> None:
+    def __init__(self, bounds: HealthBounds | None = None) -> None:
         self.book = Book()
+        self.bounds = bounds or HealthBounds()
         self.mail = Inbox(self.book, OWNER)
         self.nodes: Ledger[str, Node] = Ledger(self.book, "nodes")
         self.devices: Ledger[str, DeviceRow] = Ledger(self.book, "devices")
         self.leases: Ledger[tuple[int, str], Lease] = Ledger(self.book, "leases")
+        self.health: Ledger[str, DeviceHealth] = Ledger(self.book)
         self.examined: Ledger[int, str] = Ledger(self.book)  # fences that are being looked at
 
     def load(
@@ -57,8 +72,8 @@ class GpuPool:
         match event:
             case Reported(report):
                 self._reported(turn, report)
-            case NodeGone(node, reason):
-                self._gone(turn, node, reason)
+            case NodeGone():
+                self._gone(turn, event)
             case Released():
                 self._released(turn, event)
             case Examined():
@@ -88,7 +103,10 @@ class GpuPool:
 
     def _reported(self, turn: Turn, report: NodeReport) -> None:
         known = self.nodes.get(report.node)
-        state = "DRAINED" if known is not None and known.state == "DRAINED" else "READY"
+        leaves_us = lately(known.leaves_us, turn.now_us, self.bounds) if known is not None else ()
+        reason = known.reason or flapping(leaves_us, self.bounds) if known is not None else ""
+        drained = bool(reason) or (known is not None and known.state == "DRAINED")
+        state = "DRAINED" if drained else "READY"
         node = Node(
             id=report.node,
             ray_node=report.ray_node,
@@ -98,17 +116,20 @@ class GpuPool:
             state=state,
             joined_us=known.joined_us if known is not None else turn.now_us,
             seen_us=turn.now_us,
+            reason=reason,
+            leaves_us=leaves_us,
         )
-        same_node = known is not None and replace(known, seen_us=turn.now_us) == node
-        if not self._put_devices(report) and same_node:
-            return
-        self.nodes.put(node.id, node)
-        self._say(turn, node.id, _joined(report))
-        if state == "DRAINED":
-            self._say(turn, node.id, t.NodeDrained(node=node.id, drained=True))
-        for device in self._devices_of(node.id):
-            if device.state == "QUARANTINED":
-                self._say(turn, device.id, t.DeviceQuarantined(device=device.id, reason=device.reason))
+        same_node = known is not None and replace(known, seen_us=turn.now_us, leaves_us=leaves_us) == node
+        if self._put_devices(report) or not same_node:
+            self.nodes.put(node.id, node)
+            self._say(turn, node.id, _joined(report))
+            if state == "DRAINED":
+                self._say(turn, node.id, t.NodeDrained(node=node.id, drained=True, reason=reason))
+            for device in self._devices_of(node.id):
+                if device.state == "QUARANTINED":
+                    self._say(turn, device.id, _quarantined(device))
+        for health in report.health:
+            self._examine_health(turn, health)
 
     def _put_devices(self, report: NodeReport) -> bool:
         """Whether the node's devices are others than before. One that is in quarantine stays there."""
@@ -121,8 +142,10 @@ class GpuPool:
         for device in told.values():
             before = self.devices.get(device.id)
             row = DeviceRow(id=device.id, node=report.node, model=device.model, memory_bytes=device.memory_bytes)
-            if before is not None and before.state == "QUARANTINED":
-                row = replace(row, state=before.state, reason=before.reason)
+            if before is not None:
+                row = replace(row, ecc_forgiven=before.ecc_forgiven, xids_forgiven=before.xids_forgiven)
+                if before.state == "QUARANTINED":
+                    row = replace(row, state=before.state, reason=before.reason, illness=before.illness)
             if row != before:
                 self.devices.put(row.id, row)
                 changed = True
@@ -131,13 +154,43 @@ class GpuPool:
     def _devices_of(self, node: str) -> list[DeviceRow]:
         return [device for device in self.devices.values() if device.node == node and device.state != "LEFT"]
 
-    def _gone(self, turn: Turn, node_id: str, reason: str) -> None:
+    def _examine_health(self, turn: Turn, health: DeviceHealth) -> None:
+        """An ill device is lent no more; what runs on it goes on as long as it can."""
+        row = self.devices.get(health.device)
+        if row is None or row.state == "LEFT":
+            return
+        if health != self.health.get(health.device):
+            self.health.put(health.device, health)
+        forgiven = still_forgiven(health, Forgiven(row.ecc_forgiven, row.xids_forgiven))
+        if (forgiven.ecc_uncorrected, forgiven.xids) != (row.ecc_forgiven, row.xids_forgiven):
+            row = replace(row, ecc_forgiven=forgiven.ecc_uncorrected, xids_forgiven=forgiven.xids)
+            self.devices.put(row.id, row)
+        ill = illness_of(health, self.bounds, forgiven)
+        if ill is not None and row.illness in ("", HOT) and ill.kind != row.illness:
+            row = replace(row, state="QUARANTINED", reason=ill.reason, illness=ill.kind)
+            self.devices.put(row.id, row)
+            self._say(turn, row.id, _quarantined(row))
+        elif row.illness == HOT and is_cool(health, self.bounds):
+            self._recovered(turn, replace(row, illness=""))
+
+    def _recovered(self, turn: Turn, row: DeviceRow) -> None:
+        """It is cool again, and back where nothing else keeps it."""
+        if any(lease.device == row.id and lease.state is LeaseState.QUARANTINED for lease in self.leases.values()):
+            self.devices.put(row.id, replace(row, reason="something was left on it"))
+        else:
+            self._restored(turn, row, PRINCIPAL)
+
+    def _gone(self, turn: Turn, event: NodeGone) -> None:
         """Nothing lives on a node that is gone: what was still being emptied there is empty."""
+        node_id = event.node
         node = self.nodes.get(node_id)
         if node is None or node.state == "LEFT":
             return
-        self.nodes.put(node_id, replace(node, state="LEFT", seen_us=turn.now_us))
-        self._say(turn, node_id, t.NodeLeft(node=node_id, reason=reason))
+        leaves_us = lately(node.leaves_us, turn.now_us, self.bounds)
+        if node.state == "READY" and not event.was_told:
+            leaves_us = (*leaves_us, turn.now_us)
+        self.nodes.put(node_id, replace(node, state="LEFT", seen_us=turn.now_us, leaves_us=leaves_us))
+        self._say(turn, node_id, t.NodeLeft(node=node_id, reason=event.reason))
         for fence in {lease.fence for lease in self.leases.values() if lease.node == node_id}:
             elsewhere = any(self._is_here(lease.node) for _, lease in self._of_fence(fence))
             if fence in self.examined and not elsewhere:
@@ -181,7 +234,8 @@ class GpuPool:
             row = self.devices.get(lease.device)
             if row is not None:
                 self.devices.put(row.id, replace(row, state="QUARANTINED", reason=event.why))
-            self._say(turn, lease.device, t.DeviceQuarantined(device=lease.device, reason=event.why))
+            said = t.DeviceQuarantined(device=lease.device, reason=event.why, node=lease.node)
+            self._say(turn, lease.device, said)
 
     def _free(self, turn: Turn, fence: int) -> None:
         self.examined.remove(fence)
@@ -194,19 +248,27 @@ class GpuPool:
             self._say(turn, leases[0][1].node, freed, project=leases[0][1].project)
 
     def _back_in_service(self, turn: Turn, fence: int) -> None:
-        """What was left on quarantined devices has gone meanwhile."""
+        """What was left on quarantined devices has gone meanwhile; one that is ill waits until it is well."""
         for lease in list(self.leases.values()):
             row = self.devices.get(lease.device)
-            if lease.fence == fence and row is not None and row.state == "QUARANTINED":
+            if lease.fence != fence or row is None or row.state != "QUARANTINED":
+                continue
+            if row.illness:
+                self._let_go(turn, row)
+            else:
                 self._restored(turn, row, PRINCIPAL)
 
     def _restored(self, turn: Turn, row: DeviceRow, principal: str) -> None:
-        self.devices.put(row.id, replace(row, state="READY", reason=""))
+        self.devices.put(row.id, replace(row, state="READY", reason="", illness=""))
+        self._let_go(turn, row)
+        self._say(turn, row.id, t.DevicesFreed(fence=RESTORED, devices=(row.id,)), principal=principal)
+
+    def _let_go(self, turn: Turn, row: DeviceRow) -> None:
+        """Of what was left on it."""
         for lease in list(self.leases.values()):
             if lease.device == row.id and lease.state is LeaseState.QUARANTINED:
                 freed = replace(lease, state=LeaseState.FREE, freed_us=turn.now_us)
                 self.leases.put((lease.fence, lease.device), freed)
-        self._say(turn, row.id, t.DevicesFreed(fence=RESTORED, devices=(row.id,)), principal=principal)
 
     def _of_fence(self, fence: int) -> list[tuple[tuple[int, str], Lease]]:
         """Its leases that are RELEASING."""
@@ -235,7 +297,7 @@ class GpuPool:
             return _refused(order, "bad_command", f"`drained` is {drained!r}; write true or false")
         state = "DRAINED" if drained else "READY"
         if node.state != state:
-            self.nodes.put(node_id, replace(node, state=state))
+            self.nodes.put(node_id, replace(node, state=state, reason="", leaves_us=()))
             self._say(turn, node_id, t.NodeDrained(node=node_id, drained=drained), principal=order.principal)
         return t.CommandDone(command=order.id, result={"node": node_id, "drained": drained})
 
@@ -246,6 +308,8 @@ class GpuPool:
             out = [known.id for known in self.devices.values() if known.state == "QUARANTINED"]
             said = f"Device {device_id!r} is not in quarantine; there are: {', '.join(sorted(out)) or 'none'}"
             return _refused(order, "not_quarantined", said)
+        forgiven = forgiving(self.health.get(device_id))
+        row = replace(row, ecc_forgiven=forgiven.ecc_uncorrected, xids_forgiven=forgiven.xids)
         self._restored(turn, row, order.principal)
         return t.CommandDone(command=order.id, result={"device": device_id})
 
@@ -270,6 +334,10 @@ def _joined(report: NodeReport) -> t.NodeJoined:
         labels=report.labels,
         ray_node=report.ray_node,
     )
+
+
+def _quarantined(device: DeviceRow) -> t.DeviceQuarantined:
+    return t.DeviceQuarantined(device=device.id, reason=device.reason, node=device.node, illness=device.illness)
 
 
 def _refused(order: calls.Order, code: str, reason: str) -> t.CommandRefused:

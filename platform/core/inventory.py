@@ -85,6 +85,9 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """`reason` is why the platform itself keeps it drained, until a person takes it back; `leaves_us` are the times
+    at which it was lost lately."""
+
     id: str
     ray_node: str
     cpus_milli: int
@@ -93,15 +96,22 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     state: str = "READY"  # READY, DRAINED, LEFT
     joined_us: int
     seen_us: int  # when it changed last; of one that has LEFT, when it did
+    reason: str = ""
+    leaves_us: tuple[int, ...] = ()
 
 
 class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`illness` is what keeps it in quarantine beside what was left on it; errors up to those forgiven do not count."""
+
     id: str
     node: str
     model: str
     memory_bytes: int
     state: str = "READY"  # READY, QUARANTINED, LEFT
     reason: str = ""
+    illness: str = ""
+    ecc_forgiven: int = 0
+    xids_forgiven: int = 0
 
 
 class QuotaTree(msgspec.Struct, frozen=True, kw_only=True):

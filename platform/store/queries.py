@@ -66,6 +66,8 @@ _LIVE: Final[dict[sa.Table, tuple[str, ...]]] = {
     RUNS: tuple(state for state in RunState if not state.ended),
     STEPS: tuple(state for state in StepState if not state.ended),
     LEASES: tuple(state for state in LeaseState if state is not LeaseState.FREE),
+    NODES: ("READY", "DRAINED"),
+    DEVICES: ("READY", "QUARANTINED"),
 }
 _LETTER_SUMMARY: Final = tuple(DEAD_LETTERS.c[field] for field in api.DeadLetterSummary.__struct_fields__)
 

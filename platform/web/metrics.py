@@ -30,6 +30,8 @@ HEARD        = Metric("headwater_web_position", "gauge", "entries", (), "Entries
 RUNS         = Metric("headwater_runs", "gauge", "runs", ("state",), "Runs that have not ended.")
 STEPS        = Metric("headwater_steps", "gauge", "steps", ("state",), "Steps that have not ended.")
 LEASES       = Metric("headwater_leases", "gauge", "leases", ("state",), "Leases of devices that are not free.")
+NODES        = Metric("headwater_nodes", "gauge", "nodes", ("state",), "Nodes that are there.")
+DEVICES      = Metric("headwater_devices", "gauge", "devices", ("state",), "Devices that are there.")
 DEAD_LETTERS = Metric("headwater_dead_letters", "gauge", "records", (), "Dead letters kept.")
 SUBSCRIBERS  = Metric("headwater_subscribers", "gauge", "streams", (), "Open event streams.")
 CUTS         = Metric("headwater_subscriber_cuts_total", "counter", "streams", (), "Streams cut for being slow.")
@@ -37,7 +39,8 @@ REQUESTS     = Metric("headwater_http_requests_total", "counter", "requests", ("
 # fmt: on
 
 METRICS: Final = (
-    LOG_POSITION, RELAYED, HEARD, RUNS, STEPS, LEASES, DEAD_LETTERS, SUBSCRIBERS, CUTS, REQUESTS,
+    LOG_POSITION, RELAYED, HEARD, RUNS, STEPS, LEASES, NODES, DEVICES, DEAD_LETTERS, SUBSCRIBERS, CUTS,
+    REQUESTS,
 )  # fmt: skip
 
 
@@ -67,6 +70,8 @@ def exposition(platform: Platform, requests: Counter[tuple[str, ...]]) -> str:
         RUNS: _by_state(counts["runs"]),
         STEPS: _by_state(counts["steps"]),
         LEASES: _by_state(counts["leases"]),
+        NODES: _by_state(counts["nodes"]),
+        DEVICES: _by_state(counts["devices"]),
         DEAD_LETTERS: {(): counts["dead_letters"][""]},
         SUBSCRIBERS: {(): hub.subscribers},
         CUTS: {(): hub.cuts},

@@ -349,17 +349,19 @@ class QuotaView(Answer, frozen=True):
 
 
 class DeviceView(Answer, frozen=True):
-    """`state` is READY or QUARANTINED, the latter with its reason."""
+    """`state` is READY or QUARANTINED, the latter with its reason; `illness` is silent, xid, ecc or hot."""
 
     id: str
     model: str
     memory_bytes: int
     state: str
     reason: str = ""
+    illness: str = ""
 
 
 class NodeView(Answer, frozen=True):
-    """A machine: `state` is READY, DRAINED (nothing new starts there) or LEFT; `attempts` run there now."""
+    """A machine: `state` is READY, DRAINED (nothing new starts there) or LEFT; `attempts` run there now.
+    `reason` is why the platform itself has drained it."""
 
     id: str
     state: str
@@ -370,6 +372,7 @@ class NodeView(Answer, frozen=True):
     attempts: int = 0
     joined_us: int = 0
     seen_us: int = 0
+    reason: str = ""
 
 
 # Events, commands, actors

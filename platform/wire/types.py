@@ -393,8 +393,11 @@ class NodeLeft(Body, frozen=True, tag="node.left"):
 
 
 class NodeDrained(Body, frozen=True, tag="node.drained"):
+    """`reason` is given where the platform itself has drained it."""
+
     node: str
     drained: bool
+    reason: str = ""
 
 
 class DevicesFreed(Body, frozen=True, tag="device.freed"):
@@ -403,8 +406,12 @@ class DevicesFreed(Body, frozen=True, tag="device.freed"):
 
 
 class DeviceQuarantined(Body, frozen=True, tag="device.quarantined"):
+    """`illness` is silent, xid, ecc or hot, or empty where something was left on the device."""
+
     device: str
     reason: str
+    node: str = ""
+    illness: str = ""
 
 
 # What comes in: commands and dead letters, said by whoever owns the inbox.

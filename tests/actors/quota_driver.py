@@ -49,14 +49,14 @@ def main(address: str, folder: str) -> None:
     started = [roster.conductor(wiring), roster.gpu_pool(wiring), roster.scheduler(wiring)]
     try:
         ray.get([actor.start.remote() for actor in started], timeout=WITHIN_S)
-        print(msgspec.json.encode(story(Reader(open_engine(url)), *started[1:])).decode())
+        print(msgspec.json.encode(story(home.folder, Reader(open_engine(url)), *started[1:])).decode())
     finally:
         for name in [row["name"] for row in ray.util.list_named_actors(all_namespaces=True)]:
             ray.kill(ray.get_actor(name, namespace=NAMESPACE))
         ray.shutdown()
 
 
-def story(store: Reader, gpu_pool: Any, scheduler: Any) -> dict[str, Any]:
+def story(home: Path, store: Reader, gpu_pool: Any, scheduler: Any) -> dict[str, Any]:
     until(lambda: all(lease.state == "FREE" for lease in rows(store, "leases")) and len(rows(store, "leases")) > 1)
     tree = {"cohort": {"local": {"projects": {"eta": {"gpu": 1}}}}}
     answers = [
@@ -66,7 +66,10 @@ def story(store: Reader, gpu_pool: Any, scheduler: Any) -> dict[str, Any]:
     ]
     first = agent_pid()
     ray.kill(ray.get_actor("node_agent:local", namespace=NAMESPACE))
+    (home / "devices" / "local").mkdir(parents=True)
+    (home / "devices" / "local" / "0.json").write_text('{"xids": [79]}')
     until(lambda: agent_pid() not in (0, first))
+    until(lambda: rows(store, "devices")[0].state == "QUARANTINED")
     ray.kill(scheduler, no_restart=False)
     until(lambda: started_again(scheduler))
     return {

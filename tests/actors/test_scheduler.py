@@ -64,6 +64,12 @@ def test_an_agent_that_died_is_made_again_and_its_node_does_not_leave(story: dic
     assert [kind for kind, _ in story["log"]].count("node.joined") == 1
 
 
+def test_what_is_known_against_a_device_keeps_it_out_of_service(story: dict[str, Any]) -> None:
+    (ill,) = [body for kind, body in story["log"] if kind == "device.quarantined"]
+    said = {"device": "local/0", "node": "local", "illness": "xid", "reason": "XID error 79"}
+    assert ill == {"type": "device.quarantined", **said}
+
+
 def test_a_scheduler_that_died_takes_the_tree_from_the_store(story: dict[str, Any]) -> None:
     assert [version for version, _ in story["trees"]] == [1, 2]
     assert story["described"][1]["restarts"] == 1

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headwater.core.device_health import DeviceHealth, HealthBounds
 from headwater.core.gpu_messages import (
     LOGICAL,
     Event,
@@ -48,8 +49,8 @@ def order(kind: str, **data: Any) -> Ordered:
 
 
 class Scene:
-    def __init__(self, *models: str) -> None:
-        self.pool = GpuPool()
+    def __init__(self, *models: str, bounds: HealthBounds | None = None) -> None:
+        self.pool = GpuPool(bounds)
         self.now_us = 0
         self.turn = Turn(0)
         self.written: dict[str, dict[Any, Any]] = {}
@@ -129,7 +130,7 @@ def test_a_device_that_does_not_get_empty_is_quarantined_until_it_is_restored() 
     scene = Scene(LOGICAL)
     scene.tell(released(a_lease(), seen_empty=False))
     (quarantined,) = scene.tell(Examined(1, False, "worker w lives"))
-    assert quarantined == t.DeviceQuarantined(device="n/0", reason="worker w lives")
+    assert quarantined == t.DeviceQuarantined(device="n/0", reason="worker w lives", node="n")
     assert scene.lease_states() == ["QUARANTINED"]
     assert scene.pool.devices["n/0"].state == "QUARANTINED"
     freed, done = scene.tell(order("device.restore", device="n/0"))
@@ -162,7 +163,7 @@ def test_a_quarantine_outlives_the_node() -> None:
     scene.tell(NodeGone("n", "gone"))
     joined, quarantined = scene.tell(a_report(LOGICAL, ray_node="r2"))
     assert isinstance(joined, t.NodeJoined)
-    assert quarantined == t.DeviceQuarantined(device="n/0", reason="worker w lives")
+    assert quarantined == t.DeviceQuarantined(device="n/0", reason="worker w lives", node="n")
 
 
 def test_nothing_lives_on_a_node_that_has_left() -> None:
@@ -241,3 +242,151 @@ def test_a_rollback_leaves_the_pool_as_it_was(before: list[Event], undone: list[
 def contents(pool: GpuPool) -> list[dict[Any, Any]]:
     ledgers: tuple[Ledger[Any, Any], ...] = (pool.nodes, pool.devices, pool.leases, pool.examined, pool.mail.rows)
     return [{key: ledger[key] for key in ledger} for ledger in ledgers]
+
+
+# Health.
+
+
+def feels(device: str = "n/0", **health: Any) -> Reported:
+    """A report of the node's one device and how it is."""
+    return a_report(LOGICAL, health=(DeviceHealth(device=device, **health),))
+
+
+@pytest.mark.parametrize(
+    ("health", "illness", "says"),
+    [
+        ({"temperature_c": 90}, "hot", "90 °C, and 90 °C is the limit"),
+        ({"ecc_uncorrected": 2}, "ecc", "2 memory errors (ECC)"),
+        ({"xids": (13, 79)}, "xid", "XID error 79"),
+        ({"silent": "GPU is lost"}, "silent", "GPU is lost"),
+    ],
+)
+def test_an_ill_device_is_quarantined_once_and_told(health: dict[str, Any], illness: str, says: str) -> None:
+    scene = Scene(LOGICAL)
+    (said,) = scene.tell(feels(**health))
+    assert (said.device, said.node, said.illness) == ("n/0", "n", illness)
+    assert says in said.reason
+    assert scene.written["devices"]["n/0"].state == "QUARANTINED"
+    assert scene.tell(feels(**health)) == []
+    assert scene.written.get("devices") is None
+
+
+def test_a_device_that_is_well_is_not_written() -> None:
+    scene = Scene(LOGICAL)
+    assert scene.tell(feels(temperature_c=89, xids=(13, 31))) == []
+    assert scene.written == {}
+
+
+def test_a_hot_device_is_back_by_itself_when_it_is_cool_and_not_before() -> None:
+    scene = Scene(LOGICAL)
+    scene.tell(feels(temperature_c=95))
+    assert scene.tell(feels(temperature_c=81)) == []
+    assert scene.tell(feels(temperature_c=80)) == [t.DevicesFreed(fence=0, devices=("n/0",))]
+    assert scene.pool.devices["n/0"].state == "READY"
+
+
+def test_a_hot_device_with_errors_waits_for_a_person_whatever_its_temperature() -> None:
+    scene = Scene(LOGICAL)
+    scene.tell(feels(temperature_c=95))
+    (said,) = scene.tell(feels(temperature_c=95, ecc_uncorrected=1))
+    assert said.illness == "ecc"
+    assert scene.tell(feels(temperature_c=40, ecc_uncorrected=1)) == []
+    assert scene.pool.devices["n/0"].state == "QUARANTINED"
+
+
+def test_what_a_person_takes_back_is_ill_again_only_by_new_errors() -> None:
+    scene = Scene(LOGICAL)
+    scene.tell(feels(ecc_uncorrected=3, xids=(79,)))
+    freed, done = scene.tell(order("device.restore", device="n/0"))
+    assert freed == t.DevicesFreed(fence=0, devices=("n/0",))
+    assert isinstance(done, t.CommandDone)
+    assert scene.tell(feels(ecc_uncorrected=3, xids=(79,))) == []
+    (said,) = scene.tell(feels(ecc_uncorrected=4, xids=(79,)))
+    assert "1 memory error (ECC)" in said.reason
+
+
+def test_errors_that_are_counted_from_nothing_again_are_not_forgiven_in_advance() -> None:
+    scene = Scene(LOGICAL)
+    scene.tell(feels(ecc_uncorrected=3))
+    scene.tell(order("device.restore", device="n/0"))
+    assert scene.tell(feels(ecc_uncorrected=0)) == []  # its driver has started anew
+    (said,) = scene.tell(feels(ecc_uncorrected=1))
+    assert said.illness == "ecc"
+
+
+def test_an_ill_device_whose_attempt_left_nothing_stays_out_of_service() -> None:
+    scene = Scene(LOGICAL)
+    scene.tell(released(a_lease(), seen_empty=False))
+    scene.tell(feels(xids=(79,)))
+    scene.tell(Examined(1, False, "process 7 is on n/0"))
+    assert scene.pool.devices["n/0"].illness == "xid"
+    assert scene.tell(Examined(1, True)) == []
+    assert scene.lease_states() == ["FREE"]
+    assert scene.pool.devices["n/0"].state == "QUARANTINED"
+
+
+def test_a_hot_device_on_which_something_was_left_waits_for_both() -> None:
+    scene = Scene(LOGICAL)
+    scene.tell(released(a_lease(), seen_empty=False))
+    scene.tell(Examined(1, False, "process 7 is on n/0"))
+    scene.tell(feels(temperature_c=95))
+    assert scene.tell(feels(temperature_c=20)) == []
+    assert scene.pool.devices["n/0"].state == "QUARANTINED"
+    assert scene.tell(Examined(1, True)) == [t.DevicesFreed(fence=0, devices=("n/0",))]
+
+
+def comes_and_goes(scene: Scene, times: int) -> list[Any]:
+    """What was said when it came back the last time."""
+    said: list[Any] = []
+    for _ in range(times):
+        scene.tell(NodeGone("n", "its machine is gone"))
+        said = scene.tell(a_report(LOGICAL))
+    return said
+
+
+def test_a_node_that_flaps_is_drained_and_a_person_takes_it_back() -> None:
+    scene = Scene(LOGICAL)
+    assert [type(body) for body in comes_and_goes(scene, 2)] == [t.NodeJoined]
+    joined, drained = comes_and_goes(scene, 1)
+    assert isinstance(joined, t.NodeJoined)
+    assert drained.drained
+    assert drained.reason.startswith("it left 3 times within 600 s")
+    assert scene.tell(a_report(LOGICAL)) == []
+    assert scene.pool.nodes["n"].state == "DRAINED"
+    scene.now_us += 700_000_000
+    assert [type(body) for body in comes_and_goes(scene, 1)] == [t.NodeJoined, t.NodeDrained]  # nobody took it back
+    restored, _ = scene.tell(order("node.drain", node="n", drained=False))
+    assert restored == t.NodeDrained(node="n", drained=False)
+    assert [type(body) for body in comes_and_goes(scene, 2)] == [t.NodeJoined]
+
+
+def test_leaving_in_order_or_seldom_is_no_flapping() -> None:
+    scene = Scene(LOGICAL)
+    for turn in range(4):  # drained first, as Ctrl-C does it, or not there when the platform started
+        scene.tell(order("node.drain", node="n", turn=turn))
+        scene.tell(NodeGone("n", "its machine is gone"))
+        scene.tell(a_report(LOGICAL))
+        scene.tell(NodeGone("n", "it was not there", was_told=True))
+        scene.tell(a_report(LOGICAL))
+    for _ in range(4):
+        scene.now_us += 300_000_000
+        said = comes_and_goes(scene, 1)
+    assert [type(body) for body in said] == [t.NodeJoined]
+    never = Scene(LOGICAL, bounds=HealthBounds(flaps_max=0))
+    assert [type(body) for body in comes_and_goes(never, 9)] == [t.NodeJoined]
+
+
+@given(st.lists(st.tuples(st.integers(0, 120), st.integers(0, 3), st.booleans())))
+def test_a_device_is_in_service_exactly_while_nothing_is_known_against_it(told: list[tuple[int, int, bool]]) -> None:
+    scene = Scene(LOGICAL)
+    hot, errors, forgiven = False, 0, 0
+    for turn, (temperature_c, more, restore) in enumerate(told):
+        if restore and scene.pool.devices["n/0"].state == "QUARANTINED":
+            forgiven = scene.pool.health["n/0"].ecc_uncorrected
+            scene.tell(order("device.restore", device="n/0", turn=turn))
+            hot = False
+        errors += more
+        scene.tell(feels(temperature_c=temperature_c, ecc_uncorrected=errors))
+        hot = temperature_c >= 90 or (hot and temperature_c > 80)
+        ill = hot or errors > forgiven
+        assert (scene.pool.devices["n/0"].state == "QUARANTINED") == ill

@@ -14,6 +14,8 @@ from typing import Any, Final
 import ray
 from ray.exceptions import RayError
 
+from ...config import Devices
+from ...core.device_health import HealthBounds
 from ...core.gpu_messages import Examine, Examined, NodeGone, NodeReport, Part, Released, Reported
 from ...core.gpu_pool import OWNER, GpuPool
 from ...core.records import LeaseState, Offset
@@ -43,7 +45,7 @@ class GpuPoolActor(OwnerActor):
         self._kept: set[str] = set()  # Ray nodes that a task keeps
         self._names: dict[str, str] = {}  # our node → its Ray node
         self._beats: dict[str, float] = {}  # our node → when it was last heard of
-        pool = GpuPool()
+        pool = GpuPool(bounds_of(self.wiring.settings.devices))
         pool.load(
             nodes=picture.rows("nodes"),
             devices=picture.rows("devices"),
@@ -72,7 +74,9 @@ class GpuPoolActor(OwnerActor):
                     self.spawn(self._keep(name, node))
             for row in self.machine.nodes.values():
                 if row.state != "LEFT" and self._names.get(row.id) is None:
-                    self.loop.tell(NodeGone(row.id, "its machine was not there when the platform started"))
+                    self.loop.tell(
+                        NodeGone(row.id, "its machine was not there when the platform started", was_told=True)
+                    )
             await self._hear_the_unheard()
             await self._look_at_quarantined()
             await asyncio.sleep(SURVEY_S)
@@ -195,6 +199,17 @@ class GpuPoolActor(OwnerActor):
             forget(f"node_agent:{part.node}")
             return f"the agent of {part.node} does not answer: {str(error).splitlines()[0]}"
         return left
+
+
+def bounds_of(devices: Devices) -> HealthBounds:
+    return HealthBounds(
+        temperature_max_c=devices.temperature_max_c,
+        temperature_back_c=devices.temperature_back_c,
+        ecc_uncorrected_max=devices.ecc_uncorrected_max,
+        xids_ignored=devices.xids_ignored,
+        flaps_max=devices.flaps_max,
+        flap_window_us=int(devices.flap_window_s * 1_000_000),
+    )
 
 
 def _is_gone(node: ray_nodes.RayNode) -> bool:

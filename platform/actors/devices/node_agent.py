@@ -34,6 +34,7 @@ from ...wire.types import Device
 from ..actor_table import process_of
 from ..describe import Described
 from ..names import NAMESPACE, find, forget, living
+from .health import MarkedHealth, opened
 
 MIB: Final = 1 << 20
 ASK_S: Final = 5.0
@@ -47,8 +48,9 @@ log = logging.getLogger("headwater.node_agent")
 class NodeAgent:
     """Speaks for the node of the offer's name: what was not offered is looked up."""
 
-    def __init__(self, offer: Offer, *, report_every_s: float) -> None:
+    def __init__(self, offer: Offer, *, report_every_s: float, marks: Path) -> None:
         self._offer, self._node, self._every_s = offer, offer.name, report_every_s
+        self._marks, self._health = marks, opened()
         self._described = Described(f"node_agent:{offer.name}", None)
         self._beating: list[asyncio.Task[None]] = []
         self._renewals = Renewals(RENEWALS * report_every_s)
@@ -134,13 +136,16 @@ class NodeAgent:
 
     async def _report(self) -> NodeReport:
         offer = self._offer
+        devices = await real_devices()
+        reader = self._health if devices else MarkedHealth(self._marks, self._node)
         return NodeReport(
             node=self._node,
             ray_node=ray.get_runtime_context().get_node_id(),
             cpus_milli=(offer.cpus or usable_cpus()) * 1000,
             memory_bytes=offer.memory_bytes or usable_memory_bytes(),
-            devices=await real_devices() or logical_devices(offer),
+            devices=devices or logical_devices(offer),
             labels=offer.labels,
+            health=await asyncio.to_thread(reader.read) if reader is not None else (),
         )
 
 
