@@ -20,6 +20,7 @@ import time
 from collections import Counter, deque
 
 import openb_trace
+from speed import loop_cpu_s
 
 from headwater.quota.messages import Demand
 from headwater.quota.placement import fit, lines
@@ -29,14 +30,6 @@ from headwater.quota.undo import Undo
 LOOP_S = 0.6
 GOALS = {1: 20_000, 10: 10_000}
 FILLED = 0.9
-
-
-def loop_s() -> float:
-    """Seconds that ten million integer additions take: the speed of this machine, now."""
-    total, began = 0, time.process_time()
-    for number in range(10_000_000):
-        total += number
-    return time.process_time() - began
 
 
 class Cluster:
@@ -95,9 +88,9 @@ def main() -> None:
     print(f"lines: {'NumPy' if lines.compiled is None else 'compiled'}")
     tasks = [task.demand for task in openb_trace.tasks()]
     for copies, at_least in GOALS.items():
-        before = loop_s()
+        before = loop_cpu_s()
         value = rate(copies, tasks, chosen.decisions)
-        slowness = (before + loop_s()) / 2 / LOOP_S
+        slowness = (before + loop_cpu_s()) / 2 / LOOP_S
         goal = at_least / slowness
         line = {
             "bench": "placement" if copies == 1 else f"placement_x{copies}",

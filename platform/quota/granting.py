@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .admission import Admission, Placed
+from .alarms import Alarms
 from .backfill import Backfill, is_large
 from .growing import Growing
 from .holdings import Holding, Holdings
@@ -36,8 +37,7 @@ class Granting:
         self._reservations, self._telling = reservations, telling
         self.due = SortedLines(undo)
         self.large = SortedLines(undo)  # lines of gangs that would have a place kept
-        self.later: dict[LineKey, int] = {}  # lines that wait for the time
-        self._soonest: int | None = None  # of these, where it is known
+        self.later = Alarms(undo)
         self._tried: dict[str, int] = {}  # step → what had been given back when its kept place was tried last
 
     def use(self, usage: Usage, order: Order, admission: Admission, version: int) -> None:
@@ -63,7 +63,8 @@ class Granting:
             self.project_gave_back(holding.step.project)
 
     def run(self, now_us: int) -> list[Effect]:
-        self._wake(now_us)
+        for due in self.later.take_due(now_us):
+            self.look_at(due)
         effects: list[Effect] = [*self._kept(), *self._rounds(), *self._behind(now_us)]
         for _ in range(DUE_MAX):
             key = self.due.pop_first()
@@ -77,13 +78,11 @@ class Granting:
         """When there is something to decide without any event; None where there is nothing."""
         if len(self.due):
             return now_us
-        if self._soonest is None:
-            self._soonest = min(self.later.values(), default=None)
-        grows_us = self._growing.wakes_us(now_us)
-        return min((at for at in (self._soonest, grows_us) if at is not None), default=None)
+        times = (self.later.soonest(), self._growing.wakes_us(now_us))
+        return min((at for at in times if at is not None), default=None)
 
     def rolled_back(self) -> None:
-        self._soonest = None
+        self.later.rolled_back()
         self._tried.clear()
 
     # Those that may go.
@@ -195,7 +194,7 @@ class Granting:
                 self.large.put(key, turn_of(step))
             else:
                 sooner = min(sooner or ready_us, ready_us)
-        self._look_again(key, sooner)
+        self.later.put(key, sooner)
         return effects
 
     def _keep_for_the_first(self, now_us: int) -> None:
@@ -219,7 +218,7 @@ class Granting:
                 self._reservations.keep(step, date.placed, date.at_us, date.basis, ())
             elif step is not None:
                 again_us = now_us + AGAIN_US
-                self._look_again(key, min(self.later.get(key, again_us), again_us))
+                self.later.put(key, min(self.later.at.get(key, again_us), again_us))
 
     def _flavours(self, key: LineKey) -> set[str | None]:
         return {option.flavour for option in self._admission.options(key[1])}
@@ -297,19 +296,3 @@ class Granting:
         why = "matters less" if own else f"is beyond what project {holding.step.project} is guaranteed"
         reason = moved or f"Ended for step {step.name} of project {step.project}: it {why}."
         return Reclaim(fence, holding.step.step_id, holding.step.project, step.step_id, grace_s, reason)
-
-    def _look_again(self, key: LineKey, at_us: int | None) -> None:
-        if at_us is not None:
-            self._undo.put(self.later, key, at_us)
-        elif key in self.later:
-            self._undo.pop(self.later, key)
-        self._soonest = None
-
-    def _wake(self, now_us: int) -> None:
-        soonest = self.wakes_us(now_us)
-        if soonest is None or soonest > now_us:
-            return
-        self._soonest = None
-        for key in [key for key, at_us in self.later.items() if at_us <= now_us]:
-            self._undo.pop(self.later, key)
-            self.look_at(key)

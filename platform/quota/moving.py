@@ -30,8 +30,11 @@ class Moving:
 
     def may_help(self, step: StepWaiting) -> bool:
         """Whether there is any GPU free that the step could use, if it were in one place; a quick look."""
-        options = self._admission.options(shape_of(step)) if step.demand.gpus_milli else ()
-        return any(self._nodes_of(option) for option in options)
+        if not step.demand.gpus_milli:
+            return False
+        by_room, partly = self._inventory.by_room, self._inventory.partly
+        models = {model for option in self._admission.options(shape_of(step)) for model in option.models}
+        return any(partly.get(model) or (by_room.get(model) and by_room[model][-1][0] > 0) for model in models)
 
     def plan(self, step: StepWaiting, now_us: int) -> Plan | None:
         """Who moves so that the step fits on one node, and its place there; None where nobody has to, or may."""

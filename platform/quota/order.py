@@ -140,6 +140,8 @@ class Order:
         path = self._usage.path(project)
         before: list[Entry] = []
         for child in path[:-1]:
+            if len(before) >= limit:
+                break
             mine, heap = contest.keys.get(child), contest.heaps.get(self._usage.tree.nodes[child].parent, [])
             if mine is not None:
                 near = heapq.nsmallest(limit, (e for e in heap if contest.keys.get(e[2]) is e and e < mine))

@@ -81,7 +81,12 @@ def picture(scheduler: Scheduler) -> object:
     by_project = {name: dict(mine) for name, mine in scheduler._holdings.by_project.items() if mine}
     kept = dict(scheduler._reservations.kept)
     granting = scheduler._granting
-    asked = (list(granting.due._sorted), list(granting.large._sorted), dict(granting.later), dict(scheduler._evicted))
+    asked = (
+        list(granting.due._sorted),
+        list(granting.large._sorted),
+        dict(granting.later.at),
+        dict(scheduler._evicted),
+    )
     more = (kept, asked, dict(scheduler._holdings.going), dict(queues.reserved), scheduler._now_us)
     inside = (more, nodes, devices, rooms, partly, waiting, dict(queues.put_off), dict(queues.steps))
     return apart((inside, used, told, held, shared, by_project, scheduler._version))
