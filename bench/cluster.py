@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from headwater.quota.messages import (
     AttemptLeased,
@@ -33,13 +34,18 @@ SECOND_US = 1_000_000
 
 
 def a_tree(nodes: int) -> Tree:
+    return parse_tree(written(nodes))
+
+
+def written(nodes: int) -> dict[str, Any]:
+    """The tree as a configuration has it."""
     each = {"gpu": {"nominal": 12, "borrow_limit": 24}}
     teams = {
         f"c{c}": {f"c{c}t{t}": {"projects": {f"p{c}-{t}-{p}": each for p in range(PROJECTS)}} for t in range(TEAMS)}
         for c in range(COHORTS)
     }
     share = max(12 * TEAMS * PROJECTS, nodes * 8 // COHORTS)
-    return parse_tree({"cohort": {name: {"gpu": share, "teams": mine} for name, mine in teams.items()}})
+    return {"cohort": {name: {"gpu": share, "teams": mine} for name, mine in teams.items()}}
 
 
 def some_nodes(count: int) -> list[NodeSpec]:

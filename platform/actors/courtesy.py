@@ -11,6 +11,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 FIRST: Final = 0
@@ -33,6 +35,18 @@ def collect_rarely() -> None:
     garbage, and the rest after thirty times as many new objects as Python would wait for. It was half of a decision."""
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """While much is made that stays: Python would look through all of it for garbage again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _yield_to_others(thread: int, niceness: int) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -15,6 +15,8 @@ from .rows import RowCodec, codecs
 from .schema import LOG, LOG_HEAD, METADATA
 
 PAGE_MAX = 1_000
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Picture:
@@ -34,9 +36,14 @@ class Picture:
 
     def rows(self, table: str, *where: sa.ColumnElement[bool]) -> list[Any]:
         """The structs of `table` for which all of `where` holds, by primary key."""
-        source = METADATA.tables[table]
-        statement = sa.select(source).where(*where).order_by(*source.primary_key)
-        codec = self._codecs[table]
+        return self._read(self._codecs[table], where)
+
+    def parts(self, table: str, struct: type[S], *where: sa.ColumnElement[bool]) -> list[S]:
+        """Like `rows`, of the columns alone that are fields of the struct."""
+        return self._read(RowCodec(METADATA.tables[table], struct), where)
+
+    def _read(self, codec: RowCodec[S], where: Sequence[sa.ColumnElement[bool]]) -> list[S]:
+        statement = sa.select(*codec.columns).where(*where).order_by(*codec.table.primary_key)
         with closing(self._connection.execute(statement)) as rows:  # a row that cannot be read leaves no snapshot open
             return [codec.struct_of(row) for row in rows]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
-from headwater.core.records import InboxRow, Run
+from headwater.core.records import InboxRow, Run, RunState
 from headwater.store.engine import open_engine
 from headwater.store.inbox import known_inbox, run_of_key
 from headwater.store.reader import Reader
+from headwater.store.schema import RUNS
 from headwater.store.writer import Writer
 from headwater.wire.envelope import Event, Reason, Rejected
-from headwater.wire.types import CommandRefused, Said
+from headwater.wire.types import JSON, CommandRefused, Said
 
 
 @pytest.fixture
@@ -79,3 +81,18 @@ def inbox_row(id_: str, owner: str = "conductor") -> InboxRow:
     return InboxRow(
         owner=owner, source="s", id=id_, sha256="x", type="t", project="eta", principal="p", received_us=1, outcome=[]
     )
+
+
+class Briefly(msgspec.Struct, frozen=True):
+    id: str
+    state: RunState
+    parameters: JSON
+
+
+def test_parts_of_rows_are_read_as_the_struct_says(engine: sa.Engine, writer: Writer) -> None:
+    runs = {name: msgspec.structs.replace(a_run(), id=name, parameters={"n": [1]}) for name in ("b", "a")}
+    writer.commit({"runs": runs})
+    with Reader(engine).picture() as picture:
+        found = picture.parts("runs", Briefly)
+        assert found == [Briefly(name, RunState.PENDING, {"n": [1]}) for name in ("a", "b")]
+        assert picture.parts("runs", Briefly, RUNS.c.id == "b") == found[1:]

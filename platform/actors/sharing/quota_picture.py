@@ -2,28 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
+import msgspec
 import sqlalchemy as sa
 
 from ...core.inventory import DeviceRow, Node, QuotaNote, QuotaTree
-from ...core.records import Attempt, AttemptState, Lease, LeaseState, Step, StepState
+from ...core.records import AttemptState, Lease, LeaseState, Member, Preemption, StepState
 from ...quota import messages as q
 from ...quota.runtimes import Kind, gathered
 from ...quota.scheduler import Scheduler
 from ...quota.tree import parse_tree
 from ...store.reader import Picture
 from ...store.schema import ATTEMPTS, DEVICES, LEASES, NODES, QUOTA_NOTES, QUOTA_TREES, RUNS, STEPS
+from ...wire.calls import Effect
+from ...wire.types import Demand
 from ..loop import wall_clock_us
 from . import quota_words as words
 from .quota_desk import FIRST_VERSION, QuotaDesk
 from .quota_notes import PRIORITY, prioritised
 
+Key = TypeVar("Key", int, str)
+Row = TypeVar("Row")
+
 _HOUR_US = 3_600_000_000
 _LOOKED_BACK = 5_000  # attempts
 _LIVE = (AttemptState.LEASED, AttemptState.RUNNING)
 _KEPT = (LeaseState.RELEASING, LeaseState.QUARANTINED)
+
+
+class Asking(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a step's row what says where it may go. What it is called with may be large, and stays where it is."""
+
+    id: str
+    run_id: str
+    project: str
+    name: str
+    demand: Demand
+    priority: int
+    max_runtime_s: float | None
+    min_runtime_s: float | None
+    ranks_min: int
+    effect: Effect
+    evictions: int
+    checkpoint_us: int | None
+    created_us: int
+    waiting_us: int | None
+
+
+class Leased(msgspec.Struct, frozen=True, kw_only=True):
+    """Of an attempt's row what says where it is; not what it gave."""
+
+    fence: int
+    step_id: str
+    run_id: str
+    state: AttemptState
+    node: str
+    devices: tuple[str, ...]
+    place: int
+    demand: Demand
+    leased_us: int
+    preemption: Preemption | None
+    members: tuple[Member, ...]
 
 
 def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]) -> QuotaDesk:
@@ -40,18 +81,20 @@ def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]
     now_us = wall_clock_us()
     lately = NODES.c.seen_us > now_us - tree.policy.return_s * 1_000_000
     known: list[Node] = picture.rows("nodes", (NODES.c.state != "LEFT") | lately)
-    specs = {node.id: _node_of(node, [device for device in devices if device.node == node.id]) for node in known}
-    here = [node.id for node in known if node.state != "LEFT" and node.ray_node in ray_nodes]
+    of_node = _by(lambda device: device.node, devices)
+    specs = {node.id: _node_of(node, of_node.get(node.id, [])) for node in known}
+    here = {node.id: None for node in known if node.state != "LEFT" and node.ray_node in ray_nodes}
     nodes = tuple(specs[node_id] for node_id in here)
     left_us = {node.id: node.seen_us if node.state == "LEFT" else now_us for node in known if node.id not in here}
     notes: dict[str, QuotaNote] = {n.name: n for n in picture.rows("quota_notes", QUOTA_NOTES.c.name.is_not(None))}
     flows = _flows(picture)
+    waits = STEPS.c.state == StepState.WAITING
     engine = Scheduler.load(
         tree,
         stored.version if stored is not None else FIRST_VERSION,
         nodes=nodes,
         history=[*(prioritised(event, notes) for event in _history(picture, flows)), *_quarantined(devices)],
-        waiting=[_waiting_of(step, notes, flows) for step in picture.rows("steps", STEPS.c.state == StepState.WAITING)],
+        waiting=[_waiting_of(step, notes, flows) for step in picture.parts("steps", Asking, waits)],
         leaving=_leaving(picture),
         away=[(specs[node_id], at_us) for node_id, at_us in left_us.items()],
     )
@@ -60,6 +103,13 @@ def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]
         desk.runtimes.load(kind, lasted)
     desk.remember(notes.values())
     return desk
+
+
+def _by(key: Callable[[Row], Key], rows: Iterable[Row]) -> dict[Key, list[Row]]:
+    found: dict[Key, list[Row]] = {}
+    for row in rows:
+        found.setdefault(key(row), []).append(row)
+    return found
 
 
 def _node_of(node: Node, devices: Sequence[DeviceRow]) -> q.NodeSpec:
@@ -78,13 +128,14 @@ def _history(picture: Picture, flows: dict[str, str]) -> Iterator[q.Event]:
     """Attempts that live, and those that have ended on devices which are not free yet."""
     holding = LEASES.select().with_only_columns(LEASES.c.fence).where(LEASES.c.state.in_(_KEPT))
     leases: list[Lease] = picture.rows("leases", LEASES.c.fence.in_(holding))
-    attempts: list[Attempt] = picture.rows("attempts", ATTEMPTS.c.state.in_(_LIVE) | ATTEMPTS.c.fence.in_(holding))
+    attempts = picture.parts("attempts", Leased, ATTEMPTS.c.state.in_(_LIVE) | ATTEMPTS.c.fence.in_(holding))
     of = STEPS.c.id.in_(
         ATTEMPTS.select()
         .with_only_columns(ATTEMPTS.c.step_id)
         .where(ATTEMPTS.c.state.in_(_LIVE) | ATTEMPTS.c.fence.in_(holding))
     )
-    steps: dict[str, Step] = {step.id: step for step in picture.rows("steps", of)}
+    steps = {step.id: step for step in picture.parts("steps", Asking, of)}
+    of_fence = _by(lambda lease: lease.fence, leases)
     for attempt in sorted(attempts, key=lambda each: each.fence):  # the first of those that share a place comes first
         step = steps[attempt.step_id]
         yield _leased_of(attempt, step, flows.get(step.run_id, ""))
@@ -92,7 +143,8 @@ def _history(picture: Picture, flows: dict[str, str]) -> Iterator[q.Event]:
             yield q.AttemptCheckpointed(attempt.fence, step.checkpoint_us)
         if not attempt.state.live:
             yield q.AttemptReleased(attempt.fence)
-            freed = [each.device for each in leases if each.fence == attempt.fence and each.state is LeaseState.FREE]
+            mine = of_fence.get(attempt.fence, [])
+            freed = [lease.device for lease in mine if lease.state is LeaseState.FREE]
             yield q.DeviceFreed(tuple(freed), attempt.fence)
 
 
@@ -119,7 +171,7 @@ def _leaving(picture: Picture) -> list[q.AttemptLeaving]:
     """What makes way for others, and what did within the last hour, in the order in which it was told to."""
     ended = (ATTEMPTS.c.state == AttemptState.PREEMPTED) & (ATTEMPTS.c.ended_us > wall_clock_us() - _HOUR_US)
     which = ATTEMPTS.c.preemption.is_not(None) & (ATTEMPTS.c.state.in_(_LIVE) | ended)
-    told: list[Attempt] = picture.rows("attempts", which)
+    told = picture.parts("attempts", Leased, which)
     runs = ATTEMPTS.select().with_only_columns(ATTEMPTS.c.run_id).where(which)
     projects = {run.id: run.project for run in picture.rows("runs", RUNS.c.id.in_(runs))}
     leaving = [
@@ -141,7 +193,7 @@ def _quarantined(devices: Sequence[DeviceRow]) -> list[q.Event]:
     return [q.DeviceQuarantined(ids)] if ids else []
 
 
-def _leased_of(attempt: Attempt, step: Step, flow: str) -> q.AttemptLeased:
+def _leased_of(attempt: Leased, step: Asking, flow: str) -> q.AttemptLeased:
     """Its demand is the step's, also where an elastic gang was given fewer ranks."""
     return q.AttemptLeased(
         step_id=attempt.step_id,
@@ -165,7 +217,7 @@ def _leased_of(attempt: Attempt, step: Step, flow: str) -> q.AttemptLeased:
     )
 
 
-def _waiting_of(step: Step, notes: dict[str, QuotaNote], flows: dict[str, str]) -> q.StepWaiting:
+def _waiting_of(step: Asking, notes: dict[str, QuotaNote], flows: dict[str, str]) -> q.StepWaiting:
     given = notes.get(PRIORITY + step.id)
     return q.StepWaiting(
         step_id=step.id,

@@ -21,7 +21,7 @@ from ...store.reader import Picture
 from ...wire import topics
 from ...wire.calls import Grant, Hold, Order, Reclaim, Verdict
 from ...wire.types import Entry
-from ..courtesy import FIRST
+from ..courtesy import FIRST, collect_rarely, without_collecting
 from ..devices import ray_nodes
 from ..hub import SCHEDULER_TYPES
 from ..loop import wall_clock_us
@@ -57,7 +57,9 @@ class SchedulerActor(OwnerActor):
         self._holds: dict[str, Hold] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._one_by_one = False
-        desk = load_desk(picture, self.wiring.settings.quota_seed(), ray_nodes.alive())
+        with without_collecting():
+            desk = load_desk(picture, self.wiring.settings.quota_seed(), ray_nodes.alive())
+        collect_rarely()
         desk.mail.load(offsets)
         self._seeds = desk.unseeded
         return desk
