@@ -70,7 +70,8 @@ def gather(
 
 
 def due(state: State, turn: Turn, gathering_id: str) -> None:
-    """Its time is over: a batch or a burst becomes a run, a join has expired."""
+    """Its time is over: a batch or a burst becomes a run, a join has expired. That of a paused trigger stays as it is
+    until the trigger goes on."""
     gathering = state.gatherings.get(gathering_id)
     if gathering is None or gathering.state != "OPEN":
         return
@@ -79,8 +80,21 @@ def due(state: State, turn: Turn, gathering_id: str) -> None:
         _end(state, turn, gathering, "its trigger is no longer deployed")
     elif trigger.spec.members:
         _end(state, turn, gathering, f"not all of it came within {trigger.spec.within_s:g} s")
-    else:
+    elif not _is_paused(state, trigger):
         _start(state, turn, trigger, gathering)
+
+
+def goes_on(state: State, turn: Turn, trigger: Trigger) -> None:
+    """The trigger is paused no more: what had its time meanwhile becomes a run now."""
+    for key in [key for trigger_id, key in state.open_of.groups() if trigger_id == trigger.id]:
+        for gathering_id in state.open_of.of((trigger.id, key)):
+            if state.gatherings[gathering_id].due_us <= turn.now_us:
+                due(state, turn, gathering_id)
+
+
+def _is_paused(state: State, trigger: Trigger) -> bool:
+    known = state.trigger_states.get(trigger.id)
+    return known is not None and bool(known.paused)
 
 
 def _place_in(state: State, turn: Turn, trigger: Trigger, key: str, happening: Happening) -> Gathering:
@@ -121,7 +135,7 @@ def _wake_for(state: State, turn: Turn, gathering: Gathering) -> None:
 def _start(state: State, turn: Turn, trigger: Trigger, gathering: Gathering) -> None:
     parts = [state.parts[gathering.id, number] for number in sorted(state.parts_of.of(gathering.id))]
     parameters = _merged(trigger.spec, parts)
-    problem = misfit(trigger.parameters, parameters)
+    problem = _of_two_versions(trigger.spec, parts) or misfit(trigger.parameters, parameters)
     if problem:
         _bury(state, turn, trigger, gathering, f"Flow {trigger.flow!r}: {problem}")
         return
@@ -144,10 +158,18 @@ def _start(state: State, turn: Turn, trigger: Trigger, gathering: Gathering) -> 
     _close(state, replace(gathering, state="STARTED", run_id=run.id))
 
 
+def _of_two_versions(spec: TriggerSpec, parts: list[Part]) -> str:
+    """Why a batch whose trigger was deployed with another map meanwhile cannot be one run."""
+    maps = list(dict.fromkeys(tuple(sorted(part.parameters)) for part in parts))
+    if spec.batch is None or len(maps) == 1:
+        return ""
+    return f"the map was changed while the batch was gathered: it gave {', '.join(maps[0])}, then {', '.join(maps[1])}"
+
+
 def _merged(spec: TriggerSpec, parts: list[Part]) -> dict[str, Any]:
     """Of a batch each parameter is the list of what came; of a join the members fill in what is theirs."""
     if spec.batch is not None:
-        return {name: [part.parameters[name] for part in parts] for name in parts[0].parameters}
+        return {name: [part.parameters.get(name) for part in parts] for name in parts[0].parameters}
     merged: dict[str, Any] = {}
     for part in parts:
         merged |= part.parameters

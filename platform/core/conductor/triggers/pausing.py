@@ -1,4 +1,5 @@
-"""Triggers are paused and go on by a person's word. What happens meanwhile starts nothing, and says so."""
+"""Triggers are paused and go on by a person's word. What happens meanwhile starts nothing, and says so; what was
+gathered before waits with it."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from ....wire.types import CommandDone, CommandRefused
 from ...records import TriggerState
 from ...turn import Turn
 from ..state import State
+from .gathering import goes_on
 
 
 def pause(state: State, turn: Turn, order: Order, data: dict[str, Any]) -> CommandDone | CommandRefused:
@@ -19,7 +21,10 @@ def pause(state: State, turn: Turn, order: Order, data: dict[str, Any]) -> Comma
 
 
 def resume(state: State, turn: Turn, order: Order, data: dict[str, Any]) -> CommandDone | CommandRefused:
-    return _set(state, order, data, paused="", since_us=None)
+    done = _set(state, order, data, paused="", since_us=None)
+    if isinstance(done, CommandDone):
+        goes_on(state, turn, state.trigger_of[str(data["trigger"])])
+    return done
 
 
 def _set(
