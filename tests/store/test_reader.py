@@ -90,8 +90,9 @@ class Briefly(msgspec.Struct, frozen=True):
 
 
 def test_parts_of_rows_are_read_as_the_struct_says(engine: sa.Engine, writer: Writer) -> None:
-    runs = {name: msgspec.structs.replace(a_run(), id=name, parameters={"n": [1]}) for name in ("b", "a")}
-    writer.commit({"runs": runs})
+    for name in ("b", "a"):
+        run = msgspec.structs.replace(a_run(), id=name, idempotency_key=name, parameters={"n": [1]})
+        writer.commit({"runs": {name: run}})
     with Reader(engine).picture() as picture:
         found = picture.parts("runs", Briefly)
         assert found == [Briefly(name, RunState.PENDING, {"n": [1]}) for name in ("a", "b")]
