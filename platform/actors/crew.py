@@ -233,26 +233,35 @@ class Crew:
 
     def dispatch(self, worker: str, orders: list[calls.AttemptOrder]) -> None:
         """To be run one after the other."""
-        if orders and worker in self._workers:  # a worker that is gone is told of by its watch
+        line = self._workers.get(worker)
+        if orders and line is not None:  # a worker that is gone is told of by its watch
             self._at_work[worker] = orders
-            self._spawn(self._run(worker, orders))
+            self._spawn(self._run(worker, orders, line.ask("run", orders)))
 
-    async def _run(self, worker: str, orders: list[calls.AttemptOrder]) -> None:
+    async def _run(self, worker: str, orders: list[calls.AttemptOrder], asked: Awaitable[list[calls.Report]]) -> None:
         """Asks for what has no report yet, also over a line that was lost: a worker runs a fence once, and gives its
         report again."""
-        while orders and (line := self._workers.get(worker)) is not None:
+        while True:
             try:
-                reports: list[calls.Report] = await line.call("run", orders)
+                orders = await self._heard(worker, orders, await asked)
             except Unavailable:
                 await asyncio.sleep(ASK_AGAIN_S)
-                continue
-            crash.at("dispatch.answer")
-            reported = {report.fence for report in reports}
-            left = [order for order in orders if order.fence not in reported]
-            if self._at_work.get(worker) is orders:
-                self._at_work[worker] = left
-            orders = left
-            self._tell(m.Reported(tuple(reports), await self._charged(reports)))
+            line = self._workers.get(worker)
+            if not orders or line is None:
+                return
+            asked = line.ask("run", orders)
+
+    async def _heard(
+        self, worker: str, orders: list[calls.AttemptOrder], reports: list[calls.Report]
+    ) -> list[calls.AttemptOrder]:
+        """Tells what was reported; the orders that are left."""
+        crash.at("dispatch.answer")
+        reported = {report.fence for report in reports}
+        left = [order for order in orders if order.fence not in reported]
+        if self._at_work.get(worker) is orders:
+            self._at_work[worker] = left
+        self._tell(m.Reported(tuple(reports), await self._charged(reports)))
+        return left
 
     def cancel(self, worker: str, fence: int, grace_s: float) -> None:
         line = self._workers.get(worker)

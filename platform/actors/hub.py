@@ -65,7 +65,7 @@ FOLLOWERS: Final[dict[str, frozenset[str] | None]] = {
 AT_ONCE: Final = frozenset({"scheduler"})
 """Those that a waiting step waits for. The others hear a moment later, and all that was said meanwhile together."""
 
-LINGER_S: Final = 0.004
+LINGER_S: Final = 0.002
 
 
 class Listener(NamedTuple):

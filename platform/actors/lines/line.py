@@ -40,8 +40,16 @@ class Line:
 
     async def call(self, word: str, *said: Any) -> Any:
         """The answer. Raises Unavailable where none came (it may have been heard), or the error of whoever answers."""
-        end = self._end if self._end is not None and self._end.is_open else await self.open()
-        return await end.call(word, said)
+        return await self.ask(word, *said)
+
+    def ask(self, word: str, *said: Any) -> Awaitable[Any]:
+        """The same, said before this returns where the line is open."""
+        if self._end is not None and self._end.is_open:
+            return self._end.ask(word, said)
+        return self._ask_once_open(word, said)
+
+    async def _ask_once_open(self, word: str, said: tuple[Any, ...]) -> Any:
+        return await (await self.open()).ask(word, said)
 
     def tell(self, word: str, *said: Any) -> None:
         """Says it after all that was said before; lossy: what finds the line closed goes out once it is open again."""
@@ -105,15 +113,13 @@ class End(asyncio.Protocol):
         self.proven: asyncio.Future[None] = loop.create_future()
         self.lost: asyncio.Future[None] = loop.create_future()
 
-    async def call(self, word: str, said: tuple[Any, ...]) -> Any:
+    def ask(self, word: str, said: tuple[Any, ...]) -> asyncio.Future[Any]:
         self._number += 1
         number, answer = self._number, asyncio.get_running_loop().create_future()
+        self.write(framed((number, word, said)))
         self._calls[number] = (word, answer)
-        try:
-            self.write(framed((number, word, said)))
-            return await answer
-        finally:
-            self._calls.pop(number, None)
+        answer.add_done_callback(lambda _: self._calls.pop(number, None))
+        return answer
 
     def write(self, frame: bytes) -> None:
         self._transport.write(frame)
