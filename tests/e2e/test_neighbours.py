@@ -1,0 +1,160 @@
+"""A noisy neighbour: many events and eight devices, and a quiet project beside it.
+
+`EVENTS_A_MINUTE` says how many are sent, for a machine that cannot take in as many; one in forty or so asks for a
+device. The test prints how many were really taken in, and how long the quiet project's steps waited for their start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+from aiokafka import AIOKafkaProducer
+from scenes.cluster import until
+from scenes.evidence import Evidence
+from scenes.harm import title_of
+from scenes.kafka import STRUCTURED, event
+from scenes.life import homes, processes_of, up
+from scenes.settling import Hurt
+
+from headwater.core.records import InboxRow
+from headwater.sdk import Client
+from headwater.store.engine import sqlite_url
+from headwater.wire.types import DevicesFreed, StepFailed, StepLeased, StepSucceeded
+
+pytestmark = pytest.mark.faults
+FLOWS = Path(__file__).parent / "neighbour_flows"
+WITHIN_S = 120.0
+EVENTS_A_MINUTE = int(os.environ.get("EVENTS_A_MINUTE", "50000"))
+NOISE_S = 10.0
+NOISY_RUNS = 200
+HOLD_S = 0.2
+ASKED = 12  # of the quiet project, idle and beside the noise
+CAPS = {"noisy": 6, "quiet": 4}  # guaranteed and borrowed together
+GROWS_MAX_BYTES = 200 << 20
+OWNERS = ("Conductor", "Scheduler", "GpuPool", "Web")
+TREE = {
+    "cohort": {
+        "lab": {
+            "gpu": 8,
+            "projects": {
+                "noisy": {"gpu": {"nominal": 4, "borrow_limit": 2}},
+                "quiet": {"gpu": {"nominal": 2, "borrow_limit": 2}},
+            },
+        }
+    }
+}
+
+
+@pytest.fixture
+def shared() -> Iterator[Hurt]:
+    with homes() as folder:
+        place = up(folder / "home", {"HEADWATER_GPUS": "8"})
+        with Client(place.url, place.token) as hw:
+            hw.order("quota.apply", {"tree": TREE})
+            hw.deploy(FLOWS)
+            (folder / "points").mkdir()
+            yield Hurt(place, hw, folder / "points", sqlite_url(place.home / "store.db"))
+
+
+def test_a_noisy_neighbour_takes_its_part_and_nothing_of_what_is_anothers(shared: Hurt) -> None:
+    asked_alone(shared)  # the first has to wait for its processes
+    idle = [asked_alone(shared) for _ in range(ASKED)]
+    before = memory_of(shared)
+    sent, beside = asyncio.run(noise(shared))
+    for run_id in beside:
+        shared.hw.runs[run_id].result(WITHIN_S)
+    until(lambda: not shared.hw.runs(project="noisy", state=["PENDING", "RUNNING"], limit=1))
+    seen = shared.at_rest()  # and the oracle has nothing to say of it
+    took_s = (max(row.received_us for row in of_noise(seen)) - min(row.received_us for row in of_noise(seen))) / 1e6
+    assert len(of_noise(seen)) == sent  # none was dropped
+    assert sum(run.flow == "crunch" for run in seen.runs) == NOISY_RUNS
+    most = most_held(seen)
+    assert all(most[project] <= cap for project, cap in CAPS.items())
+    assert most["noisy"] == CAPS["noisy"]  # otherwise it was no noise
+    grown = {name: memory_of(shared)[name] - size_bytes for name, size_bytes in before.items()}
+    assert max(grown.values()) < GROWS_MAX_BYTES
+    alone = waits_s(seen, idle)
+    crowded = waits_s(seen, beside)
+    print(f"{sent} events sent, taken in at {sent / took_s * 60:,.0f} a minute; most devices held: {dict(most)}")
+    print(f"quiet starts, p99 of {ASKED}: idle {max(alone):.3f} s, beside the noise {max(crowded):.3f} s, "
+          f"{max(crowded) / max(alone):.1f} times")  # fmt: skip
+    print("memory grown: " + ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in grown.items()))
+
+
+def asked_alone(shared: Hurt) -> str:
+    run = shared.hw.run("quiet/ask")
+    run.result(WITHIN_S)
+    return run.id
+
+
+async def noise(shared: Hurt) -> tuple[int, list[str]]:
+    """How many events were sent, and the runs that the quiet project asked for meanwhile."""
+    producer = AIOKafkaProducer(bootstrap_servers=shared.place.bootstrap, acks="all", enable_idempotence=True)
+    await producer.start()
+    try:
+        count = max(NOISY_RUNS, int(EVENTS_A_MINUTE * NOISE_S / 60))
+        began, asked, pending = time.monotonic(), list[str](), list[asyncio.Future[object]]()
+        for number in range(count):
+            asks = (number + 1) * NOISY_RUNS // count > number * NOISY_RUNS // count
+            value = event("noise.made", {"asks": asks, "hold_s": HOLD_S}, id=f"noise {number}", project="noisy")
+            pending.append(
+                await producer.send("headwater.events", value, key=str(number % 4).encode(), headers=STRUCTURED)
+            )
+            if len(asked) < ASKED * (time.monotonic() - began) / NOISE_S:
+                asked.append((await asyncio.to_thread(shared.hw.run, "quiet/ask")).id)
+            ahead_s = number * 60 / EVENTS_A_MINUTE - (time.monotonic() - began)
+            if ahead_s > 0.01:
+                await asyncio.sleep(ahead_s)
+        await asyncio.gather(*pending)
+        return count, asked
+    finally:
+        await producer.stop()
+
+
+def of_noise(seen: Evidence) -> list[InboxRow]:
+    return [row for row in seen.inbox if row.type == "noise.made"]
+
+
+def most_held(seen: Evidence) -> Counter[str]:
+    """The most devices that each project held at once, from the lease to the end, as the log tells it."""
+    held, most, of = Counter[str](), Counter[str](), dict[int, tuple[str, int]]()
+    lent: dict[str, int] = {}
+    for entry in seen.entries:
+        match entry.body:
+            case StepLeased(fence=fence, devices=devices):
+                assert not set(devices) & lent.keys(), f"{devices} are lent twice at {entry.position}"
+                lent |= dict.fromkeys(devices, fence)
+                of[fence] = (entry.project, len(devices))
+                held[entry.project] += len(devices)
+                most[entry.project] = max(most[entry.project], held[entry.project])
+            case StepSucceeded(fence=fence) | StepFailed(fence=fence) if fence in of:
+                project, count = of.pop(fence)
+                held[project] -= count
+            case DevicesFreed(devices=devices):
+                for device in devices:
+                    lent.pop(device, None)
+    return most
+
+
+def waits_s(seen: Evidence, runs: Sequence[str]) -> list[float]:
+    """From asking for the run to the start of its step."""
+    asked = {run.id: run.created_us for run in seen.runs}
+    started = {attempt.run_id: attempt.started_us or 0 for attempt in seen.attempts}
+    return sorted((started[run] - asked[run]) / 1e6 for run in runs)
+
+
+def memory_of(shared: Hurt) -> dict[str, int]:
+    """Bytes in memory of the processes that remember."""
+    found: dict[str, int] = {}
+    for process in processes_of(shared.place.home.parent):
+        for name in OWNERS:
+            if name in title_of(process):
+                found[name] = psutil.Process(process.pid).memory_info().rss
+    return found
