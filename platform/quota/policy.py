@@ -20,7 +20,7 @@ class Policy:
 
     grace_s: int = 30  # from the signal to the end of a victim
     urgent_grace_s: int = 5  # the same where the claimant is of tier 1
-    evictions_per_hour: int = 120  # of one project's gangs, for others
+    evictions_per_hour: int = 120  # of one project's gangs, for others; 0: nobody is ended for another
     settle_s: int = 300  # what each eviction adds to the time in which a step is safe once it runs again
     grow_after_s: int = 300  # how long an elastic gang runs with fewer ranks before it begins again with more
     move_after_s: int = 60  # how long a step waits for a whole place before small jobs are moved for it

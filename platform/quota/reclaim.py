@@ -35,6 +35,7 @@ LOOKED_AT_MAX = 50_000
 TRIES_MAX = 8
 SPARED_MAX = 64
 AGAIN_US = 5_000_000
+NEVER_US = 1 << 62
 HOUR_US = 3_600_000_000
 
 
@@ -72,6 +73,8 @@ class Reclaiming:
     def plan(self, step: StepWaiting, now_us: int) -> Plan | None:
         """Whom to end for the step, and the place that it then gets; None where there is no right or no way."""
         self.sooner = None
+        if not self._usage.tree.policy.evictions_per_hour:
+            return None
         options = [o for o in self._admission.options(shape_of(step)) if _Search(self, step, o, now_us).possible()]
         if not options:
             return None
@@ -101,8 +104,10 @@ class Reclaiming:
         safe_us = holding.leased_us + max(holding.step.min_runtime_s, settled) * 1_000_000
         recent = self.evicted.get(holding.step.project, ())
         most = self._usage.tree.policy.evictions_per_hour
+        if not most:
+            return NEVER_US
         if len(recent) >= most:
-            safe_us = max(safe_us, (recent[-most] if most else recent[-1]) + HOUR_US)
+            safe_us = max(safe_us, recent[-most] + HOUR_US)
         return safe_us
 
 

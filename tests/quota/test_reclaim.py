@@ -231,6 +231,14 @@ def restarted(platform: Platform, claim: str, *victims: str, now: int) -> Platfo
     return platform
 
 
+def test_with_no_evictions_allowed_nobody_is_ended_or_moved() -> None:
+    platform = Platform(HALVES, a_node("n0", gpus=4), a_node("n1", gpus=4), policy={"evictions_per_hour": 0})
+    platform.start(*(a_step(f"g{n}", "guest", since=n) for n in range(7)))
+    platform.start(a_step("mine", "owner", gpus=4), a_step("more", "guest", priority=5, gpus=2), at=60)
+    platform.tell(Ticked(0), at=4000)
+    assert platform.victims() == []
+
+
 def test_after_a_restart_nobody_else_is_ended_and_the_place_is_kept() -> None:
     platform = full()
     platform.start(a_step("mine", "owner", since=9), at=60)
