@@ -33,9 +33,9 @@ class Transaction:
         self._together: ExitStack | None = None
 
     def first(self, sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
-        with _pipeline(self._driver):
-            self._cursor.execute(sql, values)
-            row: tuple[Any, ...] | None = self._cursor.fetchone()
+        """In no pipeline: psycopg ends one with a Flush, and then the server ends no session for its silence."""
+        self._cursor.execute(sql, values)
+        row: tuple[Any, ...] | None = self._cursor.fetchone()
         return row
 
     def many(self, statement: Rows, rows: Sequence[Sequence[Any]]) -> None:

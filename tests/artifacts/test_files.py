@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,25 @@ def test_content_lies_under_its_digest(files: Files, tmp_path: Path) -> None:
     assert files.path(digest) == files.root / digest[:2] / digest
     (tmp_path / "same").write_bytes(b"model")
     assert files.put_file(tmp_path / "same") == files.put_stream([b"mo", b"del"]) == digest
+
+
+def test_content_is_on_the_disk_before_its_name_and_the_name_before_it_is_told(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, sync, move = list[str](), os.fsync, os.replace
+
+    def fsync(handle: int) -> None:
+        sync(handle)
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "content")
+
+    def replace(draft: str, place: Path) -> None:
+        move(draft, place)
+        done.append("name")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    files.put_bytes(b"one")
+    assert done == ["content", "folder", "name", "folder"]
 
 
 def test_files_belong_to_their_user_alone(files: Files) -> None:

@@ -13,7 +13,7 @@ from scenes.wheel import a_wheel
 
 from headwater.cli.demo import Place
 from headwater.sdk import Client
-from headwater.sdk.client.runs import RunFailed
+from headwater.sdk.client.runs import Run, RunFailed
 from headwater.wire.types import EventPublished, RunStarted, StepFailed, StepLeased, StepSucceeded
 
 pytestmark = pytest.mark.faults
@@ -151,6 +151,32 @@ def test_a_run_tells_where_its_code_comes_from(hw: Client) -> None:
     provenance = hw.run("eta/naps", {"times": 1, "seconds": 0.1}).detail().provenance
     assert len(provenance["source"]["commit"]) == 40
     assert provenance["environment"]["packages"]["ray"]
+
+
+RELEASED = """
+from headwater.sdk import flow, step, wait_for
+
+@step
+def version_of_a_step() -> int:
+    return {version}
+
+@flow(project="eta")
+def released() -> list[int]:
+    wait_for("release.over", timeout="5m")
+    return [{version}, version_of_a_step().result()]
+"""
+
+
+def test_a_run_keeps_its_code_over_a_deploy_and_new_ones_take_the_newest(hw: Client, tmp_path: Path) -> None:
+    file, ear, runs = tmp_path / "flow.py", Ear(hw), list[Run]()
+    for version in (1, 2):
+        file.write_text(RELEASED.format(version=version))
+        hw.deploy(file)
+        runs.append(hw.run("eta/released"))
+        ear.next(RunStarted)
+    assert runs[0].detail().code_version != runs[1].detail().code_version
+    hw.publish("release.over")
+    assert [run.result(200) for run in runs] == [[1, 1], [2, 2]]
 
 
 def test_attempts_that_died_together_come_back_alone_and_each_counts_once(hw: Client, tmp_path: Path) -> None:

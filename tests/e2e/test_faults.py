@@ -19,7 +19,7 @@ from scenes.gate import Gate
 from scenes.hearing import Ear
 from scenes.kafka import event, send
 from scenes.life import processes_of, up
-from scenes.power_cut import ABSENT, left_by_a_cut, recorded
+from scenes.power_cut import ABSENT, doings, left_by_a_cut, recorded
 from scenes.settling import Hurt, hurt
 
 from headwater import crash
@@ -32,7 +32,7 @@ FLOWS = Path(__file__).parent / "flows"
 WITHIN_S = 200.0
 T1 = ("t1.before", "t1.inside", "t1.after")
 MANY = 60
-SEEDS = range(8)
+SEEDS = range(20)
 
 
 @pytest.fixture(scope="module")
@@ -206,23 +206,34 @@ def test_all_is_killed_and_what_was_acknowledged_is_there(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
 def test_the_power_is_cut_and_what_was_acknowledged_is_there(tmp_path: Path) -> None:
-    """Of what the store had not synced there is left what chance leaves, and in the next life nothing."""
-    with hurt(FLOWS, more=recorded(tmp_path / "writes")) as one:
-        asked = [one.hw.run("eta/take_note", {"notes": str(tmp_path / "notes")}).id for _ in range(20)]
+    """At any moment: of what was not synced there is left what chance leaves; in the next life nothing."""
+    record, after = tmp_path / "writes", tmp_path / "after.db"
+    with hurt(FLOWS, more=recorded(record)) as one:
+        asked: dict[str, int] = {}
+        for _ in range(20):
+            run_id = one.hw.run("eta/take_note", {"notes": str(tmp_path / "notes")}).id
+            asked[run_id] = record.stat().st_size
         for each in processes_of(one.place.home.parent):
             with suppress(psutil.Error):
                 each.kill()
-        chances = [*map(random.Random, SEEDS), None]
-        for store in (*(tmp_path / str(seed) for seed in SEEDS), one.place.home / "store.db"):
-            assert left_by_a_cut(tmp_path / "writes", store, chances.pop(0)) > 0
-            with closing(sqlite3.connect(store)) as again:
-                assert again.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-                assert {*asked} <= {run_id for (run_id,) in again.execute("SELECT id FROM runs")}
+        done, end = list(doings(record)), record.stat().st_size
+        for chance in map(random.Random, SEEDS):
+            at = chance.randint(min(asked.values()), end)
+            left_by_a_cut(done, after, at, chance)
+            assert {run_id for run_id, length in asked.items() if length <= at} <= runs_in(after)
+        left_by_a_cut(done, one.place.home / "store.db", end)
+        assert asked.keys() <= runs_in(one.place.home / "store.db")
         place = up(one.place.home)
         with Client(place.url, place.token) as hw:
             for run_id in asked:
                 hw.runs[run_id].result(WITHIN_S)
             one._replace(place=place, hw=hw).at_rest()
+
+
+def runs_in(store: Path) -> set[str]:
+    with closing(sqlite3.connect(store)) as again:
+        assert again.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return {run_id for (run_id,) in again.execute("SELECT id FROM runs")}
 
 
 def test_on_postgresql_crashes_and_lost_answers_leave_every_promise(on_postgres: Hurt) -> None:

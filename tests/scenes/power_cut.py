@@ -1,7 +1,9 @@
 """What a power cut leaves of a SQLite store: all that was synced, and of the rest nothing, or what chance leaves.
 
 Processes that begin with `recorded(...)` in their environment write down what they do to the store's files (see
-`write_record.c`). From that `left_by_a_cut` makes the files anew. Names of files are taken as they were last.
+`write_record.c`). From that `left_by_a_cut` makes the files anew as a cut at any moment leaves them: a moment is a
+length of the record, and what was acknowledged when the record was no longer than that must be there. Names of files
+are taken as they were last.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import random
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,32 +42,32 @@ def recorded(record: Path) -> dict[str, str]:
     return {"LD_PRELOAD": str(library), "WRITES_RECORD": str(record)}
 
 
-def left_by_a_cut(record: Path, store: Path, chance: random.Random | None = None) -> int:
-    """Makes the store's files as a power cut leaves them; how many writes were not on the disk.
+def left_by_a_cut(done: Sequence[Done], store: Path, at: int, chance: random.Random | None = None) -> int:
+    """Makes the store's files as a power cut leaves them at that length of the record; how many writes were not safe.
 
     Without `chance` none of these is there, otherwise each is, or is not, or its first sectors are.
     """
-    done = list(doings(record.read_bytes()))
+    done = [one for one in done if one.at < at]
     synced = [max((one.place for one in done if (one.kind, one.file) == ("S", file)), default=0) for file in range(3)]
-    files, lost = [bytearray() for _ in ENDINGS], 0
+    files, unsafe = [bytearray() for _ in ENDINGS], 0
     for one in done:
         if one.kind == "U":
             files[one.file].clear()
         elif one.kind != "S":
             is_safe = one.at < synced[one.file]
-            lost += not is_safe
+            unsafe += not is_safe
             apply(files[one.file], one if is_safe else left_of(one, chance))
     for ending, content in zip(ENDINGS, files, strict=True):
-        store.with_name(store.name + ending).write_bytes(content)
-    for ending in ("-wal", "-journal"):
-        if not files[ENDINGS.index(ending)]:
-            store.with_name(store.name + ending).unlink()
-    return lost
+        place = store.with_name(store.name + ending)
+        place.unlink(missing_ok=True)
+        if content or not ending:
+            place.write_bytes(content)
+    return unsafe
 
 
-def doings(record: bytes) -> Iterator[Done]:
-    """The record's last entry may have been cut short by a kill."""
-    at = 0
+def doings(written: Path) -> Iterator[Done]:
+    """What the record says, in order; its last entry may have been cut short by a kill."""
+    record, at = written.read_bytes(), 0
     while at + HEAD.size <= len(record):
         kind, file, place, length = HEAD.unpack_from(record, at)
         content = record[at + HEAD.size : at + HEAD.size + length]

@@ -7,18 +7,17 @@ import random
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from scenes.power_cut import ABSENT, left_by_a_cut, recorded
+from scenes.power_cut import ABSENT, doings, left_by_a_cut, recorded
 
 from headwater.store.engine import sqlite_url
 
 pytestmark = pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
-SEEDS = range(6)
-COMMITS = 160  # enough for SQLite to carry its journal over in between
+SEEDS = range(16)
+COMMITS = 70  # enough for SQLite to carry its journal over in between
 WRITES = """
 import os, sys
 import sqlalchemy as sa
@@ -31,44 +30,44 @@ engine = open_engine(url)
 sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA " + pragma))
 writer = Writer(engine, "conductor")
 writer.take_epoch()
-body = CommandRefused(command="c", code="x", reason="r" * 2_000)
+body = CommandRefused(command="c", code="x", reason="r" * 20_000)
 word = Said(body=body, subject="s", project="eta", principal="me", time_us=1)
 while True:
-    os.write(1, b"%d\\n" % writer.commit({}, [word] * 3)[-1].position)
+    position = writer.commit({}, [word] * 3)[-1].position
+    os.write(1, b"%d %d\\n" % (os.stat(os.environ["WRITES_RECORD"]).st_size, position))
 """
 
 
-def killed_while_it_wrote(url: str, pragma: str, environment: Mapping[str, str], commits: int) -> int:
-    """The last position that a writer acknowledged."""
-    words = [sys.executable, "-c", WRITES, url, pragma]
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE) as writing:
+def killed_while_it_wrote(store: Path, record: Path, pragma: str, commits: int) -> list[tuple[int, int]]:
+    """How long the record was when a writer had acknowledged which position."""
+    words = [sys.executable, "-c", WRITES, sqlite_url(store), pragma]
+    with subprocess.Popen(words, env=os.environ | recorded(record), stdout=subprocess.PIPE, text=True) as writing:
         assert writing.stdout is not None
-        said = [int(writing.stdout.readline()) for _ in range(commits)]
+        said = [writing.stdout.readline() for _ in range(commits)]
         writing.kill()
-        said += [int(line) for line in writing.stdout if line.endswith(b"\n")]
-    return said[-1]
+    return [(int(length), int(position)) for length, position in map(str.split, said)]
 
 
-def after_the_cut(record: Path, store: Path, chance: random.Random | None = None) -> int:
-    """The last position that the store still knows."""
-    store.parent.mkdir(exist_ok=True)
-    left_by_a_cut(record, store, chance)
+def position_of(store: Path) -> int:
     with closing(sqlite3.connect(store)) as again:
         assert again.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         return int(again.execute("SELECT position FROM log_head").fetchone()[0])
 
 
 def test_a_power_cut_takes_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    store, record = tmp_path / "store.db", tmp_path / "writes"
-    environment = os.environ | recorded(record)
-    acknowledged = killed_while_it_wrote(sqlite_url(store), "synchronous=FULL", environment, COMMITS)
-    for chance in (None, *map(random.Random, SEEDS)):
-        assert after_the_cut(record, tmp_path / "after" / "store.db", chance) >= acknowledged
+    acknowledged = killed_while_it_wrote(tmp_path / "store.db", tmp_path / "writes", "synchronous=FULL", COMMITS)
+    done, unsafe, store = list(doings(tmp_path / "writes")), 0, tmp_path / "after.db"
+    for seed in SEEDS:
+        chance = random.Random(seed)
+        at = chance.randint(acknowledged[0][0], acknowledged[-1][0])
+        unsafe += left_by_a_cut(done, store, at, chance if seed % 2 else None)
+        by_then = max(position for length, position in acknowledged if length <= at)
+        assert by_then <= position_of(store) <= by_then + 3, f"seed {seed}"
+    assert unsafe > 0
 
 
 def test_a_store_that_does_not_wait_for_its_disk_would_lose_it(tmp_path: Path) -> None:
     """So the cut above does cut."""
-    store, record = tmp_path / "store.db", tmp_path / "writes"
-    environment = os.environ | recorded(record)
-    acknowledged = killed_while_it_wrote(sqlite_url(store), "synchronous=OFF", environment, 10)
-    assert after_the_cut(record, tmp_path / "after" / "store.db") < acknowledged
+    acknowledged = killed_while_it_wrote(tmp_path / "store.db", tmp_path / "writes", "synchronous=OFF", 10)
+    left_by_a_cut(list(doings(tmp_path / "writes")), tmp_path / "after.db", acknowledged[-1][0])
+    assert position_of(tmp_path / "after.db") < acknowledged[-1][1]
