@@ -46,7 +46,7 @@ from .kept_results import KeptResults
 from .lines.directory import Directory
 from .lines.switchboard import Address, Switchboard
 from .lines.words import Pin
-from .loading import limits_of, load_catalog, load_inbox, load_rows, rows_of
+from .loading import limits_of, load_inbox, load_state, rows_of
 from .loop import Loop, wall_clock_us
 from .oblivion import forget_for_ever
 from .order_rows import asked_of, looked_up
@@ -129,8 +129,7 @@ class ConductorActor:
 
     def _load(self) -> int:
         with self._reader.picture() as picture:
-            self.machine.load(load_rows(picture))
-            load_catalog(self.state, picture)
+            load_state(self.machine, picture)
             self._ray_nodes = {node.id: node.ray_node for node in picture.rows("nodes")}
             load_inbox(self.state.mail, picture)
             self.care = Careful(OWNER, picture)

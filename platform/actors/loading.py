@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import msgspec
 import sqlalchemy as sa
 
 from ..config import Runs
-from ..core.conductor.machine import Rows
+from ..core.conductor.machine import Conductor, Rows
 from ..core.conductor.state import OWNER, Limits, State
 from ..core.conductor.triggers.following import learn_flow, learn_table
+from ..core.conductor.triggers.limiting import hold_slots
 from ..core.inbox import IN_MEMORY_MAX, Inbox
 from ..core.inventory import CodeVersion, FlowRow, ModelVersion, TableHead
 from ..core.records import AttemptState, RunState, StepState
@@ -19,17 +20,32 @@ from ..store.reader import Picture, Reader
 from ..store.schema import ATTEMPTS, COMMANDS, GATHERINGS, INBOX, LEASES, OFFSETS, PINS, QUOTA_TREES, RUNS, STEPS
 from ..wire.calls import PinnedModel
 from ..wire.manifest import FlowSpec, Manifest
+from .courtesy import without_collecting
 
 _LIVE_ATTEMPTS = (AttemptState.LEASED, AttemptState.RUNNING)
 AT_ONCE = 500  # in one question
 _ENDED_RUNS = tuple(state for state in RunState if state.ended)
+_PARKED = (RUNS.c.state == RunState.RUNNING) & (RUNS.c.parked != "[]")
+_AT_WORK = sa.select(ATTEMPTS.c.run_id).where(ATTEMPTS.c.state.in_(_LIVE_ATTEMPTS))
+
+
+def load_state(machine: Conductor, picture: Picture) -> None:
+    """The machine as the rows have it. Parked runs come by pages, and those that only wait leave memory with their
+    page: a hundred thousand of them are never here together."""
+    with without_collecting():
+        rows = load_rows(picture)
+        machine.load(rows)
+        load_catalog(machine.state, picture)
+        limited = [run for run in rows.runs if run.slot]
+        for page in _parked(picture):
+            machine.load_waiting(page)
+            limited += [msgspec.structs.replace(run, parameters=None, labels={}) for run in page.runs if run.slot]
+        hold_slots(machine.state, limited)
 
 
 def load_rows(picture: Picture) -> Rows:
-    """Runs that have not ended with all that belongs to them, and attempts that still live, or may."""
-    live = RUNS.c.state.not_in(_ENDED_RUNS) | RUNS.c.id.in_(
-        ATTEMPTS.select().with_only_columns(ATTEMPTS.c.run_id).where(ATTEMPTS.c.state.in_(_LIVE_ATTEMPTS))
-    )
+    """Runs that have not ended with all that belongs to them, but for parked ones; and attempts that live, or may."""
+    live = (RUNS.c.state.not_in(_ENDED_RUNS) & ~_PARKED) | RUNS.c.id.in_(_AT_WORK)
     ids = RUNS.select().with_only_columns(RUNS.c.id).where(live)
     doubtful = STEPS.select().with_only_columns(STEPS.c.id).where(STEPS.c.state == StepState.NEEDS_ATTENTION)
     return Rows(
@@ -47,17 +63,38 @@ def load_rows(picture: Picture) -> Rows:
     )
 
 
+def _parked(picture: Picture) -> Iterator[Rows]:
+    """Parked runs of which nothing is at work, page by page."""
+    after = ""
+    while True:
+        parked = (_PARKED, RUNS.c.id > after, RUNS.c.id.not_in(_AT_WORK))
+        ids = picture.scalars(sa.select(RUNS.c.id).where(*parked).order_by(RUNS.c.id).limit(AT_ONCE))
+        if not ids:
+            return
+        yield _rows_in(picture, ids)
+        after = ids[-1]
+
+
 def rows_of(reader: Reader, run_ids: Collection[str]) -> Rows:
     """These runs with all that belongs to them but what lives in memory anyway."""
     ids, found = sorted(run_ids), Rows(runs=[], commands=[], steps=[], pins=[])
     for start in range(0, len(ids), AT_ONCE):
-        some = ids[start : start + AT_ONCE]
         with reader.picture() as picture:
-            found.runs.extend(picture.rows("runs", RUNS.c.id.in_(some)))
-            found.commands.extend(picture.rows("commands", COMMANDS.c.run_id.in_(some)))
-            found.steps.extend(picture.rows("steps", STEPS.c.run_id.in_(some)))
-            found.pins.extend(picture.rows("pins", PINS.c.run_id.in_(some)))
+            some = _rows_in(picture, ids[start : start + AT_ONCE])
+        found.runs.extend(some.runs)
+        found.commands.extend(some.commands)
+        found.steps.extend(some.steps)
+        found.pins.extend(some.pins)
     return found
+
+
+def _rows_in(picture: Picture, run_ids: Collection[str]) -> Rows:
+    return Rows(
+        runs=picture.rows("runs", RUNS.c.id.in_(run_ids)),
+        commands=picture.rows("commands", COMMANDS.c.run_id.in_(run_ids)),
+        steps=picture.rows("steps", STEPS.c.run_id.in_(run_ids)),
+        pins=picture.rows("pins", PINS.c.run_id.in_(run_ids)),
+    )
 
 
 def load_inbox(mail: Inbox, picture: Picture) -> None:

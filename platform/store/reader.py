@@ -53,6 +53,10 @@ class Picture:
     def scalar(self, statement: sa.Select[Any]) -> Any:
         return self._connection.execute(statement).scalar()
 
+    def scalars(self, statement: sa.Select[Any]) -> list[Any]:
+        """The first column of every row."""
+        return list(self._connection.execute(statement).scalars())
+
     def entries(self, *where: sa.ColumnElement[bool]) -> list[Entry]:
         """The entries of the log for which all of `where` holds, in order."""
         rows = self._connection.execute(sa.select(LOG).where(*where).order_by(LOG.c.position))

@@ -140,6 +140,11 @@ class Conductor:
         _load(self.state, rows)
         self.state.taken_back.update(run.id for run in rows.runs if run.parked)
 
+    def load_waiting(self, rows: Rows) -> None:
+        """More of the picture: parked runs, of which those that only wait go away at once."""
+        _load(self.state, rows)
+        rest(self.state, [run.id for run in rows.runs])
+
     def take_back(self, rows: Rows) -> None:
         """Runs that were away, with all that belongs to them, as their rows are now."""
         for run in rows.runs:

@@ -7,6 +7,8 @@ priority, the oldest first.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ....wire.manifest import Concurrency
 from ...records import Run, RunState
 from ...turn import Turn
@@ -51,6 +53,15 @@ def restart(state: State, turn: Turn, runs: list[Run]) -> None:
             place(state, turn, run)
         else:
             admit(state, turn, run)
+
+
+def hold_slots(state: State, runs: Iterable[Run]) -> None:
+    """The picture of the store, once its triggers are known: runs that have begun hold their slots, those that are away
+    too, in the order in which they came."""
+    for run in sorted(runs, key=lambda run: (run.created_us, run.event_id)):
+        if run.started_us is not None and not run.state.ended and _limit_of(state, run) is not None:
+            state.slot_of.load(run.id, run.slot)
+            state.busy_in.load(run.slot, run.id)
 
 
 def _limit_of(state: State, run: Run) -> Concurrency | None:
