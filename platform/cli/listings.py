@@ -181,6 +181,7 @@ LISTINGS: Final[dict[tuple[str, ...], Listing]] = {
             Column("devices", "devices", "devices"),
             Column("memory", "memory_bytes", "bytes", rank=3),
             Column("labels", "labels", "labels", rank=1),
+            Column("why", "reason", rank=2),
             Column("joined", "joined_us", "time", rank=2),
         ),
     ),

@@ -41,7 +41,9 @@ WAITING: Final = (
 RUN_TAIL: Final = 6
 
 
-EXAMPLES: Final = example("headwater quota", "headwater quota --apply quota.toml", "headwater quota explain fit")
+EXAMPLES: Final = example(
+    "headwater quota", "headwater quota --apply quota.toml --dry-run", "headwater quota explain fit"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -54,14 +56,18 @@ def register(app: typer.Typer) -> None:
 def quota(
     context: typer.Context,
     apply: Annotated[Path | None, typer.Option(metavar="FILE", help="Replace the tree by that of a TOML file.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --apply: only say who would lose what.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the quota tree: what each project is guaranteed, uses, borrows and lends, and why steps wait."""
+    """Show the quota tree: what each project is guaranteed, uses, borrows, lends and stores, and why steps wait."""
     if context.invoked_subcommand is not None:
         return
     with client() as hw:
         if apply is not None:
-            _apply(hw, apply)
+            answer = _apply(hw, apply, dry_run=dry_run)
+            if dry_run:
+                print_json(answer) if as_json else say("\n".join(losses_in(answer)))
+                return
         found = hw.quota()
     if as_json:
         print_json(found)
@@ -184,6 +190,21 @@ def _steps(count: int) -> str:
     return f"{count} step{'' if count == 1 else 's'}" if count else ""
 
 
-def _apply(hw: Client, path: Path) -> None:
+def _apply(hw: Client, path: Path, *, dry_run: bool) -> Any:
     tree = quota_asked.toml_of(path, remedy="Give a TOML file with a [quota] section.")
-    hw.order("quota.apply", {"tree": tree.get("quota", tree)})
+    return hw.order("quota.apply", {"tree": tree.get("quota", tree), "dry_run": dry_run}).result
+
+
+def losses_in(answer: Mapping[str, Any]) -> list[str]:
+    """Who holds or stores more than a tree would allow, a line each."""
+    lines = [
+        f"{loss['project']} would hold {_amount(loss['flavour'], loss['amount'])} beyond its guarantee of "
+        f"{_amount(loss['flavour'], loss['guaranteed_after'])}"
+        for loss in answer["losses"]
+    ]
+    lines += [
+        f"{over['project']} stores {_amount('memory', over['stored_bytes'])}, and could write nothing beyond "
+        f"{_amount('memory', over['limit_bytes'])}"
+        for over in answer["over_storage"]
+    ]
+    return lines or ["Nobody would lose anything." if answer["changed"] else "It is the tree in force."]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headwater.cli.quotas import rows_of, stored_row
+from headwater.cli.quotas import losses_in, rows_of, stored_row
 from headwater.quota.tree import parse_tree
 from headwater.wire.api import Held, QuotaView, Stored, Waiting
 
@@ -74,3 +74,14 @@ def test_what_projects_store_is_told_beside_their_limits() -> None:
     }  # fmt: skip
     free = stored_row(Stored(project="eta", artifacts_bytes=1 << 30, tables_bytes=0, logs_bytes=0))
     assert (free["stored"], free["of"], free["used"], free["state"]) == ("1 GiB", "no limit", "", "")
+
+
+def test_a_tree_that_is_only_tried_says_who_would_lose_what() -> None:
+    loss = {"project": "eta", "flavour": "gpu", "amount": 1500, "guaranteed_before": 2000, "guaranteed_after": 500}
+    over = {"project": "flights", "stored_bytes": 3 << 30, "limit_bytes": 1 << 30}
+    assert losses_in({"changed": True, "losses": [loss], "over_storage": [over]}) == [
+        "eta would hold 1.5 GPUs beyond its guarantee of 0.5 GPUs",
+        "flights stores 3 GiB, and could write nothing beyond 1 GiB",
+    ]
+    assert losses_in({"changed": True, "losses": [], "over_storage": []}) == ["Nobody would lose anything."]
+    assert losses_in({"changed": False, "losses": [], "over_storage": []}) == ["It is the tree in force."]

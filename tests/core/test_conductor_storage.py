@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scenes.conductor import Scene, a_step, delivered
 
 from headwater.core.conductor import messages as m
-from headwater.core.records import StepState, StoredArtifact
+from headwater.core.records import StepState, StorageUse, StoredArtifact
+from headwater.core.storage import level_of, total_of
 from headwater.core.turn import Turn
 from headwater.wire import calls
 from headwater.wire.types import AnyBody, Entry, QuotaChanged, QuotaStorage, StepFailed, TableCommitted
@@ -37,11 +42,11 @@ class Storing(Scene):
 
     def end(self, ordinal: int, digest: str | None, size_bytes: int, charged: tuple[StoredArtifact, ...] = ()) -> Turn:
         """A step that gives back so much."""
-        self.issue(self.run_id, a_step(ordinal, retries=3))
-        fence = self.grant(f"{self.run_id}/{ordinal}").answer[0].fence
+        self.issue(self.run_id, a_step(ordinal, gpus_milli=1000, retries=3))
+        fence = self.grant(f"{self.run_id}/{ordinal}", f"n1/{ordinal}").answer[0].fence
         payload = calls.Payload(digest=digest, size_bytes=size_bytes, inline=None if digest else b"x")
         outcome = calls.Outcome(payload=payload)
-        report = calls.Report(fence=fence, worker="w1", started_us=1, ended_us=2, outcome=outcome)
+        report = calls.Report(fence=fence, worker="w1", started_us=1, ended_us=2, outcome=outcome, seen_empty=True)
         return self.tell(m.Reported((report,), charged))
 
     def use(self) -> tuple[int, int, int, str]:
@@ -153,3 +158,41 @@ def test_what_is_charged_goes_back_with_a_decision_that_did_not_land() -> None:
 def registering(ordinal: int, digest: str, size_bytes: int) -> calls.Command:
     call = calls.RegisterCall(name="eta", digest=digest, runtime="onnx", size_bytes=size_bytes)
     return calls.Command(ordinal=ordinal, name="eta", key=f"eta#{ordinal}", call=call)
+
+
+DONE = st.one_of(
+    st.tuples(st.just("end"), st.sampled_from("abc"), st.just(300)),
+    st.tuples(st.just("gone"), st.sampled_from("abc"), st.just(0)),
+    st.tuples(st.just("write"), st.just(""), st.integers(-200, 200)),
+    st.tuples(st.just("logs"), st.just(""), st.integers(0, 200)),
+    st.tuples(st.just("limit"), st.just(""), st.integers(0, 1500)),
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(DONE, max_size=12))
+def test_the_account_is_what_its_rows_add_up_to_whatever_happens(done: list[tuple[str, str, int]]) -> None:
+    scene, limit_bytes = Storing(), 1000
+    for ordinal, (what, name, size_bytes) in enumerate(done):
+        before = total_of(scene.state.storage.get("eta") or StorageUse(project="eta"))
+        digest, was_there = name * 64, scene.rows.get("stored_artifacts", {}).get(("eta", name * 64))
+        match what:
+            case "end":
+                scene.end(ordinal, digest, size_bytes)
+                is_there = scene.rows.get("stored_artifacts", {}).get(("eta", digest)) is not None
+                assert is_there == (was_there is not None or before + size_bytes <= limit_bytes)
+            case "gone" if was_there is not None:
+                scene.tell(m.ArtifactsGone((was_there,)))
+            case "write":
+                scene.follow(a_commit({"eta": size_bytes}))
+            case "logs":
+                scene.tell(m.LogsCounted({"eta": size_bytes}))
+            case "limit":
+                limit_bytes = size_bytes
+                scene.limit(limit_bytes)
+        use = scene.state.storage.get("eta") or StorageUse(project="eta")
+        rows = [row for row in scene.rows.get("stored_artifacts", {}).values() if row is not None]
+        assert use.artifacts_bytes == sum(row.size_bytes for row in rows)
+        assert use.level == level_of(use, limit_bytes)
+    told = ["ok", *scene.levels()]
+    assert all(one != other for one, other in pairwise(told))

@@ -1,4 +1,4 @@
-"""A noisy neighbour: many events and eight devices, and a quiet project beside it.
+"""A noisy neighbour: many events and eight devices, and a quiet project beside it; and a device that falls ill.
 
 `EVENTS_A_MINUTE` says how many are sent, for a machine that cannot take in as many; one in forty or so asks for a
 device. The test prints how many were really taken in, and how long the quiet project's steps waited for their start.
@@ -20,12 +20,13 @@ from scenes.cluster import until
 from scenes.evidence import Evidence
 from scenes.harm import title_of
 from scenes.kafka import STRUCTURED, event
-from scenes.life import homes, processes_of, up
+from scenes.life import headwater, homes, processes_of, up
 from scenes.settling import Hurt
 
 from headwater.core.records import InboxRow
 from headwater.sdk import Client
 from headwater.store.engine import sqlite_url
+from headwater.wire.api import DeviceView
 from headwater.wire.types import DevicesFreed, StepFailed, StepLeased, StepSucceeded
 
 pytestmark = pytest.mark.faults
@@ -52,10 +53,10 @@ TREE = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shared() -> Iterator[Hurt]:
     with homes() as folder:
-        place = up(folder / "home", {"HEADWATER_GPUS": "8"})
+        place = up(folder / "home", {"HEADWATER_GPUS": "8", "HEADWATER_LEASES__LEASE_LIFETIME_S": "9"})
         with Client(place.url, place.token) as hw:
             hw.order("quota.apply", {"tree": TREE})
             hw.deploy(FLOWS)
@@ -86,6 +87,32 @@ def test_a_noisy_neighbour_takes_its_part_and_nothing_of_what_is_anothers(shared
     print(f"quiet starts, p99 of {ASKED}: idle {max(alone):.3f} s, beside the noise {max(crowded):.3f} s, "
           f"{max(crowded) / max(alone):.1f} times")  # fmt: skip
     print("memory grown: " + ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in grown.items()))
+
+
+def test_an_ill_device_is_lent_no_more_until_a_person_takes_it_back(shared: Hurt) -> None:
+    hw, home = shared.hw, shared.place.home
+    (node,) = [node for node in hw.nodes() if node.state == "READY"]
+    ill = node.devices[0].id
+    mark = home / "devices" / node.id / f"{ill.rpartition('/')[2]}.json"
+    mark.parent.mkdir(parents=True)
+    mark.write_text('{"ecc_uncorrected": 2}')
+    until(lambda: device_of(shared, ill).state == "QUARANTINED")
+    assert device_of(shared, ill).illness == "ecc"
+    said = headwater("doctor", home=home)
+    assert said.code == 1
+    assert f"headwater node restore {node.id} --device {ill}" in said.out
+    runs = [hw.run("quiet/ask") for _ in range(8)]
+    for run in runs:
+        run.result(WITHIN_S)
+    assert ill not in {device for run in runs for one in run.steps["look"] for device in one.attempts[0].devices}
+    assert headwater("node", "restore", node.id, "--device", ill, home=home).code == 0
+    assert device_of(shared, ill).state == "READY"
+    (told,) = [run for run in hw.runs(flow="see_to") if run.state == "SUCCEEDED"]
+    assert hw.runs[told.id].result(WITHIN_S) == f"{ill}: 2 memory errors (ECC) could not be corrected"
+
+
+def device_of(shared: Hurt, device: str) -> DeviceView:
+    return next(each for node in shared.hw.nodes() for each in node.devices if each.id == device)
 
 
 def asked_alone(shared: Hurt) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from scenes.cluster import until
 
 from headwater.cli.demo import Place
+from headwater.errors import Conflict
 from headwater.sdk import Client
 from headwater.sdk.client.runs import RunFailed
 from headwater.wire.api import Stored
@@ -29,6 +32,10 @@ def limited(hw: Client) -> Iterator[Client]:
     hw.deploy(FLOWS)
     yield hw
     hw.order("quota.apply", {"tree": before})
+
+
+def noise(rows: int) -> pa.Table:
+    return pa.table({"n": pa.Array.from_buffers(pa.int64(), rows, [None, pa.py_buffer(os.urandom(8 * rows))])})
 
 
 def stored(hw: Client) -> Stored:
@@ -51,6 +58,8 @@ def test_a_project_is_warned_then_refused_by_name_and_nothing_is_left_of_it(limi
     assert "Project hoard may store 976.5 KiB (1,000,000 bytes)" in str(refused.value)
     with pytest.raises(RunFailed, match=r"no room for rows of table lake.hoard"):
         hw.run("hoard/write", {"rows": 50_000}).result(WITHIN_S)
+    with pytest.raises(Conflict, match="Project hoard may store"):
+        hw.tables["lake.hoard"].append(noise(40_000), project="hoard")
     assert stored(hw) == kept
     lake = Path(platform.home) / "lake"
     written = sum(path.stat().st_size for path in lake.rglob("*.parquet") if "hoard" in str(path))

@@ -21,6 +21,7 @@ import ray
 from ray.exceptions import RayError
 
 from ... import crash
+from ...core.inbox import DEFAULT_PROJECT
 from ...core.inventory import CommitKey
 from ...core.records import Offset
 from ...core.storage import REMEDY
@@ -136,7 +137,8 @@ class TableWriterActor(OwnerActor):
     async def _make_sure_of_room(self, table: str, project: str, size_bytes: int) -> None:
         """Raises Conflict where the project's storage quota does not hold so much more."""
         wanted = size_bytes + self._under_way[project]
-        why = await asyncio.to_thread(self.rooms.refusal, project, f"rows of table {table}", wanted)
+        charged = project or DEFAULT_PROJECT
+        why = await asyncio.to_thread(self.rooms.refusal, charged, f"rows of table {table}", wanted)
         if why:
             raise Conflict(why, remedy=REMEDY)
 

@@ -25,3 +25,8 @@ def ask() -> None:
 @step(gpus=1, cpus=0)
 def look() -> None:
     return None
+
+
+@flow(project="quiet", on=on.event("headwater.device.quarantined"))
+def see_to(device: str, reason: str) -> str:
+    return f"{device}: {reason}"
