@@ -5,8 +5,6 @@ A node is given up `return_s` after it left. Whatever comes later is measured by
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from .admission import Admission
 from .messages import Impossible
 from .placement.inventory import Inventory
@@ -22,14 +20,15 @@ def given_up_us(inventory: Inventory, policy: Policy) -> int | None:
 
 def refused(
     inventory: Inventory, queues: Queues, admission: Admission, policy: Policy, now_us: int
-) -> Iterator[Impossible]:
-    """Gives up the nodes that are due, and refuses the steps that only they could hold."""
+) -> list[Impossible]:
+    """Gives up the nodes that are due; the refusals of the steps that only they could hold."""
     if not inventory.give_up(now_us - policy.return_s * 1_000_000):
-        return
-    for line in list(queues.lines.values()):
+        return []
+    found = []
+    for line in queues.lines.values():
         steps = [queues.steps[step_id] for _, _, step_id in line.turns]
         if inventory.may_return(steps[0].demand) or admission.homeless(steps[0]) is None:
             continue
-        for step in steps:
-            away = f"Those that could have held it have been away for more than {policy.return_s} s."
-            yield Impossible(step.step_id, f"{admission.homeless(step)} {away}")
+        away = f"Those that could have held it have been away for more than {policy.return_s} s."
+        found += [Impossible(step.step_id, f"{admission.homeless(step)} {away}") for step in steps]
+    return found

@@ -114,6 +114,8 @@ class Admission:
 
     def judge(self, project: str, shape: Shape, options: tuple[Option, ...]) -> Placed | None:
         """Seats for as many ranks as there is room and quota for; None where the fewest do not go."""
+        if not self._usage.path(project):
+            return None
         for option in options:
             seats = self._places.seats(shape.demand, shape.ranks_min, option.models)
             if seats is not None:

@@ -53,6 +53,8 @@ class Backfill:
         """How many of the ends it takes until the gang has quota and a place, and which; by doubling, then halving:
         with more ends the gang fits if it did with fewer. None where all of them are not enough.
         """
+        if not self._usage.path(step.project):
+            return None
         low, high = 1, min(1, len(ends))
         while (placed := self._placed_without(step, option, ends[:high])) is None and high < len(ends):
             low, high = high + 1, min(2 * high, len(ends))

@@ -49,6 +49,8 @@ class Moving:
         return None
 
     def _has_quota(self, step: StepWaiting, option: Option) -> bool:
+        if not self._usage.path(step.project):
+            return False
         contested = (flavour for flavour in option.amounts if self._usage.governs(flavour))
         return all(self._usage.room(step.project, each).amount >= option.amounts[each] for each in contested)
 

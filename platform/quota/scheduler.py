@@ -84,6 +84,7 @@ class Scheduler:
         for event in history:
             machine._take(event)
         machine._queues.load(waiting)
+        machine._telling.loaded()
         machine._reclaiming.victims()  # in order from the start, so that no claim waits for it
         machine._granting.make_way_again(list(leaving))
         return machine
@@ -253,8 +254,7 @@ class Scheduler:
     def _give_up(self) -> list[Effect]:
         """Refuses what waited for nodes that stay away."""
         policy = self._usage.tree.policy
-        refused = list(absences.refused(self._inventory, self._queues, self._admission, policy, self._now_us))
-        for each in refused:
+        for each in (refused := absences.refused(self._inventory, self._queues, self._admission, policy, self._now_us)):
             self._gone(each.step_id)
         return [*refused]
 

@@ -22,11 +22,16 @@ class Telling:
         self._undo, self._queues = undo, queues
         self.told: dict[str, object] = {}  # step → the reason that was said last
         self._moved: dict[LineKey, None] = {}
+        self._unsaid: dict[LineKey, None] = {}  # those of the rows, until the first decision that stays
         self._came: list[StepWaiting] = []
 
     def moved(self, key: LineKey) -> None:
         """Another may be first in the line, or what it waits for."""
         self._moved[key] = None
+
+    def loaded(self) -> None:
+        """What moved until now came with the rows: a decision that is taken back leaves it to be said."""
+        self._unsaid, self._moved = self._moved, {}
 
     def came(self, step: StepWaiting) -> None:
         self._came.append(step)
@@ -45,12 +50,16 @@ class Telling:
                 effects += self._tell(step, RESERVED, reasons.reserved(step))
             elif step.step_id in self._queues.steps and self._is_told_of_those_ahead(step):
                 effects += self._tell(step, BEHIND, reasons.behind(step))
-        moved = [(first, key) for key in self._moved if (first := self._queues.first_free(key)) is not None]
+        lines = {**self._unsaid, **self._moved}
+        moved = [(first, key) for key in lines if (first := self._queues.first_free(key)) is not None]
         for first, key in sorted(moved, key=lambda each: turn_of(each[0])):
             causes = asked.causes(*key, asked.options(key[1]))
             reason = tuple(map(admission.key_of, causes))
             if self.told.get(first.step_id) != reason and causes:
                 effects += self._tell(first, reason, reasons.first(first, causes))
+        if self._unsaid:
+            self._undo.note(setattr, self, "_unsaid", self._unsaid)
+            self._unsaid = {}
         self.clear()
         return effects
 

@@ -9,8 +9,8 @@ from headwater.errors import InvalidInput
 from headwater.quota.scenario import parse_scenario
 from headwater.quota.simulate import play
 
+from .promises import picture
 from .scene import Platform, a_node, a_step
-from .test_scheduler_invariants import picture
 
 HALVES = {"projects": {"owner": {"gpu": 4}, "guest": {"gpu": 4}}}
 

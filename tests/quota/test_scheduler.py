@@ -378,3 +378,23 @@ def test_a_node_that_is_back_after_a_rollback_is_used_again() -> None:
         scheduler.decide(event)
     scheduler.rollback()
     assert granted(scheduler.decide(a_step("c"))) == ["c"]
+
+
+def test_steps_of_a_project_that_the_tree_has_no_more_wait_and_hinder_nobody() -> None:
+    # A small one, a gang and an elastic gang that runs: none is claimed for, dated, moved for or grown.
+    scheduler = a_scheduler({"flights": {"gpu": 4}, "eta": {"gpu": 4}}, a_node("n0", gpus=3), a_node("n1", gpus=1))
+    run(scheduler, a_step("busy", "flights", gpus=2), 1)
+    elastic = a_step("elastic", "eta", ranks=4, ranks_min=1)
+    grant = the_grant(scheduler, elastic)
+    scheduler.decide(lease(grant, 2, elastic.demand))
+    scheduler.decide(a_step("small", "eta", since=1))
+    scheduler.decide(a_step("gang", "eta", gpus=2, since=2))
+    scheduler.decide(TreeChanged(parse_tree({"cohort": {"research": {"projects": {"flights": {"gpu": 4}}}}}), 2))
+    assert scheduler.decide(Ticked(0), 3_600_000_000) == []
+    for step_id in ("small", "gang"):
+        said = scheduler.explained(step_id)
+        assert said is not None
+        assert (said.code, said.eta) == ("no_project", None)
+    scheduler.decide(AttemptReleased(1))
+    assert granted(scheduler.decide(DeviceFreed(grant.devices[0], 1))) == []
+    assert granted(scheduler.decide(a_step("mine", "flights", gpus=0, cpus_milli=100))) == ["mine"]

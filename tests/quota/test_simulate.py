@@ -4,8 +4,8 @@ from headwater.quota.messages import NodeJoined, TreeChanged
 from headwater.quota.simulate import simulate
 from headwater.quota.tree import parse_tree
 
+from .promises import picture
 from .scene import Platform, a_node, a_step
-from .test_scheduler_invariants import picture
 
 HALVES = {"projects": {"owner": {"gpu": 4}, "guest": {"gpu": 4}}}
 
