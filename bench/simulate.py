@@ -4,8 +4,9 @@
     python bench/simulate.py openb            the openb trace with its times, on one in 100 of its nodes
     python bench/simulate.py teams --svg F    draws what each team used over time
 
-Allocation is GPU time in use of GPU time there is, until the last job has come; idle while waiting is GPU time
-free that waiting jobs asked for at that moment (quota, whole gangs and fragmentation stand between). The same
+Allocation is GPU time in use of GPU time there is, until the last job has come; utilisation leaves out the work that
+was lost, and goes on until the last job has ended; idle while waiting is GPU time free that waiting jobs asked for at
+that moment (quota, whole gangs and fragmentation stand between). The same
 arguments give the same figures: nothing in it depends on the machine but the decisions per second.
 """
 
@@ -94,11 +95,20 @@ def show(tally: Tally, total_milli: int, jobs: list[Job], took: float) -> None:
         print(f"  {team:<12}{len(waits):>7,} started   waited {mean:8.1f} min mean {p95:9.1f} p95")
     last = max(job.at_s for job in jobs)
     print(f"allocation {allocation(tally, total_milli, last):.1%} until the last job came, after {last / HOUR:.0f} h")
-    used, idle, lost = (
-        milli_s / 1000 / HOUR for milli_s in (tally.used_milli_s, tally.idle_while_waiting_milli_s, tally.lost_milli_s)
+    used, idle, lost, moving = (
+        milli_s / 1000 / HOUR
+        for milli_s in (
+            tally.used_milli_s, tally.idle_while_waiting_milli_s, tally.lost_milli_s, tally.lost_moving_milli_s
+        )
+    )  # fmt: skip
+    there = total_milli * tally.ended_s / 1000 / HOUR
+    kept = (used - lost - moving) / there
+    print(
+        f"utilisation {kept:.1%} until the last job ended, after {tally.ended_s / HOUR:.0f} h: work that was not lost"
     )
-    print(f"{used:,.0f} GPU hours used, {idle:,.0f} idle while waiting")
-    print(f"{tally.preempted} preempted, {lost:,.1f} GPU hours of work lost")
+    print(f"{used:,.0f} of {there:,.0f} GPU hours used, {idle:,.0f} idle while waiting")
+    print(f"{tally.preempted} preempted for others, {lost:,.1f} GPU hours of work lost")
+    print(f"{tally.moved} moved for a whole node, {moving:,.1f} GPU hours of work lost")
 
 
 def allocation(tally: Tally, total_milli: int, until_s: int) -> float:
@@ -127,7 +137,11 @@ def main() -> None:
         chosen.svg.write_text(chart.stacked(tally.steps, simulation.total_milli, names, title))
     waits = [wait for each in tally.waits.values() for wait in each]
     line = {"bench": f"simulate_{chosen.scene}", "value": round(sum(waits) / len(waits)), "unit": "s mean wait"}
-    print(json.dumps(line | {"p95": percentile(waits, 0.95), "preempted": tally.preempted, "holds": True}))
+    print(
+        json.dumps(
+            line | {"p95": percentile(waits, 0.95), "preempted": tally.preempted, "moved": tally.moved, "holds": True}
+        )
+    )
 
 
 if __name__ == "__main__":

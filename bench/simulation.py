@@ -54,12 +54,16 @@ class Attempt:
 
 @dataclass(slots=True)
 class Tally:
-    """What happened, and by team the GPU milli-seconds; `steps`: (second, team → GPU milli) at every change."""
+    """What happened, and by team the GPU milli-seconds; `steps`: (second, team → GPU milli) at every change.
+    Attempts are preempted for others, or moved so that a large job has a whole node; either may lose work.
+    """
 
     waits: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     preempted: int = 0
+    moved: int = 0
     refused: int = 0
     lost_milli_s: int = 0
+    lost_moving_milli_s: int = 0
     used_milli_s: int = 0
     idle_while_waiting_milli_s: int = 0
     ended_s: int = 0
@@ -78,6 +82,7 @@ class Simulation:
         self._left: dict[str, int] = {job.name: job.runtime_s for job in jobs}
         self._evictions: dict[str, int] = defaultdict(int)
         self._used: dict[str, int] = {}
+        self._moving: set[int] = set()
         self._wanted = 0
         for node in nodes:
             self._tell(NodeJoined(node))
@@ -124,7 +129,9 @@ class Simulation:
         match effect:
             case Grant():
                 self._lease(effect)
-            case Reclaim(fence=fence, grace_s=grace_s):
+            case Reclaim(fence=fence, grace_s=grace_s, reason=reason):
+                if reason.startswith("Moved"):
+                    self._moving.add(fence)
                 self._later(self._now + grace_s, "ends", fence)
             case Impossible(step_id):
                 self._wanted -= _gpus(self._waiting.pop(step_id))
@@ -167,16 +174,17 @@ class Simulation:
         if attempt.devices:
             self._tell(DeviceFreed(tuple(dict.fromkeys(attempt.devices)), fence))
         if not finished:
-            self._evicted(job, ran)
+            self._evicted(job, ran, is_moved=fence in self._moving)
             self._came(job)
 
-    def _evicted(self, job: Job, ran: int) -> None:
-        self.tally.preempted += 1
+    def _evicted(self, job: Job, ran: int, *, is_moved: bool) -> None:
+        lost = 0 if job.saves else ran * _gpus(job)
+        self._left[job.name] -= ran if job.saves else 0
         self._evictions[job.name] += 1
-        if job.saves:
-            self._left[job.name] -= ran
-        else:
-            self.tally.lost_milli_s += ran * _gpus(job)
+        self.tally.moved += is_moved
+        self.tally.preempted += not is_moved
+        self.tally.lost_moving_milli_s += lost if is_moved else 0
+        self.tally.lost_milli_s += 0 if is_moved else lost
 
     def _note(self) -> None:
         self.tally.steps.append((self._now, dict(self._used)))

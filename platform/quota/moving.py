@@ -1,7 +1,8 @@
 """Moving small jobs so that a large one fits on a node: who has quota but no place that is whole.
 
-Only jobs of one rank that may be ended now, are smaller, and matter no more than the one that waits; and only where
-each of them has another place. They make way like any other victim, wait again, and go on elsewhere.
+Only jobs of one rank that may be ended now, are smaller, matter no more than the one that waits, and would lose no more
+work (time since the last checkpoint × devices) than it has waited (time × devices); and only where each of them has
+another place. They make way like any other victim, wait again, and go on elsewhere.
 """
 
 from __future__ import annotations
@@ -84,7 +85,15 @@ class Moving:
         wanted = step.demand.gpus_milli * step.demand.ranks
         smaller = len(holding.seats) == 1 and holding.step.demand.gpus_milli < wanted
         matters_no_more = holding.step.priority <= step.priority
-        return smaller and matters_no_more and holding.may_leave() and self._reclaiming.safe_until(holding) <= now_us
+        lost = (now_us - holding.saved_us()) * holding.step.demand.gpus_milli
+        worth_it = lost <= (now_us - step.since_us) * wanted  # by what the large one has waited
+        return (
+            smaller
+            and worth_it
+            and matters_no_more
+            and holding.may_leave()
+            and self._reclaiming.safe_until(holding) <= now_us
+        )
 
     def _models_of(self, holding: Holding) -> tuple[str, ...]:
         options = self._admission.options(shape_of(holding.step))

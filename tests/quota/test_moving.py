@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headwater.quota.messages import Reclaim, StepWaiting, Ticked
+from headwater.quota.messages import AttemptCheckpointed, Reclaim, StepWaiting, Ticked
 
 from .scene import Platform, a_node, a_step
 
@@ -52,3 +52,14 @@ def test_a_job_that_matters_more_stays() -> None:
     platform.start(a_step("large", "q", gpus=2, since=0), at=10)
     platform.tell(Ticked(0), at=61)
     assert platform.victims() == []
+
+
+def test_a_job_that_would_lose_more_work_than_the_large_one_has_waited_stays_until_it_has_saved_it() -> None:
+    # The small ones have run for 1,000 s, 1,000 GPU seconds each; two GPUs waited for since 900 s are 200 by then.
+    platform = split()
+    platform.start(a_step("large", "q", gpus=2, since=900_000_000), at=900)
+    platform.tell(Ticked(0), at=1_000)
+    assert platform.victims() == []
+    platform.tell(AttemptCheckpointed(platform.fences["small1"], 950_000_000), at=1_000)
+    platform.tell(Ticked(0), at=1_060)
+    assert platform.victims() == ["small1"]
