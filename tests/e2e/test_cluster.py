@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -140,6 +141,56 @@ def test_a_node_that_leaves_lets_its_steps_end_and_gets_no_new_one(whole: Cluste
     assert [attempt.state for step in run.steps["stand"] for attempt in step.attempts] == ["SUCCEEDED"]
     whole.left(there)
     until(lambda: node_of(hw, there).state == "LEFT")
+
+
+# Sharing. Of the seven GPUs eta owns three and flights four; what is waited for comes within seconds.
+
+
+@pytest.fixture
+def sharing(whole: Cluster, hw: Client) -> Iterator[Client]:
+    before = hw.quota().tree
+    policy = {"grow_after_s": 2, "move_after_s": 12, "grace_s": 3, "settle_s": 0}
+    projects = {"eta": {"gpu": 3}, "flights": {"gpu": 4}}
+    hw.order("quota.apply", {"tree": {"cohort": {"local": {"projects": projects}}, "policy": policy}})
+    yield hw
+    hw.order("quota.apply", {"tree": before})
+
+
+def test_a_small_job_is_moved_so_that_a_large_one_has_a_whole_node(whole: Cluster, sharing: Client, gate: Gate) -> None:
+    small = sharing.run("eta/small_ones", {"gate": gate.port, "model": NEW, "count": 3})
+    guests = [gate.guest() for _ in range(3)]
+    on_n3 = [guest for guest in guests if whole.lives_on("n3", guest.pid)]
+    packed = on_n3 if len(on_n3) == 2 else [guest for guest in guests if guest not in on_n3]
+    packed[0].let_go()  # each node has one left, and one free GPU
+    until(lambda: [step.state for step in small.steps["stand_anywhere"]].count("SUCCEEDED") == 1)
+    large = sharing.run("eta/side_by_side", {"gate": gate.port, "model": NEW, "count": 1})
+    for guest in (gate.guest(), gate.guest(), *(each for each in guests if each is not packed[0])):
+        with contextlib.suppress(OSError):  # one of those that were there was moved: it came again
+            guest.let_go()
+    large.result(100), small.result(100)
+    attempts = [step.attempts for step in small.steps["stand_anywhere"] if len(step.attempts) == 2]
+    ((before, after),) = attempts
+    assert (before.state, after.state) == ("PREEMPTED", "SUCCEEDED")
+    assert before.node != after.node
+    assert before.failure is not None
+    assert before.failure.message.startswith("Moved so that step stand of project eta fits on node")
+
+
+def test_a_borrowers_gang_goes_on_from_its_checkpoint_and_ends_with_the_same_model(sharing: Client, gate: Gate) -> None:
+    sharing.run("eta/dots").result(100)
+    undisturbed = sharing.run("eta/learn_together", {"gate": 0, "model": NEW}).result(100)
+    run = sharing.run("eta/learn_together", {"gate": gate.port, "model": NEW})
+    gate.guest()  # it has all four, of which eta owns three, and stands on its way
+    owner = sharing.run("flights/take_back", {"gate": gate.port, "model": NEW})
+    gate.guest().let_go()
+    owner.result(100)
+    disturbed = run.result(100)
+    assert 0 < disturbed["began"] < disturbed["rows"] == undisturbed["rows"] == 2_000
+    assert undisturbed["began"] == 0
+    assert disturbed["weights"] == undisturbed["weights"]
+    assert disturbed["order"] == undisturbed["order"]  # each rank saw the same rows in the same order, none twice
+    (step,) = run.steps["fit_together"]
+    assert [attempt.state for attempt in step.attempts] == ["PREEMPTED", "SUCCEEDED"]
 
 
 def test_a_device_on_which_a_process_was_left_is_lent_again_when_it_is_empty(

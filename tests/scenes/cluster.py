@@ -42,6 +42,9 @@ version = 1
 gpu = { nominal = 7 }
 cpu = { nominal = 100 }
 memory = { nominal = "200GiB" }
+
+[quota.cohort.local.projects.flights]
+gpu = { nominal = 0 }
 """
 
 

@@ -22,6 +22,20 @@ def side_by_side(gate: int, model: str, count: int) -> list[str]:
 
 
 @flow(project="eta")
+def small_ones(gate: int, model: str, count: int) -> list[str]:
+    """Steps of one GPU, each at the gate."""
+    standing = [stand_anywhere.options(gpu_model=model)(gate, number) for number in range(count)]
+    return [each.result() for each in standing]
+
+
+@flow(project="flights")
+def take_back(gate: int, model: str) -> str:
+    """A step of two GPUs, for their owner."""
+    seen: str = stand.options(gpus=2, gpu_model=model)(gate, 0).result()
+    return seen
+
+
+@flow(project="eta")
 def one_after_another(gate: int, first: str, then: str) -> float:
     """A large result made on one kind of node and read on another, with a wait between."""
     made = make.options(gpu_model=first)(400_000)
@@ -62,6 +76,12 @@ def add_up(values: np.ndarray) -> float:
 
 @step
 def stand(gate: int, number: int) -> str:
+    wait_at(gate)
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "unset")
+
+
+@step(gpus=1)
+def stand_anywhere(gate: int, number: int) -> str:
     wait_at(gate)
     return os.environ.get("CUDA_VISIBLE_DEVICES", "unset")
 
