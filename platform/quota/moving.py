@@ -1,7 +1,7 @@
 """Moving small jobs so that a large one fits on a node: who has quota but no place that is whole.
 
 Only jobs of one rank that may be ended now, are smaller, matter no more than the one that waits, and would lose no more
-work (time since the last checkpoint × devices) than it has waited (time × devices); and only where each of them has
+work (time since the last checkpoint x devices) than it has waited (time x devices); and only where each of them has
 another place. They make way like any other victim, wait again, and go on elsewhere.
 """
 
