@@ -38,6 +38,7 @@ class Harm:
             "kill the agent": (1, lambda: self._kill("NodeAgent")),
             "stop for a while": (5, lambda: self._stop(*OWNERS, "Worker", "FlowHost")),
             "arm a point": (6, self._arm),
+            "arm a stop": (2, lambda: self._arm(crash.STOP)),
             "kill the broker": (1, lambda: self._fall("kafka.Kafka")),
             "kill ray's head": (1, lambda: self._fall("gcs_server")),
         }
@@ -90,9 +91,10 @@ class Harm:
         with suppress(psutil.Error):
             victim.resume()
 
-    async def _arm(self) -> str:
+    async def _arm(self, how: str = "") -> str:
+        """Who is stopped at a point stays so, until those who watch it end it."""
         point, times = self._rng.choice(crash.POINTS), self._rng.randint(1, TIMES_MAX)
-        (self._points / point).write_text(str(times))
+        (self._points / point).write_text(f"{times} {how}".strip())
         return f"{point}, at the {times}. time"
 
     async def _fall(self, name: str) -> str:

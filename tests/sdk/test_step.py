@@ -75,6 +75,7 @@ def test_each_result_is_a_fresh_copy() -> None:
         float,
         "{}".format,
         lambda future: future.metrics,
+        lambda future: future.done(),
         lambda future: future == 3,
         lambda future: future != 3,
         lambda future: future < 3,
