@@ -19,6 +19,7 @@ from pyiceberg.table import StaticTable, Table
 from pyiceberg.table.metadata import TableMetadata
 
 from ..errors import InvalidInput, NotFound, did_you_mean
+from .durable import DurableFileIO
 from .snapshot import Column, Snapshot
 
 
@@ -42,7 +43,12 @@ def embedded(lake: Path) -> CatalogSettings:
 
 
 def _settings(folder: Path, database: Path) -> CatalogSettings:
-    properties = {"type": "sql", "uri": f"sqlite:///{database}", "warehouse": f"file://{folder / 'warehouse'}"}
+    properties = {
+        "type": "sql",
+        "uri": f"sqlite:///{database}",
+        "warehouse": f"file://{folder / 'warehouse'}",
+        "py-io-impl": f"{DurableFileIO.__module__}.{DurableFileIO.__name__}",
+    }
     return CatalogSettings("headwater", properties)
 
 

@@ -24,6 +24,7 @@ from pyiceberg.table import Table
 
 from ..errors import InvalidInput, NotFound, Unavailable
 from .catalog import checked_name, load
+from .durable import sync
 from .history import KEY, OFFSETS, PROJECT, Entry, find_key
 from .shapes import creatable, stored
 from .write import Layout, Target, WrittenFile, write_files
@@ -114,7 +115,9 @@ def _append(table: Table, append: Append) -> Committed:
 
 
 def _data_file(table: Table, file: WrittenFile) -> DataFile:
+    """The file as a manifest has it; from here on a power cut leaves it there."""
     try:
+        sync(file.path)
         return parquet_file_to_data_file(table.io, table.metadata, file.path)
     except FileNotFoundError:
         raise NotFound(f"the data file {file.path} is gone", remedy="Write the files again") from None

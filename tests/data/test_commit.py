@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,6 +41,32 @@ def test_an_append_makes_the_table_and_says_what_it_committed(catalog: Catalog) 
     entry = find_key(catalog.load_table(NAME).metadata, "run-1/fit/0", None)
     assert entry is not None
     assert (entry.key, entry.offsets) == ("run-1/fit/0", {"trips/0": 42})
+
+
+def test_what_the_catalog_names_is_on_the_disk_before_it_names_it(
+    catalog: Catalog, lake_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a power cut would leave a table whose newest metadata nobody can read."""
+    append(catalog, "before")
+    named, sync = dict[str, str](), os.fsync
+
+    def fsync(handle: int) -> None:
+        sync(handle)
+        named[os.readlink(f"/proc/self/fd/{handle}")] = metadata_of(lake_folder)
+
+    before = metadata_of(lake_folder)
+    there = set(lake_folder.rglob("*"))
+    monkeypatch.setattr(os, "fsync", fsync)
+    append(catalog, "after")
+    written = [path for path in lake_folder.rglob("*") if path not in there and path.is_file()]
+    assert sorted(path.suffix for path in written) == [".avro", ".avro", ".json", ".parquet"]
+    for path in written:
+        assert named[str(path)] == named[str(path.parent)] == before != metadata_of(lake_folder)
+
+
+def metadata_of(lake: Path) -> str:
+    with closing(sqlite3.connect(lake / "catalog.db")) as rows:
+        return str(rows.execute("SELECT metadata_location FROM iceberg_tables").fetchone()[0])
 
 
 def test_a_repeated_key_is_no_second_commit(catalog: Catalog) -> None:
