@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -13,11 +13,11 @@ from ..core.turn import GrantGuard, ReclaimGuard
 from .schema import ATTEMPTS, DEVICES, LEASES, LOG_HEAD, NODES, QUOTA_TREES, STEPS
 from .writer import Guard
 
-_SUPPOSED: Final = sa.select(
-    sa.select(LOG_HEAD.c.scheduler_epoch).scalar_subquery(),
-    sa.select(sa.func.max(QUOTA_TREES.c.version)).scalar_subquery(),
-    sa.select(STEPS.c.state).where(STEPS.c.id == sa.bindparam("step")).scalar_subquery(),
+_SUPPOSED: Final = (
+    "SELECT (SELECT scheduler_epoch FROM log_head), (SELECT max(version) FROM quota_trees), "
+    "(SELECT state FROM steps WHERE id = {mark})"
 )
+"""Asked for every grant: straight of the driver, which answers in a fifth of the time."""
 
 _ELSEWHERE: Final = (
     sa.select(sa.func.count())
@@ -55,7 +55,7 @@ def grant_guard(wanted: GrantGuard) -> Guard:
     """Objects with the reason where a row says otherwise than the grant supposes."""
 
     def ask(connection: sa.Connection) -> str:
-        epoch, version, state = connection.execute(_SUPPOSED, {"step": wanted.step_id}).one()
+        epoch, version, state = _supposed(connection, wanted.step_id)
         reason = _led(wanted, epoch, version)
         if reason:
             return reason
@@ -68,6 +68,14 @@ def grant_guard(wanted: GrantGuard) -> Guard:
         return _devices_free(connection, wanted) if wanted.devices else ""
 
     return ask
+
+
+def _supposed(connection: sa.Connection, step_id: str) -> tuple[int, int, str | None]:
+    """The Scheduler's epoch, the tree's version, the step's state."""
+    sql = _SUPPOSED.format(mark="?" if connection.dialect.paramstyle == "qmark" else "%s")
+    driver: Any = connection.connection.driver_connection
+    found: tuple[int, int, str | None] = driver.execute(sql, (step_id,)).fetchone()
+    return found
 
 
 def _led(wanted: turn.Guard, epoch: int, version: int) -> str:

@@ -17,8 +17,6 @@ from .gang import spread
 from .inventory import WHOLE, Inventory, Node, Seat
 from .topology import grouped
 
-LEAST = -(1 << 62)
-
 
 def place(inventory: Inventory, demand: Demand, models: tuple[str, ...]) -> tuple[Seat, ...] | None:
     """Seats for every rank on nodes of these models (not looked at without GPUs), or None."""
@@ -96,7 +94,8 @@ def _one_node(inventory: Inventory, demand: Demand, model: str) -> Node | None:
             if _has_room(node, demand):
                 return node
     devices = -(-demand.gpus_milli * demand.ranks // WHOLE)
-    for position in range(bisect_left(rooms, (devices, LEAST, "")), len(rooms)):
+    tightest = (devices, demand.cpus_milli * demand.ranks, "")
+    for position in range(bisect_left(rooms, tightest), len(rooms)):
         node = nodes[rooms[position][2]]
         if ranks_free(node, demand) >= demand.ranks:
             return node
