@@ -31,10 +31,11 @@ from ..records import (
 )
 from ..turn import Turn
 from . import messages as m
+from .ringing import ring, ring_one_by_one
 from .runs.answering import ask, settle_cancel
 from .runs.caching import look_up
 from .runs.choosing import load_choice
-from .runs.commanding import due, issued
+from .runs.commanding import issued
 from .runs.executing import function_ended, host_lost
 from .runs.failing import need_attention
 from .runs.pinning import pinned
@@ -47,17 +48,17 @@ from .steps.ganging import joined
 from .steps.granting import proposed
 from .steps.keeping import leave, leave_in_time
 from .steps.placing import host_joined, let_go_of_hosts, parked
-from .steps.reclaiming import RECLAIM, overdue, reclaims_proposed
+from .steps.reclaiming import reclaims_proposed
 from .steps.reporting import checkpointed, claimed, progressed, reported
-from .steps.stepping import back_from_backoff, cancel_steps, held_back
+from .steps.stepping import cancel_steps, held_back
 from .steps.together import kind_of
 from .storing import artifacts_gone, logs_counted
 from .triggers.arriving import arrived, halted, ordered
 from .triggers.following import followed, followed_one_by_one
-from .triggers.gathering import GATHER
-from .triggers.gathering import due as gathering_due
 from .triggers.limiting import restart
-from .triggers.timetable import CRON, set_clocks, struck
+from .triggers.timetable import set_clocks
+
+Ring = Callable[[State, Turn, list[Timer]], None]
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +105,8 @@ class Conductor:
             self._stand_still(turn, event.end.run_id, failure)
         elif isinstance(event, m.Followed):
             followed_one_by_one(self.state, turn, event)
+        elif isinstance(event, m.Due):
+            _due(self.state, turn, event, ring_one_by_one)
         elif isinstance(event, m.Reported):
             outcome = calls.Outcome(failure=failure)
             reports = tuple(msgspec.structs.replace(report, outcome=outcome) for report in event.reports)
@@ -165,25 +168,12 @@ class Conductor:
         turn.answer = failure.message
 
 
-def _due(state: State, turn: Turn, event: m.Due) -> None:
+def _due(state: State, turn: Turn, event: m.Due, ring_all: Ring = ring) -> None:
     if len(state.wakes):
         state.wakes.remove(min(state.wakes))
     found = state.timers.due(turn.now_us)
     call_back_sleepers(state, found)
-    for timer in found:
-        if timer.id not in state.timers:
-            continue  # another of them has ended what it was for
-        state.drop_timer(timer.run_id, timer.id)
-        if timer.kind == CRON:
-            struck(state, turn, timer)
-        elif timer.kind == GATHER:
-            gathering_due(state, turn, timer.id.removeprefix(f"{GATHER}/"))
-        elif timer.kind == "backoff":
-            back_from_backoff(state, turn, f"{timer.run_id}/{timer.ordinal}")
-        elif timer.kind == RECLAIM:
-            overdue(state, turn, f"{timer.run_id}/{timer.ordinal}")
-        else:
-            due(state, turn, timer)
+    ring_all(state, turn, found)
     leave_in_time(state, turn)
     let_go_of_hosts(state, turn)
     _wake_for_the_next(state, turn)

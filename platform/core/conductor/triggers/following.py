@@ -30,6 +30,7 @@ from ....wire.types import (
 )
 from ...decisions import DECISION_TYPES, NAMES, PREFIX, SAID
 from ...inbox import LOG, letter_id
+from ...ledger import Away
 from ...records import DeadLetter, Run
 from ...trigger import Happening, Trigger, listeners_of, triggers_of
 from ...trigger_kind import heard_by
@@ -69,6 +70,8 @@ def followed_one_by_one(state: State, turn: Turn, event: m.Followed) -> None:
         alone, mark = Turn(turn.now_us), state.book.mark()
         try:
             _follow(state, alone, entry)
+        except Away:
+            raise
         except Exception as error:  # whatever it raises concerns this entry alone
             state.book.rollback(mark)
             alone = Turn(turn.now_us)

@@ -84,6 +84,17 @@ def due(state: State, turn: Turn, gathering_id: str) -> None:
         _start(state, turn, trigger, gathering)
 
 
+def give_up(state: State, turn: Turn, gathering_id: str, reason: str) -> None:
+    """What was gathered could not be decided: it is a dead letter."""
+    gathering = state.gatherings.get(gathering_id)
+    if gathering is None or gathering.state != "OPEN":
+        return
+    if any((gathering_id, number) in state.parts for number in state.parts_of.of(gathering_id)):
+        _bury(state, turn, gathering, reason, code="engine_error")
+    else:
+        _end(state, turn, gathering, reason)
+
+
 def goes_on(state: State, turn: Turn, trigger: Trigger) -> None:
     """The trigger is paused no more: what had its time meanwhile becomes a run now."""
     for key in [key for trigger_id, key in state.open_of.groups() if trigger_id == trigger.id]:
@@ -137,7 +148,7 @@ def _start(state: State, turn: Turn, trigger: Trigger, gathering: Gathering) -> 
     parameters = _merged(trigger.spec, parts)
     problem = _of_two_versions(trigger.spec, parts) or misfit(trigger.parameters, parameters)
     if problem:
-        _bury(state, turn, trigger, gathering, f"Flow {trigger.flow!r}: {problem}")
+        _bury(state, turn, gathering, f"Flow {trigger.flow!r}: {problem}")
         return
     last = max(parts, key=lambda part: (part.received_us, part.number))
     deepest = max(parts, key=lambda part: part.depth)
@@ -177,7 +188,7 @@ def _merged(spec: TriggerSpec, parts: list[Part]) -> dict[str, Any]:
 
 
 def _end(state: State, turn: Turn, gathering: Gathering, reason: str) -> None:
-    parts = [state.parts[gathering.id, number] for number in sorted(state.parts_of.of(gathering.id))]
+    parts = _there(state, gathering)
     body = TriggerExpired(
         trigger=gathering.trigger,
         gathering_id=gathering.id,
@@ -198,25 +209,30 @@ def _end(state: State, turn: Turn, gathering: Gathering, reason: str) -> None:
     _close(state, replace(gathering, state="ENDED", reason=reason))
 
 
-def _bury(state: State, turn: Turn, trigger: Trigger, gathering: Gathering, reason: str) -> None:
-    parts = [state.parts[gathering.id, number] for number in sorted(state.parts_of.of(gathering.id))]
+def _bury(state: State, turn: Turn, gathering: Gathering, reason: str, *, code: str = "bad_parameters") -> None:
+    parts = _there(state, gathering)
     letter = DeadLetter(
-        id=letter_id(turn, trigger.id, gathering.id),
+        id=letter_id(turn, gathering.trigger, gathering.id),
         owner=state.mail.owner,
-        code="bad_parameters",
-        reason=f"Trigger {trigger.id}: {reason}",
+        code=code,
+        reason=f"Trigger {gathering.trigger}: {reason}",
         topic="log",
         event_source=parts[-1].source,
         event_id=parts[-1].event_id,
         event_type=parts[-1].event_type,
-        trigger=trigger.id,
-        project=trigger.project,
+        trigger=gathering.trigger,
+        project=gathering.project,
         principal=parts[-1].principal,
         raw=msgspec.json.encode(parts),
         received_us=turn.now_us,
     )
     state.mail.lay_down(turn, letter)
     _close(state, replace(gathering, state="ENDED", reason=reason))
+
+
+def _there(state: State, gathering: Gathering) -> list[Part]:
+    found = (state.parts.get((gathering.id, number)) for number in sorted(state.parts_of.of(gathering.id)))
+    return [part for part in found if part is not None]
 
 
 def _close(state: State, gathering: Gathering) -> None:

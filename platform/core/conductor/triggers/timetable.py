@@ -50,6 +50,13 @@ def struck(state: State, turn: Turn, timer: Timer) -> None:
     _serve_until(state, turn, trigger)
 
 
+def go_on(state: State, turn: Turn, timer: Timer) -> None:
+    """The next time of a clock whose last could not be decided."""
+    trigger = state.trigger_of.get(timer.id.removeprefix(f"{CRON}/"))
+    if trigger is not None and trigger.spec.kind == CRON:
+        _serve_until(state, turn, trigger)
+
+
 def _to_run(trigger: Trigger, first_us: int, now_us: int) -> list[int]:
     spec = trigger.spec
     most = min(spec.catch_up, CATCH_UP_MAX) or 1
