@@ -133,7 +133,7 @@ async def _view(name: str) -> api.ActorView:
 async def _appended(append: Append) -> dict[str, Any]:
     with await asyncio.to_thread(pa.memory_map, append.path) as source:
         stream = await asyncio.to_thread(_opened, source)
-        target = await ask("table_writer", "prepare", append.table, stream.schema, append.project)
+        target = await ask("table_writer", "prepare", append.table, stream.schema, append.project, append.key)
         files = await asyncio.to_thread(_write, target, stream)
     author = (append.key, append.project, append.principal)
     try:

@@ -166,6 +166,7 @@ async def test_a_project_without_room_is_refused_by_name_and_nothing_is_committe
         with pytest.raises(Conflict, match="rows of table"):
             await writer.prepare(TRIPS, rows("tue").schema, "flights")
         await writer.prepare(TRIPS, rows("tue").schema, "eta")
+        await writer.prepare(TRIPS, rows("mon").schema, "flights", "r1/2/1")  # a second attempt at what was done
     assert len(committed(wiring)) == 1
 
 

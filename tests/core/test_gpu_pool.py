@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.core.device_health import DeviceHealth, HealthBounds
@@ -376,7 +376,8 @@ def test_leaving_in_order_or_seldom_is_no_flapping() -> None:
     assert [type(body) for body in comes_and_goes(never, 9)] == [t.NodeJoined]
 
 
-@given(st.lists(st.tuples(st.integers(0, 120), st.integers(0, 3), st.booleans())))
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 120), st.integers(0, 3), st.booleans()), max_size=12))
 def test_a_device_is_in_service_exactly_while_nothing_is_known_against_it(told: list[tuple[int, int, bool]]) -> None:
     scene = Scene(LOGICAL)
     hot, errors, forgiven = False, 0, 0

@@ -74,11 +74,13 @@ class TableWriterActor(OwnerActor):
             self.spawn(words.run(after_s=store.log_keep_s, every_s=store.archive_every_s))
 
     @ray.method
-    async def prepare(self, table: str, schema: pa.Schema, project: str = "") -> Target:
+    async def prepare(self, table: str, schema: pa.Schema, project: str | None = None, key: str = "") -> Target:
         """Where and how to write data files for the table, which is made where it is not there. A project that may
-        store nothing more is told so before it writes any."""
+        store nothing more is told so before it writes any, unless what it asks for under `key` was done before."""
         await self.begun()
-        await self._make_sure_of_room(table, project, 1)
+        spent = await asyncio.to_thread(self.spent, table, key) if key else None
+        if project is not None and spent is None:
+            await self._make_sure_of_room(table, project, 1)
         async with self._making:  # two that make one namespace at once fail in pyiceberg
             return await asyncio.to_thread(self.desk.prepare, table, schema)
 

@@ -45,7 +45,7 @@ class RunLake:
         from ...data.write import discard, write_files
 
         key = key or f"{self._step_id}/{next(self._numbers)}"
-        target = _answer_of(lambda writer: writer.prepare.remote(name, batches.schema, self._project))
+        target = _answer_of(lambda writer: writer.prepare.remote(name, batches.schema, self._project, key))
         files = list(write_files(target, batches.batches))
         about = (name, files, key, self._project, self._principal)
         try:
