@@ -1,8 +1,8 @@
 """Rows past their age: which runs may leave, their part of the log, and their going.
 
 A run leaves whole: its row, what it recorded, and its entries of the log. Only one that came to its end may;
-what needs a person's attention stays. Entries of no run leave by their own age, once every owner and the relay
-have read beyond them. What follows the log passes over the positions that have left.
+what needs a person's attention stays. Entries of no run leave by their own age, once the Conductor and the
+relay have read beyond them. What follows the log passes over the positions that have left.
 """
 
 from __future__ import annotations
@@ -67,8 +67,10 @@ def words_of(reader: Reader, run_ids: Sequence[str]) -> Iterator[sa.Row[Any]]:
 
 
 def words_of_no_run(reader: Reader, before_us: int, limit: int) -> list[sa.Row[Any]]:
-    """The rows of the log from before a time that speak of no run, in order; none that somebody has not read yet."""
-    read = sa.select(sa.func.min(OFFSETS.c.next)).where(OFFSETS.c.topic.in_((LOG_TOPIC, RELAY))).scalar_subquery()
+    """The rows of the log from before a time that speak of no run, in order; none that the Conductor or the relay has
+    not read yet. The other owners have what they need of these in rows of their own."""
+    marks = (OFFSETS.c.owner == OWNERS[0], OFFSETS.c.topic.in_((LOG_TOPIC, RELAY)))
+    read = sa.select(sa.func.min(OFFSETS.c.next)).where(*marks).scalar_subquery()
     aged = (LOG.c.run_id.is_(None), LOG.c.time_us < before_us, LOG.c.position < read)
     return reader.select(sa.select(LOG).where(*aged).order_by(LOG.c.position).limit(limit))
 
