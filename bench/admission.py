@@ -68,7 +68,7 @@ def main() -> None:
     value, raw = len(waiting) / took_s, len(waiting) / raw_s
     goal = GOAL_PER_S * LOOP_S / min(floor, loop_s())
     print(f"{len(waiting):,} admitted: engine alone {alone:,.0f}/s; durably {value:,.0f}/s in {took_s:.1f} s, of CPU")
-    print(f"{engine_s:.1f} s in the engine's process, {conductor_s:.1f} s in the Conductor's with its start;")
+    print(f"{engine_s:.1f} s in the engine's process, {conductor_s:.1f} s in the Conductor's;")
     print(f"the same rows raw {raw:,.0f}/s, ratio {value / raw:.2f}; Kueue publishes {KUEUE_PER_S}/s")
     verdict(
         "admission", value=value, unit="workloads/s", floor=KUEUE_PER_S, goal=round(goal), holds=value >= goal,
@@ -122,8 +122,8 @@ class Conducting:
         self._seed()
         self._journal = Recorded(Writer(self._database, "conductor"))
 
-    async def run(self, line: Connection) -> list[Commit]:
-        """Answers proposals until there are no more; what was committed."""
+    async def run(self, line: Connection) -> tuple[float, list[Commit]]:
+        """Answers proposals until there are no more; seconds of CPU, and what was committed."""
         await self._journal.take_epoch()
         conductor = Conductor(State(secret=b"s"))
         conductor.load(Rows(runs=self._runs(), steps=self._steps()))
@@ -132,14 +132,16 @@ class Conducting:
         running, answering = asyncio.create_task(loop.run()), set[asyncio.Task[None]]()
         collect_rarely()
         line.send_bytes(b"ready")
+        began = time.process_time()
         while packed := await asyncio.to_thread(line.recv_bytes):
             answering.add(asyncio.create_task(_answer(loop, line, packed)))
         await asyncio.gather(*answering)
+        cpu_s = time.process_time() - began
         running.cancel()
         commits = self._journal.rows(Statements(self._database.dialect))
         self._journal.close()
         self._database.dispose()
-        return commits
+        return cpu_s, commits
 
     def _seed(self) -> None:
         """The rows that grants are judged by."""
@@ -184,8 +186,8 @@ async def _answer(loop: Loop, line: Connection, packed: bytes) -> None:
 def conduct(store: Path, cohorts: int, line: Connection) -> None:
     """The Conductor's process: proposals in, verdicts out; at the end what the same rows take raw."""
     sys.setswitchinterval(SWITCH_S)
-    commits = asyncio.run(Conducting(store, list(workloads(cohorts))).run(line))
-    line.send((time.process_time(), written(sqlite_url(store.with_name("raw.db")), commits)))
+    cpu_s, commits = asyncio.run(Conducting(store, list(workloads(cohorts))).run(line))
+    line.send((cpu_s, written(sqlite_url(store.with_name("raw.db")), commits)))
 
 
 class Scheduling:
