@@ -140,9 +140,10 @@ class Queues:
         line = self.lines.get(key)
         if line is None or key in self.put_off:
             return None
-        ids = (turn[2] for turn in line.turns if turn[2] not in self.reserved)
-        step_id = next(ids, None)
-        return None if step_id is None else self.steps[step_id]
+        for turn in line.turns:
+            if turn[2] not in self.reserved:
+                return self.steps[turn[2]]
+        return None
 
     def reserve(self, step: StepWaiting, *, reserved: bool) -> None:
         """Notes whether a place is kept for the step."""
