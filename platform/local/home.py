@@ -161,9 +161,11 @@ def _made_once(path: Path, fresh: bytes) -> bytes:
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    """Whole and 0600 from the first byte."""
+    """Whole and 0600 from the first byte; on the disk before it has its name, which a power cut would leave empty."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as private:
         private.write(content)
+        private.flush()
+        os.fsync(private.fileno())
     fresh.replace(path)

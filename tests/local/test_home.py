@@ -1,3 +1,4 @@
+import os
 import stat
 import subprocess
 import sys
@@ -31,6 +32,20 @@ def test_the_home_and_its_secrets_are_private_and_stay_the_same(tmp_path: Path) 
     assert mode(tmp_path / "home") == 0o700
     assert mode(home.folder / "token") == mode(home.folder / "secret") == 0o600
     assert sorted(path.name for path in home.folder.iterdir()) == ["secret", "token"]
+
+
+def test_a_secret_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut leaves it whole or not at all: an empty token would let everybody in."""
+    synced, sync, home = list[str](), os.fsync, Home(tmp_path / "home")
+
+    def fsync(handle: int) -> None:
+        sync(handle)
+        synced.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        assert not (home.folder / "token").exists()
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    home.token()
+    assert [name.partition(".")[0] for name in synced] == ["token"]
 
 
 def test_a_folder_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
