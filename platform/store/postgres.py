@@ -66,6 +66,9 @@ def _connect_args(waits: Waits, *, read_only: bool) -> dict[str, Any]:
     session = {
         "lock_timeout": _ms(waits.lock_s),
         "idle_in_transaction_session_timeout": _ms(READER_MAX_S if read_only else waits.silent_s),
+        "tcp_keepalives_idle": math.ceil(waits.silent_s),  # a machine that is gone answers none
+        "tcp_keepalives_interval": 1,
+        "tcp_keepalives_count": 3,
         "synchronous_commit": "on",
         "default_transaction_isolation": r"repeatable\ read" if read_only else r"read\ committed",
         "default_transaction_read_only": "on" if read_only else "off",

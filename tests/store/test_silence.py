@@ -66,3 +66,12 @@ def test_the_others_write_once_it_was_silent_for_the_setting_and_it_writes_nothi
     assert [entry.body for entry in Reader(engine).entries(0)] == [body]
     other.close()
     engine.dispose()
+
+
+def test_the_server_asks_soon_whether_a_machine_that_says_nothing_is_there(postgres: Server) -> None:
+    """One that is gone in the middle of what it sends is idle in no transaction: only the line's own bound ends it."""
+    engine = open_engine(postgres.database(), waits=Waits(silent_s=SILENT_S))
+    with engine.connect() as connection:
+        asked = [connection.exec_driver_sql(f"SHOW tcp_keepalives_{what}").scalar() for what in ("idle", "interval")]
+    engine.dispose()
+    assert asked == ["1", "1"]
