@@ -55,6 +55,7 @@ class TableWriterActor(OwnerActor):
         self._turns: dict[str, asyncio.Lock] = {}
         self._making = asyncio.Lock()
         self.rooms = Rooms(self.reader)
+        self._measuring = asyncio.Lock()
         self._under_way: Counter[str] = Counter()  # bytes by project that have room and are not announced
         self.state = TableWriter(picture.rows("table_heads"), offsets, picture.rows("table_shares"))
         return self.state
@@ -125,8 +126,9 @@ class TableWriterActor(OwnerActor):
             spent = await asyncio.to_thread(self.spent, table, author.key)
             if spent is not None:
                 return await asyncio.to_thread(self.desk.answer_again, spent, self.state.heads.get(table))
-            await self._make_sure_of_room(table, author.project, size_bytes)
-            self._under_way[author.project] += size_bytes
+            async with self._measuring:
+                await self._make_sure_of_room(table, author.project, size_bytes)
+                self._under_way[author.project] += size_bytes
             try:
                 based = replace(append, announced_head=self.state.announced(table))
                 committed = await asyncio.to_thread(self.desk.commit, based)
