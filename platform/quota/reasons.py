@@ -93,7 +93,17 @@ class Reasons:
             f"Step {step.name} waits for quota: it needs {units.shown(cause.flavour, cause.needed)}, and project "
             f"{step.project} may take {units.shown(cause.flavour, cause.room)} more now (bounded by {says}); it uses "
             f"{units.shown(cause.flavour, used)} of {units.shown(cause.flavour, nominal)} nominal."
-        )
+        ) + self._window(step, cause)
+
+    def _window(self, step: StepWaiting, cause: OverQuota) -> str:
+        """Where there would be room but for a window: whose it is."""
+        if self._usage.room(step.project, cause.flavour).amount < cause.needed:
+            return ""
+        window = self._usage.window_before(step.project, cause.flavour, step.max_runtime_s)
+        if window is None:
+            return ""
+        whose = self._usage.tree.nodes[window.node].path
+        return f" The rest is kept for a window of {whose} ({units.shown(cause.flavour, window.amount)})."
 
     def _no_place(self, step: StepWaiting, cause: NoPlace) -> tuple[str, Eta | None]:
         count, names = self._in_service(cause)

@@ -235,6 +235,14 @@ class Usage:
         own = max(ledger.nominal[node] - ledger.total[node] for node in path[:-1] or path)
         return Room(max(min(own, room.amount), room.amount - kept), room.bound_by)
 
+    def window_before(self, project: str, flavour: str, max_runtime_s: int | None) -> Window | None:
+        """The window that keeps the most from who is not over by then; None where none keeps anything."""
+        path = self._paths[project]
+        mine = [window for window in self.tree.windows if window.flavour == flavour]
+        taken = [(self._taken_by(window, path, max_runtime_s), window) for window in mine]
+        most, window = max(taken, key=lambda each: each[0], default=(0, None))
+        return window if most else None
+
     def _taken_by(self, window: Window, path: tuple[int, ...], max_runtime_s: int | None) -> int:
         """What the window keeps from the project of this path: it is open, or opens while the step is there."""
         span = window.span(self.now_us)

@@ -72,6 +72,19 @@ def test_while_it_is_open_it_is_lent_to_nobody() -> None:
     assert len(platform.start(*(a_step(f"n{n}", "training", since=n) for n in range(8)), at=9 * HOUR)) == 4
 
 
+def test_who_waits_because_of_a_window_is_told_whose_it_is() -> None:
+    # At 06:00 four steps of three hours take what is not kept for serving's 4; a step of an hour would still go.
+    platform = eight(PEAK)
+    platform.start(*(a_step(f"l{n}", "training", since=n, max_runtime_s=3 * HOUR) for n in range(5)), at=6 * HOUR)
+    said = platform.scheduler.explained("l4")
+    assert said is not None
+    assert said.sentence.endswith("The rest is kept for a window of all/serving (4 GPUs).")
+    platform.start(*(a_step(f"s{n}", "training", since=n, max_runtime_s=HOUR) for n in range(4)), at=6 * HOUR)
+    said = platform.scheduler.explained("l4")
+    assert said is not None
+    assert "window" not in said.sentence
+
+
 def test_its_own_and_what_is_over_before_the_next_window_is_not_touched() -> None:
     platform = eight(PEAK)
     assert len(platform.start(*(a_step(f"o{n}", "serving", since=n) for n in range(2)), at=6 * HOUR)) == 2
