@@ -270,7 +270,7 @@ class Granting:
             if holding is None or event.for_step != holding.step.step_id:
                 self.count_eviction(event.project, event.at_us)
             if holding is not None and not holding.released:
-                self._holdings.leave(event.fence)
+                self._holdings.leave(event.fence, grows=event.for_step == holding.step.step_id)
             if holding is not None and self._may_be_kept_for(event.for_step):
                 victims.setdefault(event.for_step, []).append(event)
         for step_id, events in victims.items():
@@ -280,11 +280,19 @@ class Granting:
     def _may_be_kept_for(self, step_id: str) -> bool:
         return step_id in self._queues.steps and step_id not in self._reservations.kept
 
+    def waits_again(self, step: StepWaiting) -> None:
+        """A gang that begins again with more ranks goes when what it had is seen empty, and not with fewer before."""
+        again = self._growing.place_again(step) if step.ranks_min else None
+        if again is not None and len(self._reservations.kept) < RESERVATIONS_MAX:
+            basis = "what it had before is seen empty first"
+            self._queues.reserve(step, reserved=True)
+            self._reservations.keep(step, again[1], None, basis, (again[0],))
+
     def not_ended(self, fence: int) -> None:
         """It stays; the places that were to come free with it are given up and looked for anew."""
         holding = self._holdings.all.get(fence)
         if holding is not None and holding.leaving:
-            self._holdings.put(fence, replace(holding, leaving=False))
+            self._holdings.put(fence, replace(holding, leaving=False, grows=False))
         for reservation in self._reservations.in_order():
             if fence in reservation.victims:
                 self.unkeep(reservation.step.step_id)

@@ -29,6 +29,7 @@ class Holding:
     released: bool = False
     checkpoint_us: int = 0
     leaving: bool = False  # it is being ended for another
+    grows: bool = False  # or to begin again with more ranks
 
     def saved_us(self) -> int:
         """What was done until then is not lost if the gang ends now."""
@@ -93,9 +94,9 @@ class Holdings:
         self._inventory.hold(fence, holding.seats)
         self.put(fence, holding)
 
-    def leave(self, fence: int) -> Holding:
-        """The gang is being ended for another."""
-        self.put(fence, replace(self.all[fence], leaving=True))
+    def leave(self, fence: int, *, grows: bool = False) -> Holding:
+        """The gang is being ended, for another or to begin again with more ranks."""
+        self.put(fence, replace(self.all[fence], leaving=True, grows=grows))
         return self.all[fence]
 
     def over(self, fence: int, kept_us: int | None) -> Holding | None:

@@ -240,6 +240,7 @@ class Scheduler:
             if refusal is not None:
                 return [messages.Impossible(step.step_id, refusal)]
         self._queues.add(step)
+        self._granting.waits_again(step)
         self._inventory.workload.ask(step.demand)
         self._telling.came(step)
         return []

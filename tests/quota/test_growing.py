@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from headwater.quota.messages import AttemptLeaving, Reclaim, Ticked
+from headwater.quota.messages import (
+    AttemptLeaving,
+    AttemptReleased,
+    DeviceFreed,
+    DeviceQuarantined,
+    Reclaim,
+    Ticked,
+    Waiting,
+)
 
 from .scene import Platform, a_node, a_step
 
@@ -29,6 +37,36 @@ def test_it_begins_again_with_more_ranks_when_there_is_idle_room() -> None:
     platform.end("gang", at=310)
     platform.start(a_step("gang", "owner", ranks=4, ranks_min=2), at=310)
     assert len(platform.grants["gang"].devices) == 3
+
+
+def test_it_comes_back_with_all_its_ranks_though_what_it_had_is_emptied_later() -> None:
+    # It had both GPUs of one node and may have those of the other, which are free: it does not go with these alone.
+    platform = Platform(HALVES, a_node("n0", gpus=2), a_node("n1", gpus=2))
+    platform.start(a_step("a", "guest", gpus=2), a_step("gang", "owner", ranks=4, ranks_min=2))
+    platform.end("a", at=10)
+    platform.tell(Ticked(0), at=301)
+    assert platform.victims() == ["gang"]
+    fence, had = platform.fences["gang"], platform.grants["gang"].devices
+    platform.tell(AttemptReleased(fence), at=310)
+    assert platform.start(a_step("gang", "owner", ranks=4, ranks_min=2), at=310) == []
+    said = platform.scheduler.explain("gang")
+    assert isinstance(said, Waiting)
+    assert said.sentence.endswith("waits for it to come free: what it had before is seen empty first.")
+    assert platform.tell(DeviceFreed(had[0], fence), at=311) == []
+    assert platform.tell(DeviceFreed(had[1], fence), at=312) == ["gang"]
+    assert len(platform.grants["gang"].devices) == 4
+
+
+def test_it_goes_with_what_there_is_where_what_it_had_is_out_of_service() -> None:
+    platform = Platform(HALVES, a_node("n0", gpus=2), a_node("n1", gpus=2))
+    platform.start(a_step("a", "guest", gpus=2), a_step("gang", "owner", ranks=4, ranks_min=2))
+    platform.end("a", at=10)
+    platform.tell(Ticked(0), at=301)
+    fence, had = platform.fences["gang"], platform.grants["gang"].devices
+    platform.tell(AttemptReleased(fence), at=310)
+    assert platform.start(a_step("gang", "owner", ranks=4, ranks_min=2), at=310) == []
+    assert platform.tell(DeviceQuarantined(had[0]), at=320) == ["gang"]
+    assert len(platform.grants["gang"].devices) in (2, 3)
 
 
 def test_it_stays_where_there_is_no_more_room() -> None:
