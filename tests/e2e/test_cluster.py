@@ -156,6 +156,28 @@ def sharing(whole: Cluster, hw: Client) -> Iterator[Client]:
     hw.order("quota.apply", {"tree": before})
 
 
+def test_an_elastic_gang_grows_into_idle_room_and_gives_it_back_to_its_owner(sharing: Client, gate: Gate) -> None:
+    busy = sharing.run("eta/side_by_side", {"gate": gate.port, "model": NEW, "count": 1})
+    first = gate.guest()
+    run = sharing.run("eta/hand_in_hand", {"gate": gate.port, "model": NEW})
+    assert gate.guest().attempt == 1
+    first.let_go()
+    busy.result(100)
+    assert gate.guest().attempt == 2  # with all four ranks
+    owner = sharing.run("flights/take_back", {"gate": gate.port, "model": NEW})
+    later = [gate.guest(), gate.guest()]  # flights' step, and the gang with the two ranks that are left
+    for guest in later:
+        guest.let_go()
+    assert run.result(100) == ["rank 0", "rank 1"]
+    owner.result(100)
+    (step,) = run.steps["join_hands"]
+    assert [attempt.state for attempt in step.attempts] == ["PREEMPTED", "PREEMPTED", "SUCCEEDED"]
+    assert [len(attempt.devices) for attempt in step.attempts] == [2, 4, 2]
+    why = [attempt.failure.message for attempt in step.attempts if attempt.failure is not None]
+    assert why[0].startswith("Begins again with 4 ranks in place of 2")
+    assert why[1].startswith("Ended for step stand of project flights")
+
+
 def test_a_small_job_is_moved_so_that_a_large_one_has_a_whole_node(whole: Cluster, sharing: Client, gate: Gate) -> None:
     small = sharing.run("eta/small_ones", {"gate": gate.port, "model": NEW, "count": 3})
     guests = [gate.guest() for _ in range(3)]

@@ -18,6 +18,8 @@ def test_a_borrower_goes_on_from_checkpoint_and_position_and_ends_with_the_same_
     disturbed = run.result(WITHIN_S)
     assert int(disturbed["began at row"]) > 0
     assert disturbed["weights"] == undisturbed["weights"]
+    assert disturbed["order"] == undisturbed["order"]  # the same rows in the same order, none twice and none left out
+    assert disturbed["rows"] == undisturbed["rows"]
     first, second = run.steps["fit_line"][0].attempts
     assert (first.state, second.state) == ("PREEMPTED", "SUCCEEDED")
     assert first.failure is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -38,18 +39,20 @@ def learn(gate: int) -> dict[str, str]:
 def fit_line(table: Table, gate: int) -> dict[str, str]:
     import numpy as np
 
-    weights, position = current().restored or (np.zeros(2), None)
+    weights, order, position = current().restored or (np.zeros(2), "", None)
     began = position.rows if position else 0
     stream = table.stream(batch_rows=64, seed=11, position=position)
     for batch in stream:
         x, y = (np.asarray(batch.column(name)) for name in ("x", "y"))
         inputs = np.stack([x, np.ones_like(x)])
         weights = weights - 0.05 * inputs @ (weights @ inputs - y) / len(x)
+        order = hashlib.sha256(order.encode() + x.tobytes()).hexdigest()
         if gate and current().attempt == 1 and stream.position.rows * 2 > stream.rows_total:
             stand_until_preempted(gate)
         if current().preempting:
-            current().checkpoint((weights, stream.position))
-    return {"weights": weights.tobytes().hex(), "began at row": str(began)}
+            current().checkpoint((weights, order, stream.position))
+    rows = stream.position.rows
+    return {"weights": weights.tobytes().hex(), "order": order, "rows": str(rows), "began at row": str(began)}
 
 
 def stand_until_preempted(gate: int) -> None:
