@@ -10,7 +10,7 @@ from headwater.core.conductor.steps.keeping import MOMENT_US, STREAK_US
 from headwater.core.records import StepState
 from headwater.core.turn import GrantGuard, Turn
 from headwater.wire import calls
-from headwater.wire.types import StepLeased, StepPlaceLeft, StepSucceeded
+from headwater.wire.types import Entry, NodeLeft, StepLeased, StepPlaceLeft, StepSucceeded
 
 
 def a_run_of_steps(*, took_us: int = 1_000) -> tuple[Scene, str, int]:
@@ -160,6 +160,15 @@ def test_a_step_waits_where_the_worker_of_the_place_is_gone() -> None:
     scene.tell(m.WorkerLost("w1", "killed"))
     turn = scene.issue(run_id, a_step(2))
     assert (places_left(turn), leased(turn)) == ([place], [])
+
+
+def test_a_place_is_left_where_its_node_is_lost() -> None:
+    scene, run_id, place = a_run_of_steps()
+    entry = Entry(
+        position=1, body=NodeLeft(node="n1", reason="silent"), subject="n1", project="default", principal="p", time_us=1
+    )
+    assert places_left(scene.tell(m.Followed((entry,), 1))) == [place]
+    assert leased(scene.issue(run_id, a_step(2))) == []
 
 
 def test_of_several_steps_called_at_once_the_first_goes_on() -> None:

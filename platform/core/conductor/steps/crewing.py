@@ -14,6 +14,7 @@ from ..runs.attending import seen_gone
 from ..runs.failing import lose, lose_all
 from ..state import State, Worker
 from .ganging import rank_lost, rank_not_started
+from .keeping import leave_node
 from .members import bind, unbound, workers_of
 
 replace = msgspec.structs.replace
@@ -157,6 +158,7 @@ def worker_not_started(state: State, turn: Turn, event: m.WorkerNotStarted) -> N
 
 def node_lost(state: State, turn: Turn, node: str, failure: Failure) -> None:
     """Whatever was at work there is out of reach; of a gang those of its ranks that were there."""
+    leave_node(state, turn, node)
     together: dict[str, list[int]] = {}
     for attempt in state.attempts.values():
         if attempt.state.live and not attempt.members and attempt.node == node:

@@ -60,6 +60,14 @@ def leave(state: State, turn: Turn, run: Run) -> None:
     turn.said.append(Said(body=body, subject=run.id, project=run.project, principal=run.principal, time_us=turn.now_us))
 
 
+def leave_node(state: State, turn: Turn, node: str) -> None:
+    """Nothing goes on where the node is out of reach."""
+    for run_id in list(state.kept):
+        run = state.runs.known(run_id)
+        if run is not None and state.kept[run_id].place.node == node:
+            leave(state, turn, run)
+
+
 def leave_in_time(state: State, turn: Turn) -> None:
     """Leaves what nothing has come for; the others' time comes."""
     for run_id in list(state.kept):
