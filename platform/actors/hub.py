@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from ..core.decisions import DECISION_TYPES
 from ..store.reader import Reader
-from ..wire.types import Entry
+from ..wire.types import AnyBody, Entry, StepFailed, StepLeased, StepStarted, StepSucceeded, StepWaiting
 from .follower import Follower
 
 Push = Callable[[int, int, list[Entry]], None]
@@ -35,7 +35,7 @@ SCHEDULER_TYPES: Final = frozenset(
         "quota.changed",
     }
 )
-GPU_POOL_TYPES: Final = frozenset({"step.leased", "step.succeeded", "step.failed", "quota.changed"})
+GPU_POOL_TYPES: Final = frozenset({"step.succeeded", "step.failed", "quota.changed"})
 REGISTRY_TYPES: Final = frozenset({"model.requested", "quota.changed"})
 DEPLOYER_TYPES: Final = frozenset({"deployment.requested"})
 CONDUCTOR_TYPES: Final = frozenset(
@@ -67,6 +67,9 @@ AT_ONCE: Final = frozenset({"scheduler"})
 
 LINGER_S: Final = 0.002
 
+PATIENCE_S: Final = 0.02
+"""How long what concerns nobody who waits is kept back: a run that goes from step to step under one place."""
+
 
 class Listener(NamedTuple):
     """`types` None asks for everything; `sent` is the position up to which it was told."""
@@ -84,6 +87,7 @@ class Hub:
         self._followers: dict[str, Listener] = {}
         self._log = Follower(reader, cursor, self._fan_out)
         self._later: list[Entry] = []
+        self._soon: list[Entry] = []
         self._upto = cursor
 
     @property
@@ -115,13 +119,23 @@ class Hub:
         await self._log.run()
 
     def _fan_out(self, entries: list[Entry], upto: int) -> None:
-        self._tell([name for name, follower in self._followers.items() if follower.at_once], entries, upto)
+        waited, self._upto = bool(self._soon), upto
+        self._soon += entries
+        if _is_urgent(entries):
+            self._tell_the_first()
+        elif not waited:
+            asyncio.get_running_loop().call_later(PATIENCE_S, self._tell_the_first)
         if all(follower.at_once for follower in self._followers.values()):
             return
         if not self._later:
             asyncio.get_running_loop().call_later(LINGER_S, self._tell_the_others)
         self._later += entries
-        self._upto = upto
+
+    def _tell_the_first(self) -> None:
+        entries, self._soon = self._soon, []
+        if entries:
+            first = [name for name, follower in self._followers.items() if follower.at_once]
+            self._tell(first, entries, self._upto)
 
     def _tell_the_others(self) -> None:
         entries, self._later = self._later, []
@@ -137,4 +151,30 @@ class Hub:
 
 
 def _asked_for(follower: Listener, entry: Entry) -> bool:
-    return follower.types is None or entry.type in follower.types
+    if follower.types is None:
+        return True
+    return entry.type in follower.types and not (follower.types is GPU_POOL_TYPES and _leaves_no_device(entry.body))
+
+
+def _leaves_no_device(body: AnyBody) -> bool:
+    return isinstance(body, StepSucceeded | StepFailed) and not body.devices
+
+
+def _is_urgent(entries: list[Entry]) -> bool:
+    """Whether anything in it may let somebody go, or make him wait."""
+    leased = {entry.body.step_id for entry in entries if isinstance(entry.body, StepLeased) and entry.body.place}
+    waited = {entry.body.step_id for entry in entries if isinstance(entry.body, StepWaiting)}
+    return not all(_goes_on(entry.body, leased & waited) for entry in entries)
+
+
+def _goes_on(body: AnyBody, together: set[str]) -> bool:
+    """Of a step that waited and was leased in one transaction, or whose place stays with its run."""
+    match body:
+        case StepWaiting(step_id=step_id) | StepLeased(step_id=step_id):
+            return step_id in together
+        case StepStarted():
+            return True
+        case StepSucceeded(kept=kept):
+            return kept
+        case _:
+            return False

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scenes.log import KEPT, STRETCHES, TWICE, Log, Taken, until
 
-from headwater.actors.hub import Hub, Push
-from headwater.wire.types import Entry
+from headwater.actors.hub import GPU_POOL_TYPES, Hub, Push
+from headwater.wire.types import AnyBody, Demand, Entry, Said, StepLeased, StepSucceeded, StepWaiting
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -120,3 +121,46 @@ async def test_who_comes_while_word_is_held_back_is_told_what_came_after(log: Lo
     hub.committed(log.say(1))
     await told.wait()
     assert [entry.position for entry in late.entries] == [2]
+
+
+def words_of(*bodies: AnyBody) -> list[Said]:
+    return [Said(body=body, subject="run", project="eta", principal="me", time_us=1) for body in bodies]
+
+
+WAITING = StepWaiting(step_id="run/1", name="fit", ordinal=1, priority=0, demand=Demand(), since_us=1)
+LEASED = StepLeased(step_id="run/1", name="fit", attempt=1, fence=7, node="n1", devices=(), demand=Demand(), place=3)
+KEPT_PLACE = StepSucceeded(step_id="run/1", name="fit", attempt=1, fence=7, duration_us=5, kept=True)
+
+
+async def test_what_a_run_says_as_it_goes_on_under_its_place_is_told_with_what_comes_next(log: Log) -> None:
+    hub, taken = Hub(log.reader, 0), Taken(0)
+    hub.attach("all", None, pushed(taken))
+    hub.committed(log.writer.commit({}, words_of(WAITING, LEASED)))
+    hub.committed(log.writer.commit({}, words_of(KEPT_PLACE)))
+    assert taken.entries == []
+    hub.committed(log.say(1))
+    assert [entry.position for entry in taken.entries] == [1, 2, 3, 4]
+
+
+async def test_what_a_run_says_as_it_goes_on_is_told_in_a_while_where_nothing_comes(log: Log) -> None:
+    hub, taken = Hub(log.reader, 0), Taken(0)
+    hub.attach("all", None, pushed(taken))
+    hub.committed(log.writer.commit({}, words_of(WAITING, LEASED)))
+    await until(lambda: bool(taken.entries))
+    assert [entry.position for entry in taken.entries] == [1, 2]
+
+
+@pytest.mark.parametrize("said", [(WAITING,), (LEASED,), (msgspec.structs.replace(KEPT_PLACE, kept=False),)])
+async def test_what_may_let_somebody_go_is_told_at_once(log: Log, said: tuple[AnyBody, ...]) -> None:
+    hub, taken = Hub(log.reader, 0), Taken(0)
+    hub.attach("all", None, pushed(taken))
+    hub.committed(log.writer.commit({}, words_of(*said)))
+    assert [entry.position for entry in taken.entries] == [1]
+
+
+async def test_the_gpu_pool_hears_of_ends_that_leave_devices(log: Log) -> None:
+    hub, taken = Hub(log.reader, 0), Taken(0)
+    hub.attach("gpu_pool", GPU_POOL_TYPES, pushed(taken))
+    with_device = msgspec.structs.replace(KEPT_PLACE, kept=False, devices=("n1/0",))
+    hub.committed(log.writer.commit({}, words_of(msgspec.structs.replace(KEPT_PLACE, kept=False), with_device)))
+    assert [entry.position for entry in taken.entries] == [2]
