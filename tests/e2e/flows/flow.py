@@ -111,6 +111,27 @@ def use_model(given: Model, name: str) -> list[float]:
 
 
 @flow(project="eta")
+def cached_of(n: int, gate: int, notes: str) -> int:
+    """Calls a cached step before what feeds it is there."""
+    stood = stand_and_give(n, gate)
+    kept: int = tenfold(stood, notes).result()
+    return kept
+
+
+@step
+def stand_and_give(n: int, gate: int) -> int:
+    stand(gate)
+    return n
+
+
+@step(cache=True)
+def tenfold(n: int, notes: str) -> int:
+    with Path(notes).open("a") as book:
+        book.write(f"{n}\n")
+    return 10 * n
+
+
+@flow(project="eta")
 def add_unloadable() -> None:
     """Registers a model that no replica can load."""
     register("unloadable", make_unloadable())
