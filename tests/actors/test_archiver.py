@@ -204,6 +204,7 @@ async def test_words_of_no_run_move_once_all_have_read_them(wiring: Wiring) -> N
     assert [msgspec.json.decode(body)["flow"] for body in moved["body"].to_pylist()] == ["f1", "f2", "f3", "f4"]
 
 
+@pytest.mark.parametrize("wiring", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("after", [False, True, None])
 async def test_a_pass_over_words_that_died_leaves_each_in_the_lake_once(wiring: Wiring, after: bool | None) -> None:
     """It dies before its commit, after it, or while the Conductor is away."""
