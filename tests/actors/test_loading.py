@@ -37,9 +37,10 @@ class Watched(Conductor):
 
 
 @pytest.fixture
-def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
+def story(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
     monkeypatch.setattr("headwater.actors.loading.AT_ONCE", PAGE)
-    one = Story(tmp_path)
+    is_server = getattr(request, "param", "sqlite") == "postgresql"
+    one = Story(tmp_path, url=request.getfixturevalue("postgres").migrated() if is_server else "")
     yield one
     one.close()
 
@@ -74,6 +75,7 @@ def parks(story: Story, number: int, call: calls.Call | None = None, **fields: A
     )
 
 
+@pytest.mark.parametrize("story", ["sqlite", "postgresql"], indirect=True)
 def test_runs_that_only_wait_pass_through_memory_a_page_at_a_time(story: Story) -> None:
     for number in range(1, 31):
         parks(story, number)
