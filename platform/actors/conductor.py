@@ -56,7 +56,7 @@ from .wiring import Wiring
 from .work_orders import attempt_order, run_order
 
 RELAY: Final = "relay"
-WAKE_MAX_S: Final = 30.0  # the wall clock may be set meanwhile
+WAKE_MAX_S: Final = 5.0  # the wall clock may be set meanwhile
 
 
 class ConductorActor:
