@@ -42,6 +42,7 @@ class Files:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._durable: set[Path] = set()
 
     def path(self, digest: str) -> Path:
         """Where the artifact lies; raises NotFound where it is not there."""
@@ -175,9 +176,7 @@ class Files:
             finally:
                 os.close(handle)
             place = self._place(hashing.digest())
-            if not place.parent.is_dir():
-                place.parent.mkdir(exist_ok=True)
-                _sync_folder(self.root)
+            self._make_durably(place.parent)
             with self.kept_still():
                 os.replace(draft, place)
             _sync_folder(place.parent)
@@ -186,6 +185,13 @@ class Files:
             raise
         finally:
             hashing.close()
+
+    def _make_durably(self, folder: Path) -> None:
+        """Another process may have made the folder a moment ago, and not yet have synced its name."""
+        folder.mkdir(exist_ok=True)
+        if folder not in self._durable:
+            _sync_folder(self.root)
+            self._durable.add(folder)
 
     @contextlib.contextmanager
     def kept_still(self, *, alone: bool = False) -> Iterator[None]:

@@ -44,9 +44,12 @@ def test_content_lies_under_its_digest(files: Files, tmp_path: Path) -> None:
     assert files.put_file(tmp_path / "same") == files.put_stream([b"mo", b"del"]) == digest
 
 
+@pytest.mark.parametrize("made_by", ["this process", "another that has not synced it yet"])
 def test_content_is_on_the_disk_before_its_name_and_the_name_before_it_is_told(
-    files: Files, monkeypatch: pytest.MonkeyPatch
+    files: Files, monkeypatch: pytest.MonkeyPatch, made_by: str
 ) -> None:
+    if made_by != "this process":
+        (files.root / hashlib.sha256(b"one").hexdigest()[:2]).mkdir(parents=True)
     done, sync, move = list[str](), os.fsync, os.replace
 
     def fsync(handle: int) -> None:
