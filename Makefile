@@ -34,7 +34,7 @@ up: setup  ## the platform, until Ctrl-C
 	$(BIN)/headwater up
 
 test: setup  ## all tests but the slow faults
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 check: setup  ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 pytest.register_assert_rewrite("scenes")  # what their assertions say is read too
 
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
     from headwater.local.ray_head import RayHead
 
 DEADLINE = pytest.StashKey[float]()
-SHARED = ("ray_head", "platform")  # parts too dear to be there twice; some on a Ray call theirs a platform, too
+SHARED = {  # parts too dear to be there twice, and where the tests are that need them
+    "platform": ("tests/e2e/",),
+    "ray_head": (
+        "tests/serve/",
+        "tests/web/test_actor.py",
+        "tests/local/test_ray_head.py",
+        "tests/actors/test_scheduler.py",
+        "tests/actors/test_worker_on_ray.py",
+    ),
+}
 
 
 @pytest.fixture(scope="session")
@@ -70,12 +80,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--budget", type=float, default=20.0, help="minutes for the slow faults")
 
 
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives the tests of a shared part to one process, and otherwise those of a file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return part_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together:
+    return Together(config, log)
+
+
+def part_of(nodeid: str) -> str:
+    """What its process shares: the name of a part, or the file."""
+    file = nodeid.partition("::")[0]
+    return next((part for part, places in SHARED.items() if file.startswith(places)), file)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keeps the slow faults apart; they run in an order that each day begins elsewhere."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_together(item)))
-    items.sort(key=lambda item: not _has(item, *SHARED))  # what takes longest begins first
+    items.sort(key=lambda item: part_of(item.nodeid) not in SHARED)  # what takes longest begins first
     slow = [item for item in items if item.get_closest_marker("faults")]
     quick = [item for item in items if item not in slow]
     chosen, left = (slow, quick) if config.getoption("--faults") else (quick, slow)
@@ -84,15 +109,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = chosen[first:] + chosen[:first]
     config.hook.pytest_deselected(items=left)
     items[:] = chosen
-
-
-def _together(item: pytest.Item) -> str:
-    """The tests that one process runs one after the other: those of one shared part, or those of one file."""
-    return next((one for one in SHARED if _has(item, one)), item.nodeid.partition("::")[0])
-
-
-def _has(item: pytest.Item, *fixtures: str) -> bool:
-    return not {*fixtures}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def pytest_configure(config: pytest.Config) -> None:
