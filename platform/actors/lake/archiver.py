@@ -62,14 +62,7 @@ class Archiver:
 
     async def run(self, *, after_s: float, every_s: float) -> None:
         """For ever: all that is older than `after_s`, then a rest."""
-        while True:
-            try:
-                while await self.archive(time.time_ns() // 1_000 - int(after_s * 1e6)):
-                    pass
-                await asyncio.sleep(every_s)
-            except (HeadwaterError, OSError, ValueError) as error:  # the same batch is tried again
-                log.error("Old runs could not be archived: %s", error)
-                await asyncio.sleep(min(every_s, RETRY_S))
+        await go_on(self.archive, "Old runs", after_s=after_s, every_s=every_s)
 
     async def archive(self, before_us: int) -> int:
         """Carries one batch of runs that ended before a time over; how many have left."""
@@ -99,6 +92,18 @@ class Archiver:
         self._finished = False
         await carry(self._tables, RUNS_HISTORY, batch.key, lambda: runs_table(runs))
         return batch
+
+
+async def go_on(archive: Callable[[int], Awaitable[int]], what: str, *, after_s: float, every_s: float) -> None:
+    """For ever: archives batch by batch what is older than `after_s`, then rests; what fails is tried again."""
+    while True:
+        try:
+            while await archive(time.time_ns() // 1_000 - int(after_s * 1e6)):
+                pass
+            await asyncio.sleep(every_s)
+        except (HeadwaterError, OSError, ValueError) as error:  # the same batch is tried again
+            log.error("%s could not be archived: %s", what, error)
+            await asyncio.sleep(min(every_s, RETRY_S))
 
 
 async def carry(tables: Tables, table: str, key: str, rows: Callable[[], pa.Table]) -> None:

@@ -8,21 +8,16 @@ finished before the next begins, with the positions that its own commit holds.
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from ...errors import HeadwaterError
 from ...store.aged import any_word_at, words_of_no_run
 from ...store.reader import Reader
 from ...wire.ids import digest_of
-from .archiver import RETRY_S, Tables, carry
+from .archiver import Tables, carry, go_on
 from .history import EVENTS_HISTORY, events_table
 
 PREFIX: Final = "archive-log/"
-
-log = logging.getLogger("headwater.archiver")
 
 
 class WordArchiver:
@@ -36,14 +31,7 @@ class WordArchiver:
 
     async def run(self, *, after_s: float, every_s: float) -> None:
         """For ever: all that is older than `after_s`, then a rest."""
-        while True:
-            try:
-                while await self.archive(time.time_ns() // 1_000 - int(after_s * 1e6)):
-                    pass
-                await asyncio.sleep(every_s)
-            except (HeadwaterError, OSError, ValueError) as error:  # the same batch is tried again
-                log.error("Old entries of the log could not be archived: %s", error)
-                await asyncio.sleep(min(every_s, RETRY_S))
+        await go_on(self.archive, "Old entries of the log", after_s=after_s, every_s=every_s)
 
     async def archive(self, before_us: int) -> int:
         """Carries one batch of entries from before a time over; how many have left."""

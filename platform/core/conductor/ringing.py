@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...wire.types import Failure
-from ..ledger import Away
 from ..records import RunState, Timer
 from ..turn import Turn
+from .alone import decide_alone
 from .runs.commanding import due as command_due
 from .runs.failing import need_attention
 from .state import State
@@ -27,19 +27,8 @@ def ring(state: State, turn: Turn, timers: Iterable[Timer]) -> None:
 def ring_one_by_one(state: State, turn: Turn, timers: Iterable[Timer]) -> None:
     """The same where that raised."""
     for timer in timers:
-        if timer.id not in state.timers:
-            continue
-        alone, mark = Turn(turn.now_us), state.book.mark()
-        try:
-            _ring(state, alone, timer)
-        except Away:
-            raise
-        except Exception as error:  # whatever it raises concerns this timer alone
-            state.book.rollback(mark)
-            alone = Turn(turn.now_us)
-            _set_aside(state, alone, timer, f"The engine could not decide this: {type(error).__name__}: {error}")
-        turn.said += alone.said
-        turn.effects += alone.effects
+        if timer.id in state.timers:
+            decide_alone(state, turn, timer, _ring, _set_aside)
 
 
 def _ring(state: State, turn: Turn, timer: Timer) -> None:
@@ -56,8 +45,9 @@ def _ring(state: State, turn: Turn, timer: Timer) -> None:
         command_due(state, turn, timer)
 
 
-def _set_aside(state: State, turn: Turn, timer: Timer, reason: str) -> None:
+def _set_aside(state: State, turn: Turn, timer: Timer, error: Exception) -> None:
     """A run needs attention, what was gathered is a dead letter, a clock goes on with its next time."""
+    reason = f"The engine could not decide this: {type(error).__name__}: {error}"
     state.drop_timer(timer.run_id, timer.id)
     run = state.runs.get(timer.run_id) if timer.run_id else None
     if run is not None and run.state is RunState.RUNNING:

@@ -30,12 +30,12 @@ from ....wire.types import (
 )
 from ...decisions import DECISION_TYPES, NAMES, PREFIX, SAID
 from ...inbox import LOG, letter_id
-from ...ledger import Away
 from ...records import DeadLetter, Run
 from ...trigger import Happening, Trigger, listeners_of, triggers_of
 from ...trigger_kind import heard_by
 from ...turn import Turn
 from .. import messages as m
+from ..alone import decide_alone
 from ..runs.answering import answer
 from ..state import Deployed, State
 from ..steps.crewing import node_lost
@@ -65,19 +65,8 @@ def followed(state: State, turn: Turn, event: m.Followed) -> None:
 def followed_one_by_one(state: State, turn: Turn, event: m.Followed) -> None:
     """The same where that raised: an entry that cannot be followed is a dead letter, and the others count."""
     for entry in event.entries:
-        if entry.position <= state.cursor:
-            continue
-        alone, mark = Turn(turn.now_us), state.book.mark()
-        try:
-            _follow(state, alone, entry)
-        except Away:
-            raise
-        except Exception as error:  # whatever it raises concerns this entry alone
-            state.book.rollback(mark)
-            alone = Turn(turn.now_us)
-            state.mail.lay_down(alone, _letter_of(state, alone, entry, error))
-        turn.said += alone.said
-        turn.effects += alone.effects
+        if entry.position > state.cursor:
+            decide_alone(state, turn, entry, _follow, _set_aside)
     _advance(state, max(state.cursor, event.upto))
 
 
@@ -86,6 +75,10 @@ def _advance(state: State, cursor: int) -> None:
     state.book.note(lambda: setattr(state, "cursor", before))
     state.cursor = cursor
     state.mail.put_next(LOG, cursor + 1)
+
+
+def _set_aside(state: State, turn: Turn, entry: Entry, error: Exception) -> None:
+    state.mail.lay_down(turn, _letter_of(state, turn, entry, error))
 
 
 def _letter_of(state: State, turn: Turn, entry: Entry, error: Exception) -> DeadLetter:
