@@ -21,11 +21,11 @@ def given_up_us(inventory: Inventory, policy: Policy) -> int | None:
 def refused(
     inventory: Inventory, queues: Queues, admission: Admission, policy: Policy, now_us: int
 ) -> list[Impossible]:
-    """Gives up the nodes that are due; the refusals of the steps that only they could hold."""
+    """Gives up the nodes that are due; the refusals of the steps that only they could hold, line after line."""
     if not inventory.give_up(now_us - policy.return_s * 1_000_000):
         return []
     found = []
-    for line in queues.lines.values():
+    for line in sorted(queues.lines.values(), key=lambda line: line.turns[0]):
         steps = [queues.steps[step_id] for _, _, step_id in line.turns]
         if inventory.may_return(steps[0].demand) or admission.homeless(steps[0]) is None:
             continue

@@ -364,6 +364,19 @@ def test_giving_a_node_up_refuses_nobody_whom_another_holds() -> None:
     assert waits.step_id in scheduler._queues.steps
 
 
+def test_steps_are_refused_in_their_turn_whatever_was_taken_back_before() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 8}}, a_node("stays", gpus=0), a_node("goes", gpus=2))
+    scheduler.decide(a_step("holds", gpus=2))
+    scheduler.decide(a_step("late", since=2))
+    scheduler.decide(a_step("soon", gpus=2, since=1))
+    scheduler.decide(NodeLeft("goes"), 5_000_000)
+    scheduler.mark()
+    tried = scheduler.decide(Ticked(0), 605_000_000)
+    scheduler.rollback()
+    assert scheduler.decide(Ticked(0), 605_000_000) == tried
+    assert [effect.step_id for effect in tried if isinstance(effect, Impossible)] == ["soon", "late"]
+
+
 def test_while_every_node_is_away_nothing_is_refused() -> None:
     scheduler = a_scheduler({"flights": {"gpu": 8}}, a_node("a"))
     scheduler.decide(NodeLeft("a"), 5_000_000)
