@@ -40,7 +40,8 @@ from headwater.core.conductor import messages as m
 from headwater.core.conductor.machine import Conductor, Rows
 from headwater.core.conductor.state import State
 from headwater.core.inventory import QuotaTree
-from headwater.core.records import Run, RunState, Step, StepState
+from headwater.core.records.runs import Run, RunState
+from headwater.core.records.steps import Step, StepState
 from headwater.quota import messages as q
 from headwater.quota.scheduler import Scheduler
 from headwater.quota.tree import parse_tree
@@ -49,7 +50,7 @@ from headwater.store.statements import Statements
 from headwater.store.writer import Writer
 from headwater.wire import calls
 from headwater.wire.calls import Payload
-from headwater.wire.types import Demand
+from headwater.wire.terms import Demand
 
 GOAL_PER_S, LOOP_S, KUEUE_PER_S = 2000, 0.6, 42
 CLASSES = ((35, 1, 50), (10, 5, 100), (5, 20, 200))

@@ -9,12 +9,15 @@ from pathlib import Path
 from cluster import names, some_nodes, some_steps
 
 from headwater.core.inventory import DeviceRow, Node
-from headwater.core.records import Attempt, AttemptState, Lease, Run, RunState, Step, StepState
+from headwater.core.records.attempts import Attempt, AttemptState
+from headwater.core.records.leases import Lease
+from headwater.core.records.runs import Run, RunState
+from headwater.core.records.steps import Step, StepState
 from headwater.quota.messages import NodeSpec
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.writer import Changes, Writer
 from headwater.wire.calls import Payload
-from headwater.wire.types import Demand
+from headwater.wire.terms import Demand
 
 RAY_NODE, AT_ONCE = "ray", 10_000
 ONE = Demand(gpus_milli=1000, cpus_milli=4000)

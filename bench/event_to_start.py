@@ -20,7 +20,8 @@ from lab import Echo, KafkaPair, p50, p99, platform, verdict
 from speed import loop_s
 
 from headwater.sdk import Client
-from headwater.wire.types import Entry, RunFailed, RunSucceeded
+from headwater.wire.entries.runs import RunFailed, RunSucceeded
+from headwater.wire.types import Entry
 
 SAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 500
 WARM = 20

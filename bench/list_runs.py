@@ -18,7 +18,7 @@ from lab import p50, p99, verdict
 from speed import loop_s
 from stores import ABSENT, stores
 
-from headwater.core.records import Run, RunState
+from headwater.core.records.runs import Run, RunState
 from headwater.store.engine import create, open_engine
 from headwater.store.queries import Queries
 from headwater.store.rows import codecs
@@ -26,7 +26,7 @@ from headwater.store.run_search import RunFilter
 from headwater.store.run_terms import terms_of
 from headwater.store.schema import RUNS as RUNS_TABLE
 from headwater.wire.ids import RANDOM_BYTES, uuid7
-from headwater.wire.types import Failure
+from headwater.wire.terms import Failure
 
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
 SAMPLES = 40

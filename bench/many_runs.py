@@ -15,7 +15,8 @@ from lab import platform, verdict
 from speed import loop_s
 
 from headwater.sdk import Client
-from headwater.wire.types import Entry, RunFailed, RunSucceeded
+from headwater.wire.entries.runs import RunFailed, RunSucceeded
+from headwater.wire.types import Entry
 
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
 ROUNDS, PAUSE_S = 5, float(sys.argv[2]) if len(sys.argv) > 2 else 4.0

@@ -26,7 +26,10 @@ from headwater.actors.loading import load_state
 from headwater.core.conductor import messages as m
 from headwater.core.conductor.machine import Conductor
 from headwater.core.conductor.state import State
-from headwater.core.records import Attempt, AttemptState, CommandRow, Run, RunState, Step, StepState, Timer
+from headwater.core.records.attempts import Attempt, AttemptState
+from headwater.core.records.runs import CommandRow, Run, RunState
+from headwater.core.records.steps import Step, StepState
+from headwater.core.records.triggers import Timer
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.reader import Reader
 from headwater.store.rows import codecs
@@ -35,7 +38,7 @@ from headwater.store.session import Session
 from headwater.store.statements import Statements
 from headwater.wire.calls import Command, Outcome, Payload, SleepCall, StepCall
 from headwater.wire.ids import RANDOM_BYTES, uuid7
-from headwater.wire.types import Demand
+from headwater.wire.terms import Demand
 
 RUNS_COUNT = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdecimal() else 100_000
 AT_ONCE = 5_000

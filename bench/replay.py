@@ -16,7 +16,7 @@ from lab import p50, verdict
 from speed import loop_s
 
 from headwater.artifacts.encoded import Encoded
-from headwater.core.records import CommandRow
+from headwater.core.records.runs import CommandRow
 from headwater.sdk import flow, step
 from headwater.sdk.context import Current
 from headwater.sdk.running.conduct import conclude, within

@@ -7,7 +7,7 @@ its own before it is parsed (`core/care.py` decides), so that the next start kno
 from __future__ import annotations
 
 from ..core.care import Care, sentence
-from ..core.records import OwnerStart
+from ..core.records.inbox import OwnerStart
 from ..events.bus import Record
 from ..store.reader import Picture
 from ..store.schema import OFFSETS, STARTS, TRYING

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..artifacts.files import Files
-from ..core.records import StoredArtifact
+from ..core.records.storage import StoredArtifact
 from ..errors import NotFound
 from ..store.reader import Reader
 from ..store.schema import STORED_ARTIFACTS

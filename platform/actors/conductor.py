@@ -20,7 +20,8 @@ from ..core.conductor.runs.caching import may_be_cached, needs_of
 from ..core.conductor.state import OWNER, State
 from ..core.inbox import LOG as LOG_SOURCE
 from ..core.inbox import SeekTo
-from ..core.records import Offset, RunState
+from ..core.records.inbox import Offset
+from ..core.records.runs import RunState
 from ..events.bus import Gap
 from ..events.ingest import Parsed
 from ..events.kafka import KafkaBus
@@ -31,7 +32,8 @@ from ..store.inbox import known_inbox
 from ..store.reader import Reader
 from ..store.writer import Writer
 from ..wire import calls
-from ..wire.types import Entry, NodeJoined
+from ..wire.entries.nodes import NodeJoined
+from ..wire.types import Entry
 from .careful import Careful
 from .charges import Charges
 from .courtesy import collect_rarely, settle_in

@@ -20,10 +20,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .. import crash
 from ..core.conductor import messages as m
-from ..core.records import StoredArtifact
+from ..core.records.storage import StoredArtifact
 from ..errors import HeadwaterError, Unavailable
 from ..wire import calls
-from ..wire.types import Failure
+from ..wire.terms import Failure
 from .environments import folder_of
 from .lines.directory import Directory
 from .lines.line import Line

@@ -10,7 +10,8 @@ from ..artifacts.files import Files
 from ..core.collection import named_in
 from ..core.conductor.runs.caching import cache_key, may_be_cached
 from ..core.conductor.runs.nesting import key_of_child
-from ..core.records import CacheEntry, CommandRow, Run
+from ..core.records.runs import CommandRow, Run
+from ..core.records.steps import CacheEntry
 from ..store.inbox import cached_steps, commands_of, runs_of_keys
 from ..store.reader import Reader
 from ..wire import calls

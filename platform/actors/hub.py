@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 from ..core.decisions import DECISION_TYPES
 from ..store.reader import Reader
-from ..wire.types import AnyBody, Entry, StepFailed, StepLeased, StepStarted, StepSucceeded, StepWaiting
+from ..wire.entries.steps import StepFailed, StepLeased, StepStarted, StepSucceeded, StepWaiting
+from ..wire.types import AnyBody, Entry
 from .follower import Follower
 
 Push = Callable[[int, int, list[Entry]], None]

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from .. import crash
 from ..core import turn
-from ..core.records import Attempt
+from ..core.records.attempts import Attempt
 from ..errors import Unavailable
 from ..store.guards import guard_of
 from ..store.writer import Changes, CommitFailed, Guard, Writer

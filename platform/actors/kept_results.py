@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ..artifacts.files import Files
 from ..core.conductor.messages import LookedUp, LookUp
-from ..core.records import CacheEntry
+from ..core.records.steps import CacheEntry
 from ..errors import HeadwaterError
 from ..store.reader import Reader
 from .earlier import kept_results

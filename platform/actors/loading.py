@@ -14,7 +14,9 @@ from ..core.conductor.triggers.following import learn_flow, learn_table
 from ..core.conductor.triggers.limiting import hold_slots
 from ..core.inbox import IN_MEMORY_MAX, Inbox
 from ..core.inventory import CodeVersion, FlowRow, ModelVersion, TableHead
-from ..core.records import AttemptState, RunState, StepState
+from ..core.records.attempts import AttemptState
+from ..core.records.runs import RunState
+from ..core.records.steps import StepState
 from ..core.storage import limits_in
 from ..store.reader import Picture, Reader
 from ..store.schema import ATTEMPTS, COMMANDS, GATHERINGS, INBOX, LEASES, OFFSETS, PINS, QUOTA_TREES, RUNS, STEPS

@@ -12,7 +12,7 @@ from ..core.conductor.state import OWNER
 from ..core.conductor.triggers.kept_events import replay_key
 from ..core.conductor.triggers.letters import identity_of
 from ..core.inbox import DEFAULT_PROJECT, Arrived, Ordered, order_of
-from ..core.records import DeadLetter
+from ..core.records.inbox import DeadLetter
 from ..core.replays import REPLAYED_AT_ONCE
 from ..errors import InvalidInput
 from ..store.inbox import (

@@ -18,7 +18,7 @@ import ray
 from ray.exceptions import RayError
 
 from ..core.inbox import Arrived, Ordered, SeekTo, TopicGap
-from ..core.records import InboxRow, Offset
+from ..core.records.inbox import InboxRow, Offset
 from ..errors import HeadwaterError, Unavailable
 from ..events.bus import Gap, Partition, Start
 from ..events.ingest import Ingest, Parsed

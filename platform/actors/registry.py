@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import ray
 
-from ..core.records import Offset
+from ..core.records.inbox import Offset
 from ..core.registry import messages as m
 from ..core.registry.machine import Registry
 from ..core.registry.state import OWNER, Replicas, Rows, State
@@ -17,7 +17,9 @@ from ..store.reader import PAGE_MAX, Picture
 from ..store.schema import QUOTA_TREES
 from ..store.writer import CommitFailed
 from ..wire import topics
-from ..wire.types import Entry, ModelRequested, QuotaChanged
+from ..wire.entries.models import ModelRequested
+from ..wire.entries.quota import QuotaChanged
+from ..wire.types import Entry
 from .loop import Machine
 from .owner import OwnerActor
 

@@ -14,12 +14,13 @@ from typing import Final
 
 from ..config import Store
 from ..core.inbox import DEFAULT_PROJECT
-from ..core.records import DeadLetter
+from ..core.records.inbox import DeadLetter
 from ..errors import Unavailable
 from ..store.aged import forget_cache, forget_resolved_letters, open_letters
 from ..store.reader import Reader
 from ..store.writer import Changes
-from ..wire.types import Entry, EventGivenUp, Said
+from ..wire.entries.events import EventGivenUp
+from ..wire.types import Entry, Said
 from .journal import Journal
 from .loop import wall_clock_us
 from .oblivion import RETRY_S

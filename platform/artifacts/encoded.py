@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ..wire.types import JSON
+from ..wire.terms import JSON
 
 Part: TypeAlias = bytes | bytearray | memoryview
 

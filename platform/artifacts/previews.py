@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ..errors import InvalidInput
-from ..wire.types import JSON
+from ..wire.terms import JSON
 from .kinds.arrays import KINDS, header_of
 
 if TYPE_CHECKING:

@@ -28,8 +28,12 @@ from ..errors import HeadwaterError, Unavailable
 from ..local.supervisor import Supervisor
 from ..local.up import settings_of
 from ..sdk import Client
-from ..wire import types as t
 from ..wire.calls import Progress
+from ..wire.entries.models import DeploymentFailed, DeploymentReady, ModelRegistered
+from ..wire.entries.runs import RunAccepted, RunFailed, RunSucceeded
+from ..wire.entries.steps import StepHeld, StepLeased, StepSucceeded
+from ..wire.entries.tables import TableCommitted
+from ..wire.types import TERMINAL, Entry
 from .run_tree import RunTree, line_of
 
 EXAMPLES: Final = Path(__file__).parent.parent / "examples"
@@ -40,7 +44,7 @@ COMPARED_ROWS: Final = 8
 WAIT_S: Final = 300.0
 PROGRESS_EVERY_S: Final = 1.0
 
-Told = t.Entry | Progress
+Told = Entry | Progress
 
 
 @dataclass(slots=True)
@@ -70,7 +74,7 @@ class Watcher:
     def __init__(self, client: Client, tell: Callable[[Told], None]) -> None:
         self._told = client.follow()
         self._tell = tell
-        self._heard: list[t.Entry] = []
+        self._heard: list[Entry] = []
         self._more = threading.Condition()
         self._error: BaseException | None = None
         threading.Thread(target=self._run, name="watcher", daemon=True).start()
@@ -79,7 +83,7 @@ class Watcher:
         try:
             for told in self._told:
                 self._tell(told)
-                if isinstance(told, t.Entry):
+                if isinstance(told, Entry):
                     with self._more:
                         self._heard.append(told)
                         self._more.notify_all()
@@ -88,7 +92,7 @@ class Watcher:
                 self._error = error
                 self._more.notify_all()
 
-    def wait(self, wanted: Callable[[t.Entry], bool], what: str) -> t.Entry:
+    def wait(self, wanted: Callable[[Entry], bool], what: str) -> Entry:
         """The first entry that is wanted, heard already or to come; raises Unavailable after WAIT_S."""
         deadline, looked = time.monotonic() + WAIT_S, 0
         with self._more:
@@ -102,7 +106,7 @@ class Watcher:
                 if not self._more.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() > deadline:
                     raise Unavailable(f"No {what} within {WAIT_S:g} s", remedy="See `headwater doctor`.")
 
-    def all(self, wanted: Callable[[t.Entry], bool]) -> list[t.Entry]:
+    def all(self, wanted: Callable[[Entry], bool]) -> list[Entry]:
         with self._more:
             return [entry for entry in self._heard if wanted(entry)]
 
@@ -246,13 +250,13 @@ def _train(stage: Stage, hw: Client, watcher: Watcher, bootstrap: str) -> None:
     event_id = asyncio.run(_produce(bootstrap, "flights.landed"))
     stage.say(f"   event {event_id} on headwater.events")
     with stage.showing_runs(), stage.timed("train_delay, from the event on") as row:
-        leased = watcher.wait(lambda e: isinstance(e.body, t.StepLeased) and e.body.name == "fit", "lease for `fit`")
+        leased = watcher.wait(lambda e: isinstance(e.body, StepLeased) and e.body.name == "fit", "lease for `fit`")
         asyncio.run(_produce(bootstrap, "weather.asked"))  # the other team wants the same device now
         _ended(watcher, leased.run_id)
-        neighbour = watcher.wait(lambda e: isinstance(e.body, t.RunAccepted) and e.body.flow == "rough_days", "run")
+        neighbour = watcher.wait(lambda e: isinstance(e.body, RunAccepted) and e.body.flow == "rough_days", "run")
         _ended(watcher, neighbour.run_id)
-    fit = watcher.wait(lambda e: isinstance(e.body, t.StepSucceeded) and e.body.name == "fit", "end of `fit`")
-    assert isinstance(fit.body, t.StepSucceeded)
+    fit = watcher.wait(lambda e: isinstance(e.body, StepSucceeded) and e.body.name == "fit", "end of `fit`")
+    assert isinstance(fit.body, StepSucceeded)
     row.rows, row.device = fit.body.rows, ", ".join(fit.body.devices)
     _tell_the_wait(stage, watcher)
     metrics = hw.runs[leased.run_id or ""].result()
@@ -264,10 +268,10 @@ def _train(stage: Stage, hw: Client, watcher: Watcher, bootstrap: str) -> None:
 
 def _tell_the_wait(stage: Stage, watcher: Watcher) -> None:
     """The neighbour waited for the device, said why, and got it."""
-    held = watcher.wait(lambda e: isinstance(e.body, t.StepHeld) and e.body.name == "windiest", "reason to wait")
-    leased = watcher.wait(lambda e: isinstance(e.body, t.StepLeased) and e.body.name == "windiest", "lease")
-    assert isinstance(held.body, t.StepHeld)
-    assert isinstance(leased.body, t.StepLeased)
+    held = watcher.wait(lambda e: isinstance(e.body, StepHeld) and e.body.name == "windiest", "reason to wait")
+    leased = watcher.wait(lambda e: isinstance(e.body, StepLeased) and e.body.name == "windiest", "lease")
+    assert isinstance(held.body, StepHeld)
+    assert isinstance(leased.body, StepLeased)
     waited_s = (leased.time_us - held.time_us) / 1e6
     device = ", ".join(leased.body.devices)
     stage.say(f"   project eta waited {waited_s:.1f} s for {device}: {held.body.reason}".replace("[", r"\["))
@@ -276,10 +280,10 @@ def _tell_the_wait(stage: Stage, watcher: Watcher) -> None:
 
 def _ended(watcher: Watcher, run_id: str | None) -> None:
     """Returns when the run has succeeded; raises with its failure otherwise."""
-    last = watcher.wait(lambda e: e.run_id == run_id and e.type in t.TERMINAL, "end of the run")
-    if isinstance(last.body, t.RunFailed):
+    last = watcher.wait(lambda e: e.run_id == run_id and e.type in TERMINAL, "end of the run")
+    if isinstance(last.body, RunFailed):
         raise HeadwaterError(f"Run {run_id} failed: {last.body.failure.message}\n{last.body.failure.frames}")
-    if not isinstance(last.body, t.RunSucceeded):
+    if not isinstance(last.body, RunSucceeded):
         raise HeadwaterError(f"Run {run_id} ended as {last.type}")
 
 
@@ -293,8 +297,8 @@ def _predict(stage: Stage, hw: Client, watcher: Watcher, data: ModuleType, place
     from ..models.signature import columns_of
 
     stage.head("Predict over HTTP, and compare with the same rows predicted offline")
-    registered = watcher.wait(lambda e: isinstance(e.body, t.ModelRegistered) and e.body.name == "delay", "model")
-    assert isinstance(registered.body, t.ModelRegistered)
+    registered = watcher.wait(lambda e: isinstance(e.body, ModelRegistered) and e.body.name == "delay", "model")
+    assert isinstance(registered.body, ModelRegistered)
     version = registered.body.version
     with stage.timed(f"model delay version {version} comes up"):
         watcher.wait(lambda e: _is_ready(e, version), "deployment of `delay`")
@@ -311,11 +315,11 @@ def _predict(stage: Stage, hw: Client, watcher: Watcher, data: ModuleType, place
     stage.say(f"   offline the same within {difference:.1g} minutes")
 
 
-def _is_ready(entry: t.Entry, version: int) -> bool:
+def _is_ready(entry: Entry, version: int) -> bool:
     body = entry.body
-    if isinstance(body, t.DeploymentFailed) and body.name == "delay" and body.version == version:
+    if isinstance(body, DeploymentFailed) and body.name == "delay" and body.version == version:
         raise HeadwaterError(f"Model delay version {version} did not come up: {body.reason}")
-    return isinstance(body, t.DeploymentReady) and body.name == "delay" and body.version == version
+    return isinstance(body, DeploymentReady) and body.name == "delay" and body.version == version
 
 
 def _score(stage: Stage, hw: Client, watcher: Watcher, data: ModuleType) -> None:
@@ -324,7 +328,7 @@ def _score(stage: Stage, hw: Client, watcher: Watcher, data: ModuleType) -> None
         snapshot = _append(stage, hw, "lake.flights", data.flights((NEW_MONTH,)), f"month-{NEW_MONTH}-{uuid.uuid4()}")
         run = watcher.wait(
             lambda e: (
-                isinstance(e.body, t.RunAccepted)
+                isinstance(e.body, RunAccepted)
                 and e.body.flow == "score_new_flights"
                 and e.body.parameters.get("snapshot_id") == snapshot
             ),
@@ -332,9 +336,9 @@ def _score(stage: Stage, hw: Client, watcher: Watcher, data: ModuleType) -> None
         )
         _ended(watcher, run.run_id)
     written = watcher.wait(
-        lambda e: isinstance(e.body, t.TableCommitted) and e.body.table == "lake.delay_predictions", "predictions"
+        lambda e: isinstance(e.body, TableCommitted) and e.body.table == "lake.delay_predictions", "predictions"
     )
-    assert isinstance(written.body, t.TableCommitted)
+    assert isinstance(written.body, TableCommitted)
     row.rows = written.body.rows_added
     stage.say(f"   lake.delay_predictions: {written.body.rows_added:,} predictions written")
 

@@ -26,7 +26,7 @@ from .output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..sdk import Client
-    from ..wire.api import Status
+    from ..wire.api.status import Status
 
 REACH_TIMEOUT_S: Final = 2.0
 DISK_MIN_BYTES: Final = 1 << 30

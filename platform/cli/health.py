@@ -15,7 +15,7 @@ from .options import HOME, AsJson, client, example, use_home
 from .output import print_json, say
 
 if TYPE_CHECKING:
-    from ..wire.api import Status
+    from ..wire.api.status import Status
 
 
 def register(app: typer.Typer) -> None:

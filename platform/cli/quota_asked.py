@@ -17,7 +17,7 @@ from .output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..sdk import Client
-    from ..wire.quota_api import Lack, Simulated, StepExplained, Used
+    from ..wire.api.quota import Lack, Simulated, StepExplained, Used
 
 USAGE: Final = (
     Column("project", "project"), Column("from", "from_us", "time"), Column("leased", "leased"),

@@ -23,7 +23,7 @@ from .output import print_json, print_table, say
 if TYPE_CHECKING:
     from ..quota.tree import Tree
     from ..sdk import Client
-    from ..wire.api import Held, QuotaView, Stored
+    from ..wire.api.holdings import Held, QuotaView, Stored
 
 TREE: Final = tuple(
     Column(name, name, "drawn") for name in ("tree", "flavour", "nominal", "used", "borrowed", "lent", "waiting")

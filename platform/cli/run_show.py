@@ -14,9 +14,11 @@ from .quota_asked import when
 from .run_tree import MARKS, amount
 
 if TYPE_CHECKING:
-    from ..wire.api import AttemptView, ModelView, RunDetail, StepView
-    from ..wire.quota_api import StepExplained
-    from ..wire.types import Demand, Failure
+    from ..wire.api.models import ModelView
+    from ..wire.api.quota import StepExplained
+    from ..wire.api.runs import RunDetail
+    from ..wire.api.steps import AttemptView, StepView
+    from ..wire.terms import Demand, Failure
 
 LABEL_WIDTH: Final = 12
 

@@ -16,9 +16,33 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from ..wire import types
 from ..wire.calls import Progress
-from ..wire.types import Entry
+from ..wire.entries.events import CommandRefused, EventRejected
+from ..wire.entries.models import DeploymentReady, ModelRegistered
+from ..wire.entries.quota import QuotaReclaimed
+from ..wire.entries.runs import (
+    RunAccepted,
+    RunCancelled,
+    RunCancelling,
+    RunFailed,
+    RunModelRegistered,
+    RunNeedsAttention,
+    RunStarted,
+    RunSucceeded,
+)
+from ..wire.entries.steps import (
+    StepEnded,
+    StepFailed,
+    StepHeld,
+    StepLeased,
+    StepPreempting,
+    StepStarted,
+    StepSucceeded,
+    StepWaiting,
+)
+from ..wire.entries.tables import TableCommitted
+from ..wire.terms import Failure
+from ..wire.types import AnyBody, Entry
 from .forms import clock, frames, one_line, seconds
 from .output import STATE_STYLE
 
@@ -81,56 +105,56 @@ class RunTree:
             yield _tree(run)
 
 
-def _tell_run(run: RunLine, body: types.AnyBody) -> None:
+def _tell_run(run: RunLine, body: AnyBody) -> None:
     match body:
-        case types.RunAccepted(flow=flow, trigger=trigger):
+        case RunAccepted(flow=flow, trigger=trigger):
             run.flow, run.words = flow, trigger
-        case types.RunStarted(flow=flow):
+        case RunStarted(flow=flow):
             run.flow, run.state = flow, "RUNNING"
-        case types.RunSucceeded(flow=flow, duration_us=took):
+        case RunSucceeded(flow=flow, duration_us=took):
             run.flow, run.state, run.duration_us, run.words = flow, "SUCCEEDED", took, ""
-        case types.RunFailed(flow=flow, duration_us=took, failure=failure):
+        case RunFailed(flow=flow, duration_us=took, failure=failure):
             run.flow, run.state, run.duration_us = flow, "FAILED", took
             run.words, run.frames = _cause(failure), failure.frames
-        case types.RunCancelling(reason=reason):
+        case RunCancelling(reason=reason):
             run.state, run.words = "CANCELLING", reason
-        case types.RunCancelled(duration_us=took, reason=reason):
+        case RunCancelled(duration_us=took, reason=reason):
             run.state, run.duration_us, run.words = "CANCELLED", took, reason
-        case types.RunNeedsAttention(failure=failure):
+        case RunNeedsAttention(failure=failure):
             run.state, run.words, run.frames = "NEEDS_ATTENTION", _cause(failure), failure.frames
-        case types.RunModelRegistered(name=name, version=version):
+        case RunModelRegistered(name=name, version=version):
             run.models.append(f"{name} version {version}")
         case _:
             return
 
 
-def _tell_step(run: RunLine, body: types.AnyBody) -> None:
+def _tell_step(run: RunLine, body: AnyBody) -> None:
     if not isinstance(body, _OF_STEPS):
         return
     step = run.steps.setdefault(body.step_id, StepLine(body.name))
     match body:
-        case types.StepWaiting():
+        case StepWaiting():
             step.state, step.words = "WAITING", ""
-        case types.StepHeld(reason=reason):
+        case StepHeld(reason=reason):
             step.state, step.words = "WAITING", reason
-        case types.StepLeased(attempt=attempt, devices=devices, node=node):
+        case StepLeased(attempt=attempt, devices=devices, node=node):
             step.state, step.attempt, step.devices, step.words = "LEASED", attempt, devices or (node,), ""
-        case types.StepStarted(attempt=attempt):
+        case StepStarted(attempt=attempt):
             step.state, step.attempt = "RUNNING", attempt
-        case types.StepPreempting(reason=reason):
+        case StepPreempting(reason=reason):
             step.words = f"makes way: {reason}"
-        case types.StepSucceeded(rows=rows, duration_us=took):
+        case StepSucceeded(rows=rows, duration_us=took):
             step.state, step.rows, step.duration_us, step.progress = "SUCCEEDED", rows, took, None
-        case types.StepFailed(final=final, failure=failure, duration_us=took):
+        case StepFailed(final=final, failure=failure, duration_us=took):
             step.state = "FAILED" if final else "BACKOFF"
             step.words, step.duration_us, step.progress = _cause(failure), took, None
-        case types.StepEnded(state=state, reason=reason):
+        case StepEnded(state=state, reason=reason):
             step.state, step.words, step.progress = state.upper(), reason, None
 
 
 _OF_STEPS: Final = (
-    types.StepWaiting, types.StepHeld, types.StepLeased, types.StepStarted, types.StepSucceeded, types.StepFailed,
-    types.StepEnded, types.StepPreempting,
+    StepWaiting, StepHeld, StepLeased, StepStarted, StepSucceeded, StepFailed,
+    StepEnded, StepPreempting,
 )  # fmt: skip
 
 
@@ -203,35 +227,35 @@ def line_of(told: Told) -> str:
     return one_line(line)
 
 
-def _words(body: types.AnyBody) -> str:
+def _words(body: AnyBody) -> str:
     match body:
-        case types.RunAccepted(flow=flow, trigger=trigger):
+        case RunAccepted(flow=flow, trigger=trigger):
             return f"{flow} by {trigger or 'a call'}"
-        case types.RunSucceeded(flow=flow, duration_us=took) | types.RunCancelled(flow=flow, duration_us=took):
+        case RunSucceeded(flow=flow, duration_us=took) | RunCancelled(flow=flow, duration_us=took):
             return f"{flow} after {_seconds(took)}"
-        case types.RunFailed(flow=flow, failure=failure) | types.RunNeedsAttention(flow=flow, failure=failure):
+        case RunFailed(flow=flow, failure=failure) | RunNeedsAttention(flow=flow, failure=failure):
             return f"{flow}: {_cause(failure)}"
         case (
-            types.StepHeld(name=name, reason=reason)
-            | types.StepEnded(name=name, reason=reason)
-            | types.StepPreempting(name=name, reason=reason)
+            StepHeld(name=name, reason=reason)
+            | StepEnded(name=name, reason=reason)
+            | StepPreempting(name=name, reason=reason)
         ):
             return f"{name}: {reason}"
-        case types.StepLeased(name=name, node=node, devices=devices):
+        case StepLeased(name=name, node=node, devices=devices):
             return f"{name} on {', '.join(devices) or node}"
-        case types.StepSucceeded(name=name, duration_us=took, rows=rows):
+        case StepSucceeded(name=name, duration_us=took, rows=rows):
             return f"{name} after {_seconds(took)}" + (f", {rows:,} rows" if rows else "")
-        case types.StepFailed(name=name, failure=failure):
+        case StepFailed(name=name, failure=failure):
             return f"{name}: {_cause(failure)}"
-        case types.ModelRegistered(name=name, version=version) | types.RunModelRegistered(name=name, version=version):
+        case ModelRegistered(name=name, version=version) | RunModelRegistered(name=name, version=version):
             return f"{name} version {version}"
-        case types.DeploymentReady(name=name, version=version, url=url):
+        case DeploymentReady(name=name, version=version, url=url):
             return f"{name} version {version} at {url}"
-        case types.TableCommitted(table=table, rows_added=rows):
+        case TableCommitted(table=table, rows_added=rows):
             return f"{table}, {rows:,} rows more"
-        case types.QuotaReclaimed(step_id=step_id, reason=reason):
+        case QuotaReclaimed(step_id=step_id, reason=reason):
             return f"{step_id}: {reason}"
-        case types.CommandRefused(reason=reason) | types.EventRejected(reason=reason):
+        case CommandRefused(reason=reason) | EventRejected(reason=reason):
             return reason
         case _:
             return str(getattr(body, "name", "") or getattr(body, "flow", ""))
@@ -249,7 +273,7 @@ def amount(progress: Progress) -> str:
     return ", ".join([*facts, progress.note] if progress.note else facts)
 
 
-def _cause(failure: types.Failure) -> str:
+def _cause(failure: Failure) -> str:
     return f"{failure.cause_type}: {failure.message}" if failure.cause_type else failure.message or failure.kind
 
 

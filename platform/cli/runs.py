@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..sdk import Client
-    from ..wire.api import RunDetail
-    from ..wire.quota_api import StepExplained
-    from ..wire.types import Failure
+    from ..wire.api.quota import StepExplained
+    from ..wire.api.runs import RunDetail
+    from ..wire.terms import Failure
 
 EXPLAINED_MAX = 3
 LIST_EXAMPLES = example("headwater runs", "headwater runs --flow train_delay --state FAILED --since 2h")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..wire.trigger_api import Became, Explanation
+from ..wire.api.triggers import Became, Explanation
 from .forms import NONE, moment
 from .listings import LISTINGS
 from .options import DEFAULT_LIMIT, AsJson, Limit, client, example, show

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from .records import Offset, Trying
+from .records.inbox import Offset, Trying
 
 TRIES_MAX: Final = 3
 HEALTHY_AFTER: Final = 1_000

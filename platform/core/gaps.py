@@ -7,9 +7,9 @@ from typing import Annotated, Final
 import msgspec
 
 from ..wire.calls import Order
-from ..wire.types import CommandDone, CommandRefused, DataGap
+from ..wire.entries.events import CommandDone, CommandRefused, DataGap
 from .ledger import Ledger
-from .records import Offset
+from .records.inbox import Offset
 from .turn import Turn
 
 RESUME: Final = "events.resume"

@@ -7,11 +7,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from ..wire import types as t
+from ..wire.entries.nodes import Device
 from .attempt_mark import mark_of
 from .device_health import DeviceHealth
 from .inbox import Arrived, Ordered, TopicGap
-from .records import Lease
+from .records.leases import Lease
 
 WHOLE: Final = 1000
 LOGICAL: Final = "logical"  # the model of a device that stands for no real one, unless its node declares another
@@ -24,7 +24,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     ray_node: str
     cpus_milli: int
     memory_bytes: int
-    devices: tuple[t.Device, ...] = ()
+    devices: tuple[Device, ...] = ()
     labels: dict[str, str] = {}
     health: tuple[DeviceHealth, ...] = ()
 

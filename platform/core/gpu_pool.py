@@ -17,7 +17,9 @@ import msgspec
 
 from ..errors import did_you_mean
 from ..wire import calls
-from ..wire import types as t
+from ..wire.entries.events import CommandDone, CommandRefused
+from ..wire.entries.nodes import DeviceQuarantined, DevicesFreed, NodeDrained, NodeJoined, NodeLeft
+from ..wire.types import AnyBody, Said
 from .device_health import (
     HOT,
     DeviceHealth,
@@ -34,7 +36,8 @@ from .gpu_messages import Event, Examined, NodeGone, NodeReport, Released, Repor
 from .inbox import Arrived, Inbox, Ordered, TopicGap
 from .inventory import DeviceRow, Node
 from .ledger import Book, Ledger
-from .records import Lease, LeaseState, Offset
+from .records.inbox import Offset
+from .records.leases import Lease, LeaseState
 from .turn import Turn
 
 OWNER: Final = "gpu_pool"
@@ -124,7 +127,7 @@ class GpuPool:
             self.nodes.put(node.id, node)
             self._say(turn, node.id, _joined(report))
             if state == "DRAINED":
-                self._say(turn, node.id, t.NodeDrained(node=node.id, drained=True, reason=reason))
+                self._say(turn, node.id, NodeDrained(node=node.id, drained=True, reason=reason))
             for device in self._devices_of(node.id):
                 if device.state == "QUARANTINED":
                     self._say(turn, device.id, _quarantined(device))
@@ -190,7 +193,7 @@ class GpuPool:
         if node.state == "READY" and not event.was_told:
             leaves_us = (*leaves_us, turn.now_us)
         self.nodes.put(node_id, replace(node, state="LEFT", seen_us=turn.now_us, leaves_us=leaves_us))
-        self._say(turn, node_id, t.NodeLeft(node=node_id, reason=event.reason))
+        self._say(turn, node_id, NodeLeft(node=node_id, reason=event.reason))
         for fence in {lease.fence for lease in self.leases.values() if lease.node == node_id}:
             elsewhere = any(self._is_here(lease.node) for _, lease in self._of_fence(fence))
             if fence in self.examined and not elsewhere:
@@ -234,7 +237,7 @@ class GpuPool:
             row = self.devices.get(lease.device)
             if row is not None:
                 self.devices.put(row.id, replace(row, state="QUARANTINED", reason=event.why))
-            said = t.DeviceQuarantined(device=lease.device, reason=event.why, node=lease.node)
+            said = DeviceQuarantined(device=lease.device, reason=event.why, node=lease.node)
             self._say(turn, lease.device, said)
 
     def _free(self, turn: Turn, fence: int) -> None:
@@ -244,7 +247,7 @@ class GpuPool:
             self.leases.put(key, replace(lease, state=LeaseState.FREE, freed_us=turn.now_us))
         devices = tuple(lease.device for _, lease in leases)
         if devices:
-            freed = t.DevicesFreed(fence=fence, devices=devices)
+            freed = DevicesFreed(fence=fence, devices=devices)
             self._say(turn, leases[0][1].node, freed, project=leases[0][1].project)
 
     def _back_in_service(self, turn: Turn, fence: int) -> None:
@@ -261,7 +264,7 @@ class GpuPool:
     def _restored(self, turn: Turn, row: DeviceRow, principal: str) -> None:
         self.devices.put(row.id, replace(row, state="READY", reason="", illness=""))
         self._let_go(turn, row)
-        self._say(turn, row.id, t.DevicesFreed(fence=RESTORED, devices=(row.id,)), principal=principal)
+        self._say(turn, row.id, DevicesFreed(fence=RESTORED, devices=(row.id,)), principal=principal)
 
     def _let_go(self, turn: Turn, row: DeviceRow) -> None:
         """Of what was left on it."""
@@ -277,7 +280,7 @@ class GpuPool:
 
     # Commands.
 
-    def _obey(self, turn: Turn, order: calls.Order) -> t.CommandDone | t.CommandRefused:
+    def _obey(self, turn: Turn, order: calls.Order) -> CommandDone | CommandRefused:
         data = order.data if isinstance(order.data, dict) else {}
         match order.kind:
             case "node.drain":
@@ -287,7 +290,7 @@ class GpuPool:
         reason = f"The GpuPool knows node.drain and device.restore, not {order.kind!r}"
         return _refused(order, "unknown_command", reason)
 
-    def _drain(self, turn: Turn, order: calls.Order, data: dict[str, Any]) -> t.CommandDone | t.CommandRefused:
+    def _drain(self, turn: Turn, order: calls.Order, data: dict[str, Any]) -> CommandDone | CommandRefused:
         node_id, drained = str(data.get("node", "")), data.get("drained", True)
         node = self.nodes.get(node_id)
         if node is None or node.state == "LEFT":
@@ -298,10 +301,10 @@ class GpuPool:
         state = "DRAINED" if drained else "READY"
         if node.state != state:
             self.nodes.put(node_id, replace(node, state=state, reason="", leaves_us=()))
-            self._say(turn, node_id, t.NodeDrained(node=node_id, drained=drained), principal=order.principal)
-        return t.CommandDone(command=order.id, result={"node": node_id, "drained": drained})
+            self._say(turn, node_id, NodeDrained(node=node_id, drained=drained), principal=order.principal)
+        return CommandDone(command=order.id, result={"node": node_id, "drained": drained})
 
-    def _restore(self, turn: Turn, order: calls.Order, data: dict[str, Any]) -> t.CommandDone | t.CommandRefused:
+    def _restore(self, turn: Turn, order: calls.Order, data: dict[str, Any]) -> CommandDone | CommandRefused:
         device_id = str(data.get("device", ""))
         row = self.devices.get(device_id)
         if row is None or row.state != "QUARANTINED":
@@ -311,11 +314,11 @@ class GpuPool:
         forgiven = forgiving(self.health.get(device_id))
         row = replace(row, ecc_forgiven=forgiven.ecc_uncorrected, xids_forgiven=forgiven.xids)
         self._restored(turn, row, order.principal)
-        return t.CommandDone(command=order.id, result={"device": device_id})
+        return CommandDone(command=order.id, result={"device": device_id})
 
-    def _say(self, turn: Turn, subject: str, body: t.AnyBody, *, project: str = "", principal: str = PRINCIPAL) -> None:
+    def _say(self, turn: Turn, subject: str, body: AnyBody, *, project: str = "", principal: str = PRINCIPAL) -> None:
         turn.said.append(
-            t.Said(
+            Said(
                 body=body,
                 subject=subject,
                 project=project or self.mail.default_project,
@@ -325,8 +328,8 @@ class GpuPool:
         )
 
 
-def _joined(report: NodeReport) -> t.NodeJoined:
-    return t.NodeJoined(
+def _joined(report: NodeReport) -> NodeJoined:
+    return NodeJoined(
         node=report.node,
         cpus_milli=report.cpus_milli,
         memory_bytes=report.memory_bytes,
@@ -336,9 +339,9 @@ def _joined(report: NodeReport) -> t.NodeJoined:
     )
 
 
-def _quarantined(device: DeviceRow) -> t.DeviceQuarantined:
-    return t.DeviceQuarantined(device=device.id, reason=device.reason, node=device.node, illness=device.illness)
+def _quarantined(device: DeviceRow) -> DeviceQuarantined:
+    return DeviceQuarantined(device=device.id, reason=device.reason, node=device.node, illness=device.illness)
 
 
-def _refused(order: calls.Order, code: str, reason: str) -> t.CommandRefused:
-    return t.CommandRefused(command=order.id, code=code, reason=reason)
+def _refused(order: calls.Order, code: str, reason: str) -> CommandRefused:
+    return CommandRefused(command=order.id, code=code, reason=reason)

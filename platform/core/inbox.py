@@ -16,12 +16,15 @@ import msgspec
 from msgspec import Struct
 
 from ..wire.calls import Order
+from ..wire.entries.events import CommandDone, CommandRefused, EventRejected
 from ..wire.envelope import Event, Rejected
 from ..wire.ids import RANDOM_BYTES, digest_of, uuid7
-from ..wire.types import JSON, CommandDone, CommandRefused, EventRejected, Said
+from ..wire.terms import JSON
+from ..wire.types import Said
 from .gaps import RESUME, SeekTo, TopicGap, halt, resume
 from .ledger import Book, Ledger
-from .records import DeadLetter, InboxRow, Offset, Run
+from .records.inbox import DeadLetter, InboxRow, Offset
+from .records.runs import Run
 from .trigger import Happening
 from .turn import Turn
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from ..wire.types import JSON
+from ..wire.terms import JSON
 
 
 class FlowRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..wire.types import JSON
+from ..wire.terms import JSON
 
 REPLAYED_AT_ONCE: Final = 100  # at most, by one command
 

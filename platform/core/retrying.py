@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..wire.types import Failure
+from ..wire.terms import Failure
 
 REFUSED: Final = "refused"  # it would be again
 SYSTEM: Final = "system"

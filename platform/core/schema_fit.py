@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import jsonschema  # type: ignore[import-untyped]
 
-from ..wire.types import JSON
+from ..wire.terms import JSON
 
 Check = Callable[[Any], bool]
 KNOWN_MAX: Final = 4_096

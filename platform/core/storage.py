@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from ..wire.types import JSON
-from .records import StorageUse
+from ..wire.terms import JSON
+from .records.storage import StorageUse
 
 WARNED_PERCENT: Final = 80
 OK, WARNED, FULL = "ok", "warned", "full"

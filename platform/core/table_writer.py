@@ -12,11 +12,13 @@ from typing import Any, Final
 from msgspec import Struct
 
 from ..wire.calls import Order
-from ..wire.types import AnyBody, CommandDone, CommandRefused, Said, TableCommitted, TableReset
+from ..wire.entries.events import CommandDone, CommandRefused
+from ..wire.entries.tables import TableCommitted, TableReset
+from ..wire.types import AnyBody, Said
 from .inbox import DEFAULT_PROJECT, Arrived, Inbox, Ordered, TopicGap
 from .inventory import CommitKey, TableHead, TableShare
 from .ledger import Book, Groups, Ledger
-from .records import Offset
+from .records.inbox import Offset
 from .storage import charged, levelled, moved
 from .turn import Turn
 

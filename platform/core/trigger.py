@@ -8,7 +8,7 @@ import msgspec
 
 from ..wire.labels import problem_of
 from ..wire.manifest import FlowSpec, TriggerSpec
-from ..wire.types import JSON
+from ..wire.terms import JSON
 from .expression import Failed, evaluate
 from .schema_fit import first_error, without_required
 

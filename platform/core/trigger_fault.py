@@ -11,7 +11,7 @@ import msgspec
 from ..errors import did_you_mean
 from ..wire.labels import problem_of as labels_problem
 from ..wire.manifest import KINDS, TriggerSpec
-from ..wire.types import JSON
+from ..wire.terms import JSON
 from .cron import problem_of_cron
 from .decisions import NAMES, PREFIX
 from .expression import problem_of

@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol, runtime_checkable
 import msgspec
 
 from ..wire.manifest import KINDS, TriggerSpec
-from ..wire.types import JSON, Entry
+from ..wire.terms import JSON
+from ..wire.types import Entry
 
 GROUP: Final = "headwater.trigger_kinds"
 HEARD_MAX: Final = 100

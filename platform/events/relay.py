@@ -11,9 +11,10 @@ import msgspec
 
 from ..errors import Unavailable
 from ..wire import topics
+from ..wire.entries.events import EventPublished
 from ..wire.envelope import Event, encode_structured
 from ..wire.labels import HEADER
-from ..wire.types import Entry, EventPublished
+from ..wire.types import Entry
 from .bus import Message, Producer
 
 BATCH_MAX: Final = 1_000

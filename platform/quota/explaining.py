@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..wire.quota_api import Eta, Kept, Lack, StepExplained
+from ..wire.api.quota import Eta, Kept, Lack, StepExplained
 from .admission import Admission, Cause, NoPlace, OverQuota
 from .forecast import Forecast
 from .messages import StepWaiting, Waiting

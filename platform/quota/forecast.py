@@ -6,7 +6,7 @@ ahead in other queues, and whoever comes meanwhile, are not counted.
 
 from __future__ import annotations
 
-from ..wire.quota_api import Eta
+from ..wire.api.quota import Eta
 from .admission import Admission, Option
 from .backfill import ENDS_MAX, Backfill, End
 from .holdings import Holdings

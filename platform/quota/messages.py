@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from ..wire.quota_api import Eta
+from ..wire.api.quota import Eta
 
 if TYPE_CHECKING:
     from .tree import Tree

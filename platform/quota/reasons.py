@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..wire.quota_api import Eta
+from ..wire.api.quota import Eta
 from . import units
 from .admission import Cause, NoPlace, NoProject, OverQuota, each_shown
 from .holdings import Holding, Holdings

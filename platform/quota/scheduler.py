@@ -20,7 +20,7 @@ from typing import assert_never
 
 from msgspec.structs import replace as replace_fields
 
-from ..wire.quota_api import StepExplained
+from ..wire.api.quota import StepExplained
 from . import absences, messages
 from .admission import Admission
 from .backfill import Backfill

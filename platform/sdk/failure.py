@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final
 
 from ..errors import HeadwaterError
-from ..wire.types import Failure
+from ..wire.terms import Failure
 
 MESSAGE_MAX_CHARS: Final = 10_000
 FRAMES_MAX: Final = 50

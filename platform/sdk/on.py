@@ -28,7 +28,7 @@ import msgspec
 
 from ..errors import InvalidInput, did_you_mean
 from ..wire.manifest import KINDS, Batch, Concurrency, OverLimit, TriggerSpec
-from ..wire.types import JSON
+from ..wire.terms import JSON
 from .duration import Duration, seconds
 
 RUN_STATES = ("SUCCEEDED", "FAILED", "CANCELLED", "NEEDS_ATTENTION")

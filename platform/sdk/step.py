@@ -15,7 +15,7 @@ from ..errors import InvalidInput, did_you_mean
 from ..quota.placement.topology import LEVELS
 from ..quota.units import amount
 from ..wire.calls import StepCall
-from ..wire.types import Demand
+from ..wire.terms import Demand
 from .context import execution
 from .duration import Duration, seconds
 from .failure import full_name

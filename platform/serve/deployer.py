@@ -32,7 +32,8 @@ from ..core.inventory import Deployment, DeploymentState
 from ..errors import HeadwaterError, Unavailable
 from ..store.reader import Reader
 from ..store.schema import DEPLOYMENTS
-from ..wire.types import DeploymentRequested, Entry
+from ..wire.entries.models import DeploymentRequested
+from ..wire.types import Entry
 from .rollout import FAILED, Rollout, Step, next_step, reason_of
 
 if TYPE_CHECKING:  # Ray Serve reads its settings when it is first imported: only the Deployer's own process does

@@ -13,7 +13,8 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 
 from ..core.inbox import LOG as LOG_TOPIC
-from ..core.records import DeadLetter, Run, RunState
+from ..core.records.inbox import DeadLetter
+from ..core.records.runs import Run, RunState
 from ..wire.topics import EVENTS
 from .queries import RELAY
 from .reader import Reader

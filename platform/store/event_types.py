@@ -8,10 +8,10 @@ import msgspec
 import sqlalchemy as sa
 
 from ..core.inbox import LOG as LOG_TOPIC
-from ..wire import api
+from ..wire.api.events import EventType
+from ..wire.entries.events import EventPublished
 from ..wire.manifest import TriggerSpec
 from ..wire.topics import RUN_COMMANDS
-from ..wire.types import EventPublished
 from .engine import reached
 from .schema import FLOWS, INBOX, LOG, LOG_HEAD
 
@@ -26,7 +26,7 @@ class _Triggers(msgspec.Struct):
     triggers: tuple[TriggerSpec, ...] = ()
 
 
-def event_types(engine: sa.Engine) -> list[api.EventType]:
+def event_types(engine: sa.Engine) -> list[EventType]:
     """By type, at most 1,000; commands are not among them. Of what flows publish, the newest part of the log counts."""
     with reached(engine) as connection, connection.begin():
         found = {kind.type: kind for kind in _received(connection)}
@@ -35,12 +35,12 @@ def event_types(engine: sa.Engine) -> list[api.EventType]:
         listeners = _listeners(connection)
     names = sorted(found.keys() | listeners.keys())[:TYPES_MAX]
     return [
-        msgspec.structs.replace(found.get(name) or api.EventType(type=name), flows=listeners.get(name, ()))
+        msgspec.structs.replace(found.get(name) or EventType(type=name), flows=listeners.get(name, ()))
         for name in names
     ]
 
 
-def _received(connection: sa.Connection) -> list[api.EventType]:
+def _received(connection: sa.Connection) -> list[EventType]:
     """What came in from outside, from the inbox."""
     counted = (
         sa.select(INBOX.c.type, sa.func.count().label("seen"), sa.func.max(INBOX.c.received_us).label("last_us"))
@@ -51,12 +51,12 @@ def _received(connection: sa.Connection) -> list[api.EventType]:
     return [_of_inbox(connection, row) for row in connection.execute(counted).all()]
 
 
-def _of_inbox(connection: sa.Connection, row: sa.Row[Any]) -> api.EventType:
+def _of_inbox(connection: sa.Connection, row: sa.Row[Any]) -> EventType:
     of_type = (*_IS_EVENT, INBOX.c.type == row.type)
     sources = sa.select(INBOX.c.source).distinct().where(*of_type).order_by(INBOX.c.source).limit(PUBLISHERS_MAX)
     newest = sa.select(INBOX.c.data).where(*of_type).order_by(INBOX.c.received_us.desc()).limit(1)
     example = connection.execute(newest).scalar()
-    return api.EventType(
+    return EventType(
         type=row.type,
         publishers=tuple(connection.execute(sources).scalars()),
         seen=row.seen,
@@ -65,7 +65,7 @@ def _of_inbox(connection: sa.Connection, row: sa.Row[Any]) -> api.EventType:
     )
 
 
-def _published(connection: sa.Connection) -> list[api.EventType]:
+def _published(connection: sa.Connection) -> list[EventType]:
     """What flows published in the newest part of the log, oldest first."""
     head = connection.execute(sa.select(LOG_HEAD.c.position)).scalar_one()
     said = sa.select(LOG.c.project, LOG.c.time_us, LOG.c.body).where(
@@ -75,11 +75,11 @@ def _published(connection: sa.Connection) -> list[api.EventType]:
     for row in connection.execute(said.order_by(LOG.c.position)):
         body = msgspec.json.decode(row.body, type=EventPublished)
         about = {"type": body.event_type, "publishers": (f"headwater/{row.project}",), "example": body.data}
-        found.append(api.EventType(**about, seen=1, last_seen_us=row.time_us))
+        found.append(EventType(**about, seen=1, last_seen_us=row.time_us))
     return found
 
 
-def _merged(before: api.EventType | None, later: api.EventType) -> api.EventType:
+def _merged(before: EventType | None, later: EventType) -> EventType:
     if before is None:
         return later
     publishers = tuple(sorted({*before.publishers, *later.publishers}))[:PUBLISHERS_MAX]

@@ -8,7 +8,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ..core import turn
-from ..core.records import AttemptState, LeaseState, StepState
+from ..core.records.attempts import AttemptState
+from ..core.records.leases import LeaseState
+from ..core.records.steps import StepState
 from ..core.turn import GrantGuard, ReclaimGuard
 from .schema import ATTEMPTS, DEVICES, LEASES, LOG_HEAD, NODES, QUOTA_TREES, STEPS
 from .writer import Guard

@@ -10,11 +10,14 @@ import msgspec
 import sqlalchemy as sa
 
 from ..core.inbox import LOG as LOG_TOPIC
-from ..core.records import CacheEntry, CommandRow, DeadLetter, InboxRow, Pin, Run
+from ..core.records.inbox import DeadLetter, InboxRow
+from ..core.records.runs import CommandRow, Pin, Run
+from ..core.records.steps import CacheEntry
 from ..core.replays import REPLAYED_AT_ONCE
 from ..wire.envelope import Event
+from ..wire.terms import JSON
 from ..wire.topics import RUN_COMMANDS
-from ..wire.types import JSON, Entry
+from ..wire.types import Entry
 from .reader import Picture, Reader
 from .schema import COMMANDS, DEAD_LETTERS, INBOX, LOG, OWNERS, PINS, RUNS, STEP_CACHE
 

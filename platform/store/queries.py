@@ -15,11 +15,21 @@ import msgspec
 import sqlalchemy as sa
 
 from ..core.collection import Needs
-from ..core.records import AttemptState, LeaseState, RunState, StepState
+from ..core.records.attempts import AttemptState
+from ..core.records.leases import LeaseState
+from ..core.records.runs import RunState
+from ..core.records.steps import StepState
 from ..errors import InvalidInput
-from ..wire import api
-from ..wire.quota_api import UsageView
-from ..wire.trigger_api import Explanation, TriggerDetail
+from ..wire.api.answer import COMMAND_SOURCE, PAGE_DEFAULT, PAGE_MAX, Page
+from ..wire.api.commands import CommandView
+from ..wire.api.events import DeadLetterDetail, DeadLetterSummary, EventType, GapView
+from ..wire.api.holdings import QuotaView
+from ..wire.api.nodes import NodeView
+from ..wire.api.quota import UsageView
+from ..wire.api.runs import ModelRef, RunDetail
+from ..wire.api.steps import StepView
+from ..wire.api.tables import TableView
+from ..wire.api.triggers import Explanation, TriggerDetail
 from ..wire.types import Entry
 from . import trigger_views, views
 from .engine import reached
@@ -69,7 +79,7 @@ _LIVE: Final[dict[sa.Table, tuple[str, ...]]] = {
     NODES: ("READY", "DRAINED"),
     DEVICES: ("READY", "QUARANTINED"),
 }
-_LETTER_SUMMARY: Final = tuple(DEAD_LETTERS.c[field] for field in api.DeadLetterSummary.__struct_fields__)
+_LETTER_SUMMARY: Final = tuple(DEAD_LETTERS.c[field] for field in DeadLetterSummary.__struct_fields__)
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +147,7 @@ class Queries:
 
     # The log
 
-    def log(self, scope: Scope, *, after: int, upto: int, limit: int = api.PAGE_MAX) -> LogPage:
+    def log(self, scope: Scope, *, after: int, upto: int, limit: int = PAGE_MAX) -> LogPage:
         """The entries of `scope` with after < position <= upto, in order, at most `limit`."""
         bounds = (LOG.c.position > after, LOG.c.position <= upto)
         statement = sa.select(LOG).where(*bounds, *scope.where()).order_by(LOG.c.position).limit(limit)
@@ -150,16 +160,16 @@ class Queries:
         last = self._first(newest)
         return None if last is None else LogMark(last.position, last.type)
 
-    def command(self, command_id: str) -> api.CommandView:
+    def command(self, command_id: str) -> CommandView:
         """What became of a command of the API, by its id, or of any other, as SOURCE/ID."""
-        causes = (command_id, f"{api.COMMAND_SOURCE}/{command_id}")
+        causes = (command_id, f"{COMMAND_SOURCE}/{command_id}")
         answers = sa.select(LOG).where(LOG.c.causation.in_(causes)).order_by(LOG.c.position)
         entries = [entry for row in self._all(answers.limit(100)) if (entry := entry_of(row)) is not None]
         return views.command_view(command_id, entries)
 
     # Runs
 
-    def runs(self, chosen: RunFilter, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
+    def runs(self, chosen: RunFilter, *, after: str | None = None, limit: int = PAGE_DEFAULT) -> Page[Any]:
         before = None if after is None else _key(after, RUNS)[0]
         rows = self._all(chosen.page(before=before, limit=limit + 1))
         return _page(rows, limit, views.run_summary, lambda row: (row.id,))
@@ -172,7 +182,7 @@ class Queries:
         row = self._first(sa.select(RUNS.c.flow).where(RUNS.c.id == run_id))
         return None if row is None else str(row.flow)
 
-    def run(self, run_id: str) -> api.RunDetail | None:
+    def run(self, run_id: str) -> RunDetail | None:
         """The run with its first steps, their attempts and the models it registered, as of one moment."""
         with reached(self._engine) as connection, connection.begin():
             head = connection.execute(sa.select(LOG_HEAD)).one()
@@ -180,14 +190,14 @@ class Queries:
             if not found:
                 return None
             mine = after_ordinal(run_id, after=None, name=None)
-            steps = steps_of(connection, self._codecs, mine, limit=api.PAGE_MAX)
+            steps = steps_of(connection, self._codecs, mine, limit=PAGE_MAX)
             total = connection.execute(sa.select(sa.func.count()).where(STEPS.c.run_id == run_id)).scalar_one()
             models = self._structs(connection, MODEL_VERSIONS, MODEL_VERSIONS.c.run_id == run_id)
             pins = self._structs(connection, PINS, PINS.c.run_id == run_id)
             code = self._structs(connection, CODE_VERSIONS, CODE_VERSIONS.c.version == found[0].code_version)
         cursor = f"{head.store_epoch}:{head.position}"
         detail = views.run_detail(found[0], steps)
-        refs = tuple(api.ModelRef(name=model.name, version=model.version) for model in models)
+        refs = tuple(ModelRef(name=model.name, version=model.version) for model in models)
         return msgspec.structs.replace(
             detail,
             steps_total=total,
@@ -198,8 +208,8 @@ class Queries:
         )
 
     def steps(
-        self, run_id: str, *, name: str | None = None, after: str | None = None, limit: int = api.PAGE_MAX
-    ) -> api.Page[api.StepView]:
+        self, run_id: str, *, name: str | None = None, after: str | None = None, limit: int = PAGE_MAX
+    ) -> Page[StepView]:
         """Those of a run, in the order in which they were called; `name` narrows to those of one name."""
         mine = after_ordinal(run_id, after=after, name=name)
         with reached(self._engine) as connection, connection.begin():
@@ -207,23 +217,23 @@ class Queries:
 
     # Flows, models, deployments, tables
 
-    def flows(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
+    def flows(self, *, after: str | None = None, limit: int = PAGE_DEFAULT) -> Page[Any]:
         return self._listing(FLOWS, views.flow_view, after=after, limit=limit)
 
-    def models(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
-        page: api.Page[Any] = self._listing(MODEL_VERSIONS, views.model_view, after=after, limit=limit)
+    def models(self, *, after: str | None = None, limit: int = PAGE_DEFAULT) -> Page[Any]:
+        page: Page[Any] = self._listing(MODEL_VERSIONS, views.model_view, after=after, limit=limit)
         with reached(self._engine) as connection:
             mine = MODEL_ALIASES.c.name.in_({model.name for model in page.items})
             aliases = self._structs(connection, MODEL_ALIASES, mine)
         return views.with_aliases(page, aliases)
 
-    def deployments(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
+    def deployments(self, *, after: str | None = None, limit: int = PAGE_DEFAULT) -> Page[Any]:
         return self._listing(DEPLOYMENTS, views.deployment_view, after=after, limit=limit)
 
-    def tables(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[Any]:
+    def tables(self, *, after: str | None = None, limit: int = PAGE_DEFAULT) -> Page[Any]:
         return self._listing(TABLE_HEADS, views.table_view, after=after, limit=limit)
 
-    def table(self, name: str) -> api.TableView | None:
+    def table(self, name: str) -> TableView | None:
         with reached(self._engine) as connection:
             found = self._structs(connection, TABLE_HEADS, TABLE_HEADS.c.name == name)
         return views.table_view(found[0]) if found else None
@@ -263,12 +273,12 @@ class Queries:
     def results(self) -> Results:
         return Results(self._engine)
 
-    def event_types(self) -> list[api.EventType]:
+    def event_types(self) -> list[EventType]:
         return event_types(self._engine)
 
     # Quota
 
-    def quota(self) -> api.QuotaView | None:
+    def quota(self) -> QuotaView | None:
         """The newest tree, what each project holds, and why steps wait; None before the first tree."""
         with reached(self._engine) as connection, connection.begin():
             trees = self._structs(connection, QUOTA_TREES, order=QUOTA_TREES.c.version.desc(), limit=1)
@@ -291,7 +301,7 @@ class Queries:
             found = usage(connection, from_us=from_us, to_us=to_us, bucket_s=bucket_s, now_us=now_us, project=project)
         return UsageView(from_us=from_us, to_us=to_us, bucket_s=bucket_s, items=found)
 
-    def nodes(self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT) -> api.Page[api.NodeView]:
+    def nodes(self, *, after: str | None = None, limit: int = PAGE_DEFAULT) -> Page[NodeView]:
         """The machines that are or were nodes, with their devices and how much runs there."""
         live = ATTEMPTS.c.state.in_([state for state in AttemptState if state.live])
         busy = sa.select(ATTEMPTS.c.node, sa.func.count()).where(live).group_by(ATTEMPTS.c.node)
@@ -300,7 +310,7 @@ class Queries:
             attempts = {str(row[0]): int(row[1]) for row in connection.execute(busy)}
         return self._listing(NODES, lambda row: views.node_view(row, devices, attempts), after=after, limit=limit)
 
-    def gaps(self) -> list[api.GapView]:
+    def gaps(self) -> list[GapView]:
         """The partitions that stand still until somebody says from where to go on."""
         with reached(self._engine) as connection:
             found = self._structs(connection, OFFSETS, OFFSETS.c.halted != "")
@@ -308,19 +318,15 @@ class Queries:
 
     # Dead letters
 
-    def dead_letters(
-        self, *, after: str | None = None, limit: int = api.PAGE_DEFAULT, **chosen: str | None
-    ) -> api.Page[Any]:
+    def dead_letters(self, *, after: str | None = None, limit: int = PAGE_DEFAULT, **chosen: str | None) -> Page[Any]:
         """Those of the `chosen` state, code and trigger; newest first, by their ids, which are made from the time."""
         where = [DEAD_LETTERS.c[name] == value for name, value in chosen.items() if value]
         if after is not None:
             where.append(DEAD_LETTERS.c.id < _key(after, DEAD_LETTERS)[0])
         statement = sa.select(*_LETTER_SUMMARY).where(*where).order_by(DEAD_LETTERS.c.id.desc()).limit(limit + 1)
-        return _page(
-            self._all(statement), limit, lambda row: api.DeadLetterSummary(**row._mapping), lambda row: (row.id,)
-        )
+        return _page(self._all(statement), limit, lambda row: DeadLetterSummary(**row._mapping), lambda row: (row.id,))
 
-    def dead_letter(self, letter_id: str) -> api.DeadLetterDetail | None:
+    def dead_letter(self, letter_id: str) -> DeadLetterDetail | None:
         with reached(self._engine) as connection:
             found = self._structs(connection, DEAD_LETTERS, DEAD_LETTERS.c.id == letter_id)
         return views.dead_letter_detail(found[0]) if found else None
@@ -342,7 +348,7 @@ class Queries:
         with reached(self._engine) as connection, connection.begin():
             yield Picture(connection, dict(self._codecs))
 
-    def _listing(self, table: sa.Table, view: Callable[[Any], T], *, after: str | None, limit: int) -> api.Page[T]:
+    def _listing(self, table: sa.Table, view: Callable[[Any], T], *, after: str | None, limit: int) -> Page[T]:
         keys = list(table.primary_key.columns)
         where = [] if after is None else [sa.tuple_(*keys) > sa.tuple_(*map(sa.literal, _key(after, table)))]
         with reached(self._engine) as connection:
@@ -381,11 +387,11 @@ def _by_state(connection: sa.Connection, table: sa.Table, states: tuple[str, ...
 
 def _page(
     rows: Sequence[Any], limit: int, view: Callable[[Any], T], key_of: Callable[[Any], tuple[Any, ...]]
-) -> api.Page[T]:
+) -> Page[T]:
     """One row more than `limit` was asked for, so that a last page says that it is the last."""
     shown = rows[:limit]
     more = len(rows) > limit
-    return api.Page(items=[view(row) for row in shown], next=_token(key_of(shown[-1])) if more else None)
+    return Page(items=[view(row) for row in shown], next=_token(key_of(shown[-1])) if more else None)
 
 
 def _token(key: tuple[Any, ...]) -> str:

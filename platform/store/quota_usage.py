@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from ..core.records import LeaseState
+from ..core.records.leases import LeaseState
 from ..errors import InvalidInput
-from ..wire.quota_api import Used
+from ..wire.api.quota import Used
 from .schema import ATTEMPTS, LEASES
 
 BUCKETS_MAX: Final = 1_000

@@ -12,7 +12,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ..core.collection import Needs, named_in
-from ..core.records import AttemptState, RunState
+from ..core.records.attempts import AttemptState
+from ..core.records.runs import RunState
 from .engine import reached
 from .schema import ATTEMPTS, CODE_VERSIONS, COMMANDS, MODEL_VERSIONS, PINS, RUNS, STEP_CACHE, STEPS
 

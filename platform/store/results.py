@@ -8,9 +8,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from ..core.records import AttemptState
+from ..core.records.attempts import AttemptState
 from ..errors import InvalidInput
-from ..wire import api
+from ..wire.api.answer import Page
+from ..wire.api.artifacts import ArtifactView
 from ..wire.calls import Outcome, Payload
 from .engine import reached
 from .schema import ATTEMPTS, COMMANDS, STEPS
@@ -38,7 +39,7 @@ class ResultFilter(msgspec.Struct, frozen=True, kw_only=True):
 class Found(NamedTuple):
     """A result as the API shows it, and where its bytes are."""
 
-    view: api.ArtifactView
+    view: ArtifactView
     payload: Payload
 
 
@@ -48,7 +49,7 @@ class Results:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def page(self, chosen: ResultFilter, *, after: str | None, limit: int) -> api.Page[api.ArtifactView]:
+    def page(self, chosen: ResultFilter, *, after: str | None, limit: int) -> Page[ArtifactView]:
         """The results that are artifacts, newest first."""
         where = [ATTEMPTS.c.artifact.is_not(None), *chosen.where()]
         if after is not None:
@@ -56,7 +57,7 @@ class Results:
         rows = self._rows(where, limit + 1)
         shown = rows[:limit]
         more = str(shown[-1].fence) if len(rows) > limit else None
-        return api.Page(items=[_found(row, _PAYLOAD.decode(row.result)).view for row in shown], next=more)
+        return Page(items=[_found(row, _PAYLOAD.decode(row.result)).view for row in shown], next=more)
 
     def of_digest(self, digest: str) -> Found | None:
         """The newest result with this content."""
@@ -83,7 +84,7 @@ class Results:
 
 
 def _found(row: sa.Row[Any], payload: Payload) -> Found:
-    view = api.ArtifactView(
+    view = ArtifactView(
         digest=payload.digest or "",
         codec=payload.codec,
         size_bytes=payload.size_bytes,

@@ -7,15 +7,15 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from ..core.records import RunState
+from ..core.records.runs import RunState
 from ..errors import InvalidInput, did_you_mean
-from ..wire import api
+from ..wire.api.runs import RunSummary
 from ..wire.ids import RANDOM_BYTES, uuid7
 from ..wire.labels import labels_of
 from .run_terms import label_term, parameter_term, word_term, words
 from .schema import RUN_TERMS, RUNS
 
-_SUMMARY: Final = tuple(RUNS.c[field] for field in api.RunSummary.__struct_fields__)
+_SUMMARY: Final = tuple(RUNS.c[field] for field in RunSummary.__struct_fields__)
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):

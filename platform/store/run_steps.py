@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import InvalidInput
-from ..wire import api
+from ..wire.api.answer import Page
+from ..wire.api.steps import StepView
 from . import views
 from .rows import RowCodec
 from .schema import ATTEMPTS, STEPS
@@ -20,7 +21,7 @@ def steps_of(
     where: sa.ColumnElement[bool],
     *,
     limit: int,
-) -> tuple[api.StepView, ...]:
+) -> tuple[StepView, ...]:
     """The first `limit` of a run's steps that are there, each with its attempts."""
     chosen = sa.select(STEPS).where(where).order_by(STEPS.c.ordinal).limit(limit)
     rows = [codecs["steps"].struct_of(row) for row in connection.execute(chosen)]
@@ -38,10 +39,10 @@ def after_ordinal(run_id: str, *, after: str | None, name: str | None) -> sa.Col
     return where if name is None else where & (STEPS.c.name == name)
 
 
-def page_of(steps: tuple[api.StepView, ...], limit: int) -> api.Page[api.StepView]:
+def page_of(steps: tuple[StepView, ...], limit: int) -> Page[StepView]:
     """One more than `limit` was asked for, so that a last page says that it is the last."""
     shown = list(steps[:limit])
-    return api.Page(items=shown, next=str(shown[-1].ordinal) if len(steps) > limit else None)
+    return Page(items=shown, next=str(shown[-1].ordinal) if len(steps) > limit else None)
 
 
 def _ordinal(after: str) -> int:

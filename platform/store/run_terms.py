@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ..core.records import Run
-from ..wire.types import JSON, Failure
+from ..core.records.runs import Run
+from ..wire.terms import JSON, Failure
 
 PARAMETERS_MAX: Final = 32
 VALUE_MAX: Final = 200

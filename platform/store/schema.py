@@ -13,7 +13,14 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from ..core import inventory, records
+from ..core import inventory
+from ..core.records.attempts import Attempt
+from ..core.records.inbox import DeadLetter, InboxRow, Offset, OwnerStart, Trying
+from ..core.records.leases import Lease
+from ..core.records.runs import CommandRow, Pin, Run
+from ..core.records.steps import CacheEntry, Step
+from ..core.records.storage import StorageUse, StoredArtifact
+from ..core.records.triggers import Gathering, Part, Timer, TriggerState
 from ..wire import calls
 
 OWNERS: Final = ("conductor", "scheduler", "gpu_pool", "registry", "table_writer")
@@ -98,7 +105,7 @@ LOG: Final = sa.Table(
 
 RUNS: Final = _table(
     "runs",
-    records.Run,
+    Run,
     ("id",),
     sa.UniqueConstraint("idempotency_key", name="run_once"),
     sa.Index("runs_by_state", "state", "id"),
@@ -118,17 +125,17 @@ RUN_TERMS: Final = sa.Table(
     sa.Column("term", TEXT, primary_key=True),
     sa.Index("runs_by_term", "term", "run_id"),
 )
-COMMANDS: Final = _table("commands", records.CommandRow, ("run_id", "ordinal"))
+COMMANDS: Final = _table("commands", CommandRow, ("run_id", "ordinal"))
 STEPS: Final = _table(
     "steps",
-    records.Step,
+    Step,
     ("id",),
     sa.Index("steps_by_run", "run_id", "ordinal"),
     sa.Index("steps_by_state", "state"),
 )
 ATTEMPTS: Final = _table(
     "attempts",
-    records.Attempt,
+    Attempt,
     ("fence",),
     sa.Index("attempts_by_step", "step_id"),
     sa.Index("attempts_by_state", "state"),
@@ -143,7 +150,7 @@ ATTEMPTS: Final = _table(
 )
 LEASES: Final = _table(
     "leases",
-    records.Lease,
+    Lease,
     ("fence", "device"),
     sa.Index("leases_by_state", "state"),
     sa.Index(
@@ -154,24 +161,22 @@ LEASES: Final = _table(
         postgresql_where=sa.text("state <> 'FREE' AND milli = 1000"),
     ),
 )
-STORAGE_USE: Final = _table("storage_use", records.StorageUse, ("project",))
+STORAGE_USE: Final = _table("storage_use", StorageUse, ("project",))
 STORED_ARTIFACTS: Final = _table(
     "stored_artifacts",
-    records.StoredArtifact,
+    StoredArtifact,
     ("project", "digest"),
     sa.Index("stored_artifacts_by_digest", "digest"),
 )
-TIMERS: Final = _table("timers", records.Timer, ("id",), sa.Index("timers_by_due", "due_us"))
-STEP_CACHE: Final = _table("step_cache", records.CacheEntry, ("key",))
-TRIGGER_STATES: Final = _table("trigger_states", records.TriggerState, ("id",))
-GATHERINGS: Final = _table(
-    "gatherings", records.Gathering, ("id",), sa.Index("gatherings_by_trigger", "trigger", "state")
-)
-PARTS: Final = _table("parts", records.Part, ("gathering_id", "number"))
-PINS: Final = _table("pins", records.Pin, ("run_id", "kind", "name"))
+TIMERS: Final = _table("timers", Timer, ("id",), sa.Index("timers_by_due", "due_us"))
+STEP_CACHE: Final = _table("step_cache", CacheEntry, ("key",))
+TRIGGER_STATES: Final = _table("trigger_states", TriggerState, ("id",))
+GATHERINGS: Final = _table("gatherings", Gathering, ("id",), sa.Index("gatherings_by_trigger", "trigger", "state"))
+PARTS: Final = _table("parts", Part, ("gathering_id", "number"))
+PINS: Final = _table("pins", Pin, ("run_id", "kind", "name"))
 INBOX: Final = _table(
     "inbox",
-    records.InboxRow,
+    InboxRow,
     ("owner", "source", "id"),
     sa.Index("inbox_by_id", "id"),
     sa.Index("inbox_by_time", "received_us"),
@@ -179,14 +184,14 @@ INBOX: Final = _table(
 )
 DEAD_LETTERS: Final = _table(
     "dead_letters",
-    records.DeadLetter,
+    DeadLetter,
     ("id",),
     sa.Index("dead_letters_by_time", "received_us"),
     sa.Index("dead_letters_by_event", "event_id"),
 )
-OFFSETS: Final = _table("offsets", records.Offset, ("owner", "topic", "partition"))
-STARTS: Final = _table("starts", records.OwnerStart, ("owner",))
-TRYING: Final = _table("trying", records.Trying, ("owner", "topic", "partition"))
+OFFSETS: Final = _table("offsets", Offset, ("owner", "topic", "partition"))
+STARTS: Final = _table("starts", OwnerStart, ("owner",))
+TRYING: Final = _table("trying", Trying, ("owner", "topic", "partition"))
 
 FLOWS: Final = _table("flows", inventory.FlowRow, ("project", "name"))
 CODE_VERSIONS: Final = _table("code_versions", inventory.CodeVersion, ("version",))

@@ -7,10 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from ..core.inbox import LOG as LOG_TOPIC
-from ..core.records import DeadLetter, Gathering, InboxRow, Timer, TriggerState
+from ..core.records.inbox import DeadLetter, InboxRow
+from ..core.records.triggers import Gathering, Timer, TriggerState
+from ..wire.api.triggers import Became, Explanation, TriggerDetail, outcome_of
 from ..wire.manifest import FlowSpec
 from ..wire.topics import RUN_COMMANDS
-from ..wire.trigger_api import Became, Explanation, TriggerDetail, outcome_of
 from .reader import Picture
 from .schema import DEAD_LETTERS, FLOWS, GATHERINGS, INBOX, TIMERS
 

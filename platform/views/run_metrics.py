@@ -10,7 +10,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from ..wire.types import Entry, RunFailed, RunNeedsAttention, RunStarted, RunSucceeded
+from ..wire.entries.runs import RunFailed, RunNeedsAttention, RunStarted, RunSucceeded
+from ..wire.types import Entry
 
 RUNS_REMEMBERED_MAX: Final = 50_000
 

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ..errors import Conflict, HeadwaterError, InvalidInput, NotFound, Unavailable
-from ..wire import api
+from ..wire.api.answer import ErrorAnswer, Problem
 from .seams import Refused
 
 
@@ -48,20 +48,20 @@ class JsonAnswer(Response):
         return orjson.dumps(content, default=msgspec.to_builtins)
 
 
-def failure(status: int, problem: api.Problem) -> JsonAnswer:
+def failure(status: int, problem: Problem) -> JsonAnswer:
     headers = {"Retry-After": "1"} if status == 503 else None
-    return JsonAnswer(api.ErrorAnswer(error=problem), status, headers)
+    return JsonAnswer(ErrorAnswer(error=problem), status, headers)
 
 
 def refusal(refused: Refused, *, status: int | None = None) -> JsonAnswer:
     """An owner's no. `status` where the route has one for every refusal."""
     chosen = status or REFUSAL_STATUS.get(refused.code, 409)
-    return failure(chosen, api.Problem(code=refused.code, message=refused.reason))
+    return failure(chosen, Problem(code=refused.code, message=refused.reason))
 
 
 def of_error(error: HeadwaterError) -> JsonAnswer:
     status, code = next((found for kind, found in STATUS.items() if isinstance(error, kind)), (500, "internal"))
-    return failure(status, api.Problem(code=code, message=error.what, remedy=error.remedy))
+    return failure(status, Problem(code=code, message=error.what, remedy=error.remedy))
 
 
 def install(app: FastAPI) -> None:
@@ -80,7 +80,7 @@ async def _validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     field = str(first["loc"][-1])
-    problem = api.Problem(
+    problem = Problem(
         code="invalid_input",
         message=f"'{field}' is {first.get('input')!r}: {first['msg']}",
         remedy="See /docs for what it takes.",
@@ -93,10 +93,10 @@ async def _http(request: Request, error: Exception) -> Response:
     codes = {404: "not_found", 405: "method_not_allowed"}
     message = f"{request.method} {request.url.path}: {error.detail}"
     code = codes.get(error.status_code, "http")
-    return failure(error.status_code, api.Problem(code=code, message=message, remedy="See /docs for the routes."))
+    return failure(error.status_code, Problem(code=code, message=message, remedy="See /docs for the routes."))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     remedy = "This is a fault of Headwater; the log of the process `web` has the details."
-    return failure(500, api.Problem(code="internal", message=f"{type(error).__name__}: {error}", remedy=remedy))
+    return failure(500, Problem(code="internal", message=f"{type(error).__name__}: {error}", remedy=remedy))

@@ -14,9 +14,12 @@ from typing import Any, Final
 import msgspec
 
 from ..events.relay import TOPIC_OF
-from ..wire import api, topics
+from ..wire import topics
+from ..wire.api.artifacts import LogText
 from ..wire.calls import Progress
-from ..wire.types import AnyBody, Body, Entry, EventPublished
+from ..wire.entries.events import EventPublished
+from ..wire.terms import Body
+from ..wire.types import AnyBody, Entry
 
 REF: Final = "#/components/schemas/{name}"
 BODIES: Final[tuple[type[Body], ...]] = typing.get_args(AnyBody)
@@ -34,7 +37,7 @@ it. Both come at least once and in order. `rewound` says that the store is not t
 
 def document(version: str) -> dict[str, Any]:
     messages = {**{name_of(body): _entry_message(body) for body in BODIES}, **_OTHERS}
-    _, schemas = msgspec.json.schema_components((Entry, Progress, api.LogText), ref_template=REF)
+    _, schemas = msgspec.json.schema_components((Entry, Progress, LogText), ref_template=REF)
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Headwater", "version": version, "description": RULES},

@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..wire import api
+from ..wire.api.answer import Problem
 from .answers import failure
 
 PREFIX: Final = "/v1"
@@ -34,7 +34,7 @@ class Bearer:
         await answer(scope, receive, send)
 
 
-def _problem(given: bytes) -> api.Problem:
+def _problem(given: bytes) -> Problem:
     message = "The bearer token is not the one of this platform" if given else "The call has no bearer token"
     remedy = "Send `Authorization: Bearer TOKEN` with the content of the file `token` in the platform's home folder."
-    return api.Problem(code="unauthorized", message=message, remedy=remedy)
+    return Problem(code="unauthorized", message=message, remedy=remedy)

@@ -8,9 +8,11 @@ from typing import Final
 
 import msgspec
 
-from ..wire import api
+from ..wire.api.runs import RunDetail
+from ..wire.api.steps import StepView
 from ..wire.calls import Progress
-from ..wire.types import Entry, StepEnded, StepFailed, StepSucceeded
+from ..wire.entries.steps import StepEnded, StepFailed, StepSucceeded
+from ..wire.types import Entry
 
 KEPT_MAX: Final = 20_000
 
@@ -32,14 +34,14 @@ class LatestProgress:
         if isinstance(entry.body, StepSucceeded | StepFailed | StepEnded):
             self._known.pop(entry.body.step_id, None)
 
-    def shown_in(self, run: api.RunDetail) -> api.RunDetail:
+    def shown_in(self, run: RunDetail) -> RunDetail:
         """The run, its steps with how far their running attempt is."""
         return msgspec.structs.replace(run, steps=self.shown(run.steps))
 
-    def shown(self, steps: Iterable[api.StepView]) -> tuple[api.StepView, ...]:
+    def shown(self, steps: Iterable[StepView]) -> tuple[StepView, ...]:
         return tuple(self._shown(step) for step in steps)
 
-    def _shown(self, step: api.StepView) -> api.StepView:
+    def _shown(self, step: StepView) -> StepView:
         known = self._known.get(step.id)
         if known is None or step.ended_us or not step.attempts or step.attempts[-1].number != known.attempt:
             return step

@@ -1,4 +1,4 @@
-"""The documentation of the API: schemas made from the structs of `wire/api.py`, with an example of each."""
+"""The documentation of the API: schemas made from the structs of `wire/api/`, with an example of each."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ..wire import api
-from ..wire.quota_api import Lack, Simulate, Simulated, StepExplained, UsageView, Used
-from ..wire.trigger_api import (
-    Explanation,
-    Replayed,
-    ReplayEvents,
-    Resolved,
-    ResolveLetters,
-    SetTrigger,
-    TriggerDetail,
-)
-from ..wire.types import Demand
+from ..wire.api.answer import ErrorAnswer, Problem
+from ..wire.api.artifacts import ArtifactView, Collected
+from ..wire.api.commands import CommandView, PostOrder
+from ..wire.api.events import Accepted, DeadLetterDetail, DeadLetterSummary, EventType, GapView
+from ..wire.api.holdings import Held, QuotaView, Waiting
+from ..wire.api.models import Deployed, DeploymentView, FlowView, ModelView, TriggerView
+from ..wire.api.quota import Lack, Simulate, Simulated, StepExplained, UsageView, Used
+from ..wire.api.runs import CancelRun, RunDetail, RunSummary, Started, StartRun
+from ..wire.api.status import ActorView, FlowMetrics, Readiness, Status
+from ..wire.api.steps import StepView
+from ..wire.api.tables import Appended, TableView
+from ..wire.api.triggers import Explanation, Replayed, ReplayEvents, Resolved, ResolveLetters, SetTrigger, TriggerDetail
+from ..wire.terms import Demand
 
 REF: Final = "#/components/schemas/{name}"
 _RUN: Final = "0197c5d2-8a41-7c3e-9b1f-0c7d5a1e2f30"
 _T: Final = 1_760_000_000_000_000
-_SUMMARY: Final = api.RunSummary(
+_SUMMARY: Final = RunSummary(
     id=_RUN, project="eta", flow="train_delay", state="RUNNING", trigger="event:flights.landed",
     principal="topic:headwater.events", code_version="3f9c21", created_us=_T, started_us=_T + 4_000,
 )  # fmt: skip
-_STEP: Final = api.StepView(
+_STEP: Final = StepView(
     id=f"{_RUN}/0", ordinal=0, name="fit", state="WAITING", demand=Demand(gpus_milli=1000), created_us=_T,
     held_code="lent", held_reason="local/0 is lent to project 'etl' until its step ends",
 )  # fmt: skip
-_FLOW: Final = api.FlowView(
+_FLOW: Final = FlowView(
     project="eta", name="train_delay", code_version="3f9c21", doc="Predict arrival delay.",
     parameters={"type": "object", "properties": {"month": {"type": "integer"}}},
-    triggers=(api.TriggerView(name="event:flights.landed", kind="event", subject="flights.landed"),),
+    triggers=(TriggerView(name="event:flights.landed", kind="event", subject="flights.landed"),),
     principal="token:local", deployed_us=_T,
 )  # fmt: skip
 _COHORT: Final = {
@@ -57,36 +58,36 @@ _EXAMPLE_OF_BYTES: Final[dict[str, Any]] = {
 
 EXAMPLES: Final[tuple[Any, ...]] = (
     _SUMMARY,
-    api.RunDetail(**{f: getattr(_SUMMARY, f) for f in _SUMMARY.__struct_fields__}, steps=(_STEP,), steps_total=1),
-    api.Accepted(ids=("landed-2013-10",)),
-    api.Started(run_id=_RUN, command="0197c5d2-8a41-7000-8000-000000000001"),
-    api.StartRun(flow="train_delay", project="eta", parameters={"month": 10}, key="nightly-2026-11-22"),
-    api.CancelRun(reason="wrong month"),
-    api.PostOrder(kind="quota.apply", data={"tree": {"cohort": _COHORT}}),
-    api.CommandView(id="0197c5d2-8a41-7000-8000-000000000001", state="done", result={"version": 2}, position=41),
-    api.ErrorAnswer(error=api.Problem(code="not_found", message="There is no run 'x'", remedy="See GET /v1/runs.")),
-    api.EventType(type="flights.landed", publishers=("/airline",), flows=("eta/train_delay",), seen=3, last_seen_us=_T),
+    RunDetail(**{f: getattr(_SUMMARY, f) for f in _SUMMARY.__struct_fields__}, steps=(_STEP,), steps_total=1),
+    Accepted(ids=("landed-2013-10",)),
+    Started(run_id=_RUN, command="0197c5d2-8a41-7000-8000-000000000001"),
+    StartRun(flow="train_delay", project="eta", parameters={"month": 10}, key="nightly-2026-11-22"),
+    CancelRun(reason="wrong month"),
+    PostOrder(kind="quota.apply", data={"tree": {"cohort": _COHORT}}),
+    CommandView(id="0197c5d2-8a41-7000-8000-000000000001", state="done", result={"version": 2}, position=41),
+    ErrorAnswer(error=Problem(code="not_found", message="There is no run 'x'", remedy="See GET /v1/runs.")),
+    EventType(type="flights.landed", publishers=("/airline",), flows=("eta/train_delay",), seen=3, last_seen_us=_T),
     _FLOW,
-    api.ModelView(
+    ModelView(
         project="flights", name="delay", version=2, runtime="onnx", digest="42382855ea21", size_bytes=222_390,
         signature={"inputs": [{"name": "distance", "datatype": "FP64", "shape": [-1]}],
                    "outputs": [{"name": "arr_delay", "datatype": "FP32", "shape": [-1]}]},
         metrics={"mae": 11.4, "baseline_mae": 23.23}, run_id=_RUN, code_version="3f9c21",
         tables={"lake.flights": 9120821448250902266}, principal="topic:headwater.events", registered_us=_T,
     ),
-    api.DeploymentView(
+    DeploymentView(
         project="flights", name="delay", version=2, state="READY", reason="",
         url="http://127.0.0.1:8001/v2/models/delay", replicas_min=0, replicas_max=2, requested_us=_T, ready_us=_T,
         principal="topic:headwater.events",
     ),
-    api.TableView(
+    TableView(
         name="lake.flights", snapshot_id=9120821448250902266, rows_total=279_752, announced_us=_T,
         columns=[["month", "long"], ["carrier", "string"]], metadata_location="file:///lake/flights/metadata/4.json",
     ),
-    api.QuotaView(
+    QuotaView(
         version=1, tree={"cohort": _COHORT}, principal="token:local", applied_us=_T,
-        held=(api.Held(project="eta", devices=("local/0",), gpus_milli=1000, runs=1, used={"gpu": 1000, "cpu": 1000}),),
-        waiting=(api.Waiting(step_id=f"{_RUN}/0", run_id=_RUN, project="flights", name="fit", code="lent",
+        held=(Held(project="eta", devices=("local/0",), gpus_milli=1000, runs=1, used={"gpu": 1000, "cpu": 1000}),),
+        waiting=(Waiting(step_id=f"{_RUN}/0", run_id=_RUN, project="flights", name="fit", code="lent",
                              reason="local/0 is lent to project 'eta' until its step ends", since_us=_T),),
     ),
     StepExplained(
@@ -101,37 +102,37 @@ EXAMPLES: Final[tuple[Any, ...]] = (
         items=(Used(project="eta", from_us=_T, to_us=_T + 3_600_000_000, leased_gpu_ms=3_600_000,
                     running_gpu_ms=3_420_000, idle_gpu_ms=180_000, attempts=2),),
     ),
-    api.Appended(table="lake.flights", snapshot_id=9120821448250902266, rows_added=27_268, rows_total=279_752,
+    Appended(table="lake.flights", snapshot_id=9120821448250902266, rows_added=27_268, rows_total=279_752,
                  commit_key="month-11"),
-    api.DeadLetterSummary(
+    DeadLetterSummary(
         id="0197c5d2-8a41-7000-8000-000000000002", code="invalid_json", reason="The body is not JSON",
         topic="headwater.events", partition=0, offset=41, event_type="", event_id="", trigger="", project="",
         received_us=_T,
     ),
-    api.GapView(owner="conductor", topic="headwater.events", partition=2, stands_at=41, reason="data_gap"),
-    api.ActorView(name="conductor", state="alive", pid=5812, last_event="WorkerJoined", last_event_us=_T,
+    GapView(owner="conductor", topic="headwater.events", partition=2, stands_at=41, reason="data_gap"),
+    ActorView(name="conductor", state="alive", pid=5812, last_event="WorkerJoined", last_event_us=_T,
                   memory_bytes=187_000_000),
-    api.FlowMetrics(flow="flights/train_delay", minute_us=_T, started=1, succeeded=1, failed=0,
+    FlowMetrics(flow="flights/train_delay", minute_us=_T, started=1, succeeded=1, failed=0,
                     duration_us=24_200_000, duration_max_us=24_200_000),
-    api.Status(
+    Status(
         version="0.1.0", home="/data/.headwater", inference_url="http://127.0.0.1:8001", bootstrap="127.0.0.1:9092",
         store_epoch="5f0c", position=45, relayed=45, started_us=_T,
     ),
-    api.Readiness(ready=True, parts={"store": "ok", "conductor": "ok", "scheduler": "ok"}),
-    api.Collected(dry_run=True, count=2, size_bytes=200_000_128),
-    api.ArtifactView(
+    Readiness(ready=True, parts={"store": "ok", "conductor": "ok", "scheduler": "ok"}),
+    Collected(dry_run=True, count=2, size_bytes=200_000_128),
+    ArtifactView(
         digest="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", codec="arrow", size_bytes=1_048_576,
         run_id=_RUN, step_id=f"{_RUN}/0", ordinal=0, name="prepare", project="eta", attempt=1, created_us=_T,
         about={"type": "pyarrow.Table", "rows": 27_268, "columns": 1, "schema": [{"name": "month", "type": "int64"}]},
         head=[{"month": 11}],
     ),
-    api.Deployed(code_version="3f9c21", flows=("flights/train_delay",),
+    Deployed(code_version="3f9c21", flows=("flights/train_delay",),
                  command="0197c5d2-8a41-7000-8000-000000000003"),
 )  # fmt: skip
 _EXAMPLE_OF: Final = {type(example): example for example in EXAMPLES}
 DOCUMENTED: Final[tuple[Any, ...]] = (
     *_EXAMPLE_OF,
-    api.DeadLetterDetail,
+    DeadLetterDetail,
     TriggerDetail,
     Explanation,
     SetTrigger,
@@ -144,7 +145,7 @@ DOCUMENTED: Final[tuple[Any, ...]] = (
 
 def answers(kind: Any, *, status: int = 200) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that answers with `kind`, and with an error otherwise."""
-    errors = {"description": "What was wrong, and what to do", "content": _content(api.ErrorAnswer)}
+    errors = {"description": "What was wrong, and what to do", "content": _content(ErrorAnswer)}
     return {status: {"description": "Done", "content": _content(kind)}, "4XX": errors, "5XX": errors}
 
 

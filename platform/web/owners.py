@@ -14,10 +14,11 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 from ..actors.names import find, forget, living
 from ..data.write import WrittenFile, discard, write_files
 from ..errors import Conflict, HeadwaterError, InvalidInput, Unavailable
-from ..wire import api
+from ..wire.api.quota import Simulated, StepExplained
+from ..wire.api.status import ActorView, FlowMetrics
+from ..wire.api.tables import Appended
 from ..wire.calls import Order
-from ..wire.quota_api import Simulated, StepExplained
-from ..wire.types import JSON
+from ..wire.terms import JSON
 from .seams import Append, Done, Refused
 
 NEEDED: Final = ("conductor", "scheduler", "gpu_pool", "registry")
@@ -47,7 +48,7 @@ class RayOwners:
         refused = answer.get("refused")
         return msgspec.convert(refused, Refused) if refused is not None else Done(result=answer.get("done"))
 
-    async def append(self, append: Append) -> api.Appended | Refused:
+    async def append(self, append: Append) -> Appended | Refused:
         """Writes the data files here and has the TableWriter commit them."""
         try:
             async with asyncio.timeout(APPEND_TIMEOUT_S):
@@ -55,7 +56,7 @@ class RayOwners:
         except TimeoutError:
             what = f"The append to {append.table} was not committed within {APPEND_TIMEOUT_S:g} s"
             raise Unavailable(what, remedy="Ask again with the same key: it makes one commit.") from None
-        return msgspec.convert({**said, "commit_key": append.key}, api.Appended)
+        return msgspec.convert({**said, "commit_key": append.key}, Appended)
 
     async def artifacts_gone(self, digests: list[str]) -> int:
         count: int = await ask(CONDUCTOR, "artifacts_gone", digests)
@@ -64,7 +65,7 @@ class RayOwners:
     async def logs_counted(self, size_bytes: dict[str, int]) -> None:
         await ask(CONDUCTOR, "logs_counted", size_bytes)
 
-    async def describe(self) -> list[api.ActorView]:
+    async def describe(self) -> list[ActorView]:
         names = await asyncio.to_thread(living, "")
         return list(await asyncio.gather(*map(_view, names)))
 
@@ -72,8 +73,8 @@ class RayOwners:
         views = await asyncio.gather(*map(_view, NEEDED))
         return {view.name: "ok" if view.state == ALIVE else view.state for view in views}
 
-    async def flow_metrics(self) -> list[api.FlowMetrics]:
-        return msgspec.convert(await ask("views", "flow_metrics"), list[api.FlowMetrics])
+    async def flow_metrics(self) -> list[FlowMetrics]:
+        return msgspec.convert(await ask("views", "flow_metrics"), list[FlowMetrics])
 
     async def explain_step(self, step_id: str) -> StepExplained | None:
         said = await ask("scheduler", "explain", step_id, within_s=SCHEDULER_TIMEOUT_S)
@@ -118,16 +119,16 @@ async def _ordered(owner: str, order: Order) -> dict[str, Any]:
     return answer
 
 
-async def _view(name: str) -> api.ActorView:
+async def _view(name: str) -> ActorView:
     try:
         said = await ask(name, "describe", within_s=DESCRIBE_TIMEOUT_S)
     except TimeoutError:
-        return api.ActorView(name=name, state=f"no answer within {DESCRIBE_TIMEOUT_S:g} s")
+        return ActorView(name=name, state=f"no answer within {DESCRIBE_TIMEOUT_S:g} s")
     except Unavailable as error:
-        return api.ActorView(name=name, state=error.what)
+        return ActorView(name=name, state=error.what)
     except RayError:
-        return api.ActorView(name=name, state="starting")
-    return msgspec.convert({**said, "state": said.get("trouble") or ALIVE}, api.ActorView, strict=False)
+        return ActorView(name=name, state="starting")
+    return msgspec.convert({**said, "state": said.get("trouble") or ALIVE}, ActorView, strict=False)
 
 
 async def _appended(append: Append) -> dict[str, Any]:

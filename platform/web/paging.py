@@ -6,14 +6,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..wire import api
+from ..wire.api.answer import PAGE_DEFAULT, PAGE_MAX
 
 
 class Paging(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     after: str | None = None
-    limit: Annotated[int, Field(ge=1, le=api.PAGE_MAX)] = api.PAGE_DEFAULT
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
 
 
 class ArtifactQuery(Paging):

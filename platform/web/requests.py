@@ -12,11 +12,13 @@ from fastapi import Request
 
 from ..core.gaps import RESUME
 from ..errors import InvalidInput, did_you_mean
-from ..wire import api, cursor
+from ..wire import cursor
+from ..wire.api.answer import COMMAND_SOURCE
+from ..wire.api.commands import CommandView
 from ..wire.calls import Order
 from ..wire.ids import digest_of
+from ..wire.terms import JSON
 from ..wire.topics import TOPICS, Direction
-from ..wire.types import JSON
 from .answers import TooLarge
 from .bearer import PRINCIPAL
 from .seams import OWNER_OF, Done, Platform, Refused
@@ -78,7 +80,7 @@ async def place(
     platform = platform_of(request)
     owner = owner_of(kind, data)
     order = Order(
-        source=api.COMMAND_SOURCE, id=order_id or platform.new_id(), kind=kind,
+        source=COMMAND_SOURCE, id=order_id or platform.new_id(), kind=kind,
         principal=principal_of(request), project=project, data=data,
         sha256=digest_of(kind, project, orjson.dumps(data, option=orjson.OPT_SORT_KEYS).decode()),
     )  # fmt: skip
@@ -111,8 +113,8 @@ def owner_of(kind: str, data: JSON) -> str:
     return OWNER_OF[prefix]
 
 
-def pending(command_id: str) -> api.CommandView:
-    return api.CommandView(id=command_id, state="pending")
+def pending(command_id: str) -> CommandView:
+    return CommandView(id=command_id, state="pending")
 
 
 def _too_large(size: int, at_most: int) -> TooLarge:

@@ -13,7 +13,9 @@ import msgspec
 
 from ..actors.work.log_file import CHUNK_BYTES, SUFFIX, Part, left_out, read_at, read_whole
 from ..store.queries import Queries, Scope
-from ..wire import api
+from ..wire.api.artifacts import LogText
+from ..wire.api.runs import RunDetail
+from ..wire.api.steps import StepView
 from ..wire.types import TERMINAL
 from .frames import HEARTBEAT, end_frame, frame
 from .live import Hub
@@ -22,7 +24,7 @@ from .log_keeping import FLOW, removed_bytes
 LOOK_EVERY_S: Final = 0.2
 
 
-def steps_of(queries: Queries, run_id: str, name: str | None) -> Iterator[api.StepView]:
+def steps_of(queries: Queries, run_id: str, name: str | None) -> Iterator[StepView]:
     """All of a run's steps, or those of one name, in the order in which they were called. Blocking."""
     after: str | None = None
     while True:
@@ -33,7 +35,7 @@ def steps_of(queries: Queries, run_id: str, name: str | None) -> Iterator[api.St
         after = page.next
 
 
-def logs_of(folder: Path, steps: Iterable[api.StepView], *, flow: bool) -> Iterator[tuple[str, Path]]:
+def logs_of(folder: Path, steps: Iterable[StepView], *, flow: bool) -> Iterator[tuple[str, Path]]:
     """(heading, file) of each log that is there: with `flow` its own, then each attempt's in order, rank by rank."""
     parts = [(FLOW, folder / f"{FLOW}{SUFFIX}")] if flow else []
     for heading, path in itertools.chain(parts, _attempts_of(folder, steps)):
@@ -41,7 +43,7 @@ def logs_of(folder: Path, steps: Iterable[api.StepView], *, flow: bool) -> Itera
             yield heading, path
 
 
-def _attempts_of(folder: Path, steps: Iterable[api.StepView]) -> Iterator[tuple[str, Path]]:
+def _attempts_of(folder: Path, steps: Iterable[StepView]) -> Iterator[tuple[str, Path]]:
     for each in steps:
         for attempt in each.attempts:
             heading, stem = f"{each.name} #{each.ordinal}, attempt {attempt.number}", f"{each.ordinal}.{attempt.number}"
@@ -57,7 +59,7 @@ def _ranks_of(folder: Path, stem: str) -> list[tuple[int, Path]]:
     return sorted((int(rank), path) for rank, path in ranks if rank.isdigit())
 
 
-def missing(folder: Path, run: api.RunDetail) -> str:
+def missing(folder: Path, run: RunDetail) -> str:
     """A line about logs that were there once, or may have been; empty where none can be missing."""
     if size_bytes := removed_bytes(folder):
         return f"[... {size_bytes:,} bytes of older attempts were removed: logs.total_max_bytes was reached ...]\n"
@@ -101,14 +103,14 @@ class Tail:
         self._names: dict[int, str] = {-1: FLOW}
         self._offsets: dict[str, int] = {}
 
-    def read(self, *, to_the_end: bool) -> Iterator[api.LogText]:
+    def read(self, *, to_the_end: bool) -> Iterator[LogText]:
         """What is new, as whole lines; `to_the_end` gives a last line without an end as well."""
         for stem in sorted(self._stems(), key=_order):
             ordinal, attempt = _order(stem)
             name = self._name_of(ordinal)
             if self._step in (None, name):
                 for part in self._new(stem, to_the_end=to_the_end):
-                    yield api.LogText(
+                    yield LogText(
                         name=name,
                         ordinal=ordinal,
                         attempt=attempt,

@@ -14,10 +14,11 @@ from ..artifacts.files import Files
 from ..events.bus import Producer
 from ..events.pace import Pace
 from ..store.queries import Queries
-from ..wire import api
+from ..wire.api.quota import Simulated, StepExplained
+from ..wire.api.status import ActorView, FlowMetrics
+from ..wire.api.tables import Appended
 from ..wire.calls import Order
-from ..wire.quota_api import Simulated, StepExplained
-from ..wire.types import JSON
+from ..wire.terms import JSON
 from .live import Hub
 from .log_keeping import LogKeeper
 
@@ -50,9 +51,9 @@ class Owners(Protocol):
 
     async def order(self, owner: str, order: Order) -> Done | Refused: ...
 
-    async def append(self, append: Append) -> api.Appended | Refused: ...
+    async def append(self, append: Append) -> Appended | Refused: ...
 
-    async def describe(self) -> list[api.ActorView]: ...
+    async def describe(self) -> list[ActorView]: ...
 
     async def ready(self) -> dict[str, str]:
         """For each owner that is needed "ok", or what is wrong."""
@@ -63,7 +64,7 @@ class Owners(Protocol):
     async def logs_counted(self, size_bytes: dict[str, int]) -> None:
         """The bytes of logs of each project, as a sweep has found them."""
 
-    async def flow_metrics(self) -> list[api.FlowMetrics]: ...
+    async def flow_metrics(self) -> list[FlowMetrics]: ...
 
     async def explain_step(self, step_id: str) -> StepExplained | None:
         """Why the step waits; None where it does not."""

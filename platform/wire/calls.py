@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from .types import JSON, Demand, Failure
+from .terms import JSON, Demand, Failure
 
 INLINE_MAX_BYTES: Final = 64 * 1024
 

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from .types import JSON, Demand
+from .terms import JSON, Demand
 
 KINDS: Final = ("event", "commit", "finished", "model", "cron", "all_of")  # packages add others
 OverLimit = Literal["queue", "drop-oldest", "cancel-previous"]

@@ -18,7 +18,7 @@ from headwater.wire.calls import (
     RunEnd,
     RunOrder,
 )
-from headwater.wire.types import Failure
+from headwater.wire.terms import Failure
 
 VERSION = "v" * 64
 

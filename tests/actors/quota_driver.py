@@ -20,15 +20,19 @@ from headwater.actors import roster
 from headwater.actors.names import NAMESPACE
 from headwater.actors.wiring import Wiring
 from headwater.artifacts.files import Files
-from headwater.core import records as r
 from headwater.core.inventory import CodeVersion, DeviceRow, Node
+from headwater.core.records.attempts import Attempt, AttemptState
+from headwater.core.records.inbox import Offset
+from headwater.core.records.leases import Lease, LeaseState
+from headwater.core.records.runs import Run, RunState
+from headwater.core.records.steps import Step, StepState
 from headwater.local.home import Home
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.reader import Reader
 from headwater.store.writer import Writer
 from headwater.wire import calls
 from headwater.wire.manifest import FlowSpec, Manifest
-from headwater.wire.types import Demand
+from headwater.wire.terms import Demand
 
 WITHIN_S = 60.0
 ONE_S = 5.0  # for one call to an actor that may be dying
@@ -138,24 +142,24 @@ def a_bundle(home: Path) -> str:
 def leave_behind(url: str, bundle: str) -> None:
     """Rows as a platform that was killed left them."""
     flow = FlowSpec(name="train", project="eta", function="flow:train", parameters={"type": "object"})
-    run = r.Run(
+    run = Run(
         id="run",
         project="eta",
         flow="train",
         code_version="v1",
-        state=r.RunState.PENDING,
+        state=RunState.PENDING,
         idempotency_key="k",
         principal="me",
         root_id="run",
         created_us=1,
     )
-    steps = [a_step(0, r.StepState.SUCCEEDED), a_step(1, r.StepState.WAITING)]
-    attempt = r.Attempt(
+    steps = [a_step(0, StepState.SUCCEEDED), a_step(1, StepState.WAITING)]
+    attempt = Attempt(
         fence=1,
         step_id="run/0",
         run_id="run",
         number=1,
-        state=r.AttemptState.SUCCEEDED,
+        state=AttemptState.SUCCEEDED,
         node="local",
         devices=("local/0",),
         demand=GPU,
@@ -164,7 +168,7 @@ def leave_behind(url: str, bundle: str) -> None:
         ended_us=2,
     )
     facts: dict[str, Any] = {"run_id": "run", "step_id": "run/0", "project": "eta", "since_us": 1, "released_us": 2}
-    lease = r.Lease(fence=1, device="local/0", node="local", milli=1000, state=r.LeaseState.RELEASING, **facts)
+    lease = Lease(fence=1, device="local/0", node="local", milli=1000, state=LeaseState.RELEASING, **facts)
     node = Node(id="local", ray_node="old", cpus_milli=1, memory_bytes=1, labels={}, joined_us=1, seen_us=1)
     version = CodeVersion(
         version="v1",
@@ -184,13 +188,13 @@ def leave_behind(url: str, bundle: str) -> None:
             "code_versions": {"v1": version},
             "nodes": {"local": node},
             "devices": {"local/0": DeviceRow(id="local/0", node="local", model="logical", memory_bytes=0)},
-            "offsets": {("conductor", "fence", 0): r.Offset(owner="conductor", topic="fence", partition=0, next=2)},
+            "offsets": {("conductor", "fence", 0): Offset(owner="conductor", topic="fence", partition=0, next=2)},
         }
     )
 
 
-def a_step(ordinal: int, state: r.StepState) -> r.Step:
-    return r.Step(
+def a_step(ordinal: int, state: StepState) -> Step:
+    return Step(
         id=f"run/{ordinal}",
         run_id="run",
         ordinal=ordinal,

@@ -17,15 +17,17 @@ from headwater.actors.lake.history import EVENTS_HISTORY, RUNS_HISTORY
 from headwater.actors.lake.table_writer import TableWriterActor
 from headwater.actors.lake.word_archiver import WordArchiver
 from headwater.actors.wiring import Wiring
-from headwater.core.records import InboxRow, Offset
+from headwater.core.records.inbox import InboxRow, Offset
 from headwater.data import catalog as catalogs
 from headwater.errors import Unavailable
 from headwater.store.aged import aged_runs, forget_words, forgotten, inbox_kept_us
 from headwater.store.reader import Reader
 from headwater.store.schema import LOG
 from headwater.store.writer import Writer
+from headwater.wire.entries.models import FlowDeployed
+from headwater.wire.entries.runs import RunSucceeded
 from headwater.wire.topics import EVENTS
-from headwater.wire.types import FlowDeployed, RunSucceeded, Said
+from headwater.wire.types import Said
 
 from .alone import a_wiring, alone, living
 

@@ -8,7 +8,8 @@ import pytest
 from scenes.scheduler import Scene, a_tree, apply, waits
 
 from headwater.actors.sharing.quota_desk import Ticked, TickLater
-from headwater.wire import types as t
+from headwater.wire.entries.events import CommandRefused
+from headwater.wire.entries.nodes import NodeJoined, NodeLeft
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def test_the_refusal_is_one_entry_of_the_log_and_the_next_tree_is_taken() -> Non
     scene = a_scene()
     scene.tell(apply(BAD[0][0]))
     (said,) = scene.turn.said
-    assert isinstance(said.body, t.CommandRefused)
+    assert isinstance(said.body, CommandRefused)
     (grant,) = scene.tell(apply(a_tree(eta=2), command="c2"))
     assert (grant.step_id, grant.tree_version) == ("run/2", 2)
 
@@ -91,8 +92,8 @@ def test_a_step_that_can_never_go_is_held_for_good_and_takes_nothing(changes: di
 
 def test_what_waited_for_a_node_is_held_for_good_once_the_node_is_given_up() -> None:
     scene = Scene(eta=2)
-    scene.follow(t.NodeJoined(node="m", cpus_milli=32_000, memory_bytes=1 << 33, devices=(), ray_node="r2"))
-    scene.follow(t.NodeLeft(node="m", reason="gone"))
+    scene.follow(NodeJoined(node="m", cpus_milli=32_000, memory_bytes=1 << 33, devices=(), ray_node="r2"))
+    scene.follow(NodeLeft(node="m", reason="gone"))
     assert scene.follow(waits(1, gpus=0, cpus_milli=16_000)) == []
     assert [hold.final for hold in scene.holds()] == [False]
     assert TickLater(scene.position - 1 + 600_000_000) in scene.turn.effects

@@ -17,12 +17,13 @@ from headwater.artifacts.files import Files
 from headwater.core.conductor.messages import LookedUp, LookUp
 from headwater.core.conductor.runs.caching import cache_key
 from headwater.core.conductor.runs.nesting import key_of_child
-from headwater.core.records import CacheEntry, CommandRow, Pin, Run
+from headwater.core.records.runs import CommandRow, Pin, Run
+from headwater.core.records.steps import CacheEntry
 from headwater.store.engine import open_engine, sqlite_url
 from headwater.store.inbox import pin_before, steps_named
 from headwater.store.reader import Reader
 from headwater.wire import calls
-from headwater.wire.types import Failure
+from headwater.wire.terms import Failure
 
 RESUMED = a_run(9, resumed_from=run_id(2))
 

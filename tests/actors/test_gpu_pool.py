@@ -14,33 +14,39 @@ from headwater.actors.devices.node_agent import logical_devices, node_name, usab
 from headwater.actors.loop import wall_clock_us
 from headwater.actors.sharing.quota_desk import Followed, Propose, Ticked
 from headwater.actors.sharing.quota_picture import load_desk
-from headwater.core import records as r
 from headwater.core.gpu_messages import Released
 from headwater.core.inventory import DeviceRow, Node, QuotaTree
 from headwater.core.node_offer import Offer
+from headwater.core.records.attempts import Attempt, AttemptState
+from headwater.core.records.leases import Lease, LeaseState
+from headwater.core.records.runs import Run, RunState
+from headwater.core.records.steps import Step, StepState
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.reader import Picture, Reader
 from headwater.store.writer import Writer
 from headwater.wire import calls
-from headwater.wire import types as t
+from headwater.wire.entries.nodes import Device, NodeJoined
+from headwater.wire.entries.steps import StepSucceeded
+from headwater.wire.terms import Demand
+from headwater.wire.types import Entry, Said
 
-GPU = t.Demand(gpus_milli=1000, cpus_milli=0)
+GPU = Demand(gpus_milli=1000, cpus_milli=0)
 SEED = {"cohort": {"local": {"projects": {"eta": {"gpu": 4}}}}}
 
-A_RUN = r.Run(
-    id="run", project="eta", flow="train", code_version="v", state=r.RunState.RUNNING, idempotency_key="k",
+A_RUN = Run(
+    id="run", project="eta", flow="train", code_version="v", state=RunState.RUNNING, idempotency_key="k",
     principal="me", root_id="run", created_us=1,
 )  # fmt: skip
 
 
-def a_step(number: int, state: r.StepState = r.StepState.RUNNING) -> r.Step:
+def a_step(number: int, state: StepState = StepState.RUNNING) -> Step:
     facts = {"run_id": "run", "project": "eta", "name": "fit", "function": "f:f", "code_version": "v", "created_us": 1}
     ids = {"id": f"run/{number}", "ordinal": number, "arguments": calls.Payload()}
-    return msgspec.convert({**facts, **ids, "state": state, "demand": GPU, "waiting_us": number}, r.Step)
+    return msgspec.convert({**facts, **ids, "state": state, "demand": GPU, "waiting_us": number}, Step)
 
 
-def an_attempt(fence: int, state: r.AttemptState) -> r.Attempt:
-    return r.Attempt(
+def an_attempt(fence: int, state: AttemptState) -> Attempt:
+    return Attempt(
         fence=fence,
         step_id=f"run/{fence}",
         run_id="run",
@@ -55,18 +61,16 @@ def an_attempt(fence: int, state: r.AttemptState) -> r.Attempt:
     )
 
 
-def a_lease(fence: int, state: r.LeaseState) -> r.Lease:
+def a_lease(fence: int, state: LeaseState) -> Lease:
     facts: dict[str, Any] = {"run_id": "run", "step_id": f"run/{fence}", "project": "eta", "since_us": 1}
-    return r.Lease(
-        fence=fence, device=f"n/{fence}", node="n", milli=1000, state=state, released_us=100 + fence, **facts
-    )
+    return Lease(fence=fence, device=f"n/{fence}", node="n", milli=1000, state=state, released_us=100 + fence, **facts)
 
 
-def succeeded(fence: int) -> t.Said:
-    body = t.StepSucceeded(
+def succeeded(fence: int) -> Said:
+    body = StepSucceeded(
         step_id=f"run/{fence}", name="fit", attempt=1, fence=fence, duration_us=1, devices=("n/1",), seen_empty=True
     )
-    return t.Said(body=body, subject="run", project="eta", principal="p", time_us=100 + fence)
+    return Said(body=body, subject="run", project="eta", principal="p", time_us=100 + fence)
 
 
 @pytest.fixture
@@ -74,11 +78,11 @@ def picture(tmp_path: Path) -> Iterator[Picture]:
     """Device n/0 free, n/1 and n/2 being emptied (of 2 nobody said how it ended), n/3 held; run/9 waits."""
     url = sqlite_url(tmp_path / "store.db")
     create(url, store_epoch="e")
-    ended, live = r.AttemptState.SUCCEEDED, r.AttemptState.RUNNING
+    ended, live = AttemptState.SUCCEEDED, AttemptState.RUNNING
     attempts = [an_attempt(1, ended), an_attempt(2, ended), an_attempt(3, live)]
-    releasing, held = r.LeaseState.RELEASING, r.LeaseState.HELD
+    releasing, held = LeaseState.RELEASING, LeaseState.HELD
     leases = [a_lease(1, releasing), a_lease(2, releasing), a_lease(3, held)]
-    steps = [a_step(1), a_step(2), a_step(3), a_step(9, r.StepState.WAITING)]
+    steps = [a_step(1), a_step(2), a_step(3), a_step(9, StepState.WAITING)]
     node = Node(id="n", ray_node="ray", cpus_milli=8000, memory_bytes=1, labels={}, joined_us=1, seen_us=1)
     writer = Writer(open_engine(url), "conductor")
     writer.take_epoch()
@@ -106,7 +110,7 @@ def test_what_is_being_emptied_comes_with_what_the_log_said_of_it(picture: Pictu
 
 
 def test_an_end_that_was_just_heard_needs_no_look_at_the_log(picture: Picture) -> None:
-    assert released_in(picture, {2: True, 3: True}) == [Released(2, "w2", True, (a_lease(2, r.LeaseState.RELEASING),))]
+    assert released_in(picture, {2: True, 3: True}) == [Released(2, "w2", True, (a_lease(2, LeaseState.RELEASING),))]
 
 
 def test_only_what_began_long_ago_counts_as_unheard(picture: Picture) -> None:
@@ -132,9 +136,9 @@ def test_a_node_of_an_earlier_life_takes_nothing_until_it_joins_again(picture: P
     desk = load_desk(picture, {}, {"another"})
     assert not [effect for effect in desk.decide(Ticked(), 1).effects if isinstance(effect, Propose)]
     assert desk.engine.wakes_us() == pytest.approx(wall_clock_us() + 600_000_000, abs=60_000_000)  # given up then
-    devices = tuple(t.Device(id=f"n/{n}", model="logical") for n in range(4))
-    joined = t.NodeJoined(node="n", cpus_milli=8000, memory_bytes=1, devices=devices, ray_node="another")
-    entry = t.Entry(position=9, body=joined, subject="n", project="p", principal="p", time_us=1)
+    devices = tuple(Device(id=f"n/{n}", model="logical") for n in range(4))
+    joined = NodeJoined(node="n", cpus_milli=8000, memory_bytes=1, devices=devices, ray_node="another")
+    entry = Entry(position=9, body=joined, subject="n", project="p", principal="p", time_us=1)
     (proposal,) = [effect for effect in desk.decide(Followed((entry,)), 1).effects if isinstance(effect, Propose)]
     assert proposal.grants[0].devices == ("n/0",)
 

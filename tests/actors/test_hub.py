@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from scenes.log import KEPT, STRETCHES, TWICE, Log, Taken, until
 
 from headwater.actors.hub import GPU_POOL_TYPES, Hub, Push
-from headwater.wire.types import AnyBody, Demand, Entry, Said, StepLeased, StepSucceeded, StepWaiting
+from headwater.wire.entries.steps import StepLeased, StepSucceeded, StepWaiting
+from headwater.wire.terms import Demand
+from headwater.wire.types import AnyBody, Entry, Said
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

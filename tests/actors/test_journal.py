@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from headwater.actors.journal import Journal
-from headwater.core.records import Offset
+from headwater.core.records.inbox import Offset
 from headwater.core.turn import GrantGuard
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.reader import Reader

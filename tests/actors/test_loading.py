@@ -16,7 +16,9 @@ from headwater.core.conductor.state import State
 from headwater.core.conductor.triggers.limiting import freed
 from headwater.core.inventory import CodeVersion, FlowRow
 from headwater.core.ledger import Away
-from headwater.core.records import AttemptState, CommandRow, Timer
+from headwater.core.records.attempts import AttemptState
+from headwater.core.records.runs import CommandRow
+from headwater.core.records.triggers import Timer
 from headwater.core.turn import Turn
 from headwater.store.reader import Reader
 from headwater.wire import calls

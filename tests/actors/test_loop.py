@@ -14,12 +14,13 @@ import sqlalchemy as sa
 from headwater.actors.journal import Journal
 from headwater.actors.loop import FAILURES_MAX, Loop
 from headwater.core.ledger import Book, Ledger
-from headwater.core.records import Timer
+from headwater.core.records.triggers import Timer
 from headwater.core.turn import GrantGuard, Turn
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.reader import Reader
 from headwater.store.writer import Changes, CommitFailed, Fenced, Objected, Unwritable, Writer
-from headwater.wire.types import CommandDone, CommandRefused, Entry, Said
+from headwater.wire.entries.events import CommandDone, CommandRefused
+from headwater.wire.types import Entry, Said
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

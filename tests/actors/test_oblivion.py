@@ -11,7 +11,8 @@ from scenes.store import T0
 
 from headwater.actors.journal import Journal
 from headwater.actors.oblivion import forget_once
-from headwater.core.records import Gathering, InboxRow
+from headwater.core.records.inbox import InboxRow
+from headwater.core.records.triggers import Gathering
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.reader import Reader
 from headwater.store.schema import OWNERS

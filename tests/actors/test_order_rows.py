@@ -13,8 +13,9 @@ from headwater.core.conductor.state import State
 from headwater.core.conductor.triggers.following import learn_flow
 from headwater.core.inbox import Arrived
 from headwater.store.reader import Reader
+from headwater.wire.entries.runs import RunAccepted
 from headwater.wire.envelope import Event
-from headwater.wire.types import JSON, RunAccepted
+from headwater.wire.terms import JSON
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 FLOW = {"name": "train_delay", "project": "eta", "function": "f:f", "parameters": {"type": "object"}}

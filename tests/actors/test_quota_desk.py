@@ -11,7 +11,11 @@ from scenes.scheduler import Scene, a_node, a_tree, apply, leased, made_way, suc
 from headwater.actors.sharing.quota_desk import Answered, Propose, ReclaimsAnswered, Seeded, Ticked, TickLater
 from headwater.core.inbox import Ordered
 from headwater.wire import calls
-from headwater.wire import types as t
+from headwater.wire.entries.events import CommandDone
+from headwater.wire.entries.nodes import DeviceQuarantined, DevicesFreed, NodeDrained, NodeLeft
+from headwater.wire.entries.quota import QuotaChanged
+from headwater.wire.entries.steps import StepCheckpointed, StepEnded, StepFailed, StepLeased
+from headwater.wire.terms import Demand, Failure
 
 
 def test_a_step_that_waits_is_proposed_without_a_transaction() -> None:
@@ -44,7 +48,7 @@ def test_a_device_is_given_again_only_when_it_was_freed() -> None:
     scene.follow(waits(1))
     scene.follow(leased(1, 7, "n/0"), waits(2))
     assert scene.follow(succeeded(1, 7, "n/0")) == []
-    (grant,) = scene.follow(t.DevicesFreed(fence=7, devices=("n/0",)))
+    (grant,) = scene.follow(DevicesFreed(fence=7, devices=("n/0",)))
     assert grant.step_id == "run/2"
 
 
@@ -52,7 +56,7 @@ def test_a_device_freed_before_the_end_was_heard_is_free() -> None:
     scene = Scene(a_node(gpus=1))
     scene.follow(waits(1))
     scene.follow(leased(1, 7, "n/0"), waits(2))
-    (grant,) = scene.follow(t.DevicesFreed(fence=7, devices=("n/0",)))
+    (grant,) = scene.follow(DevicesFreed(fence=7, devices=("n/0",)))
     assert grant.step_id == "run/2"
 
 
@@ -76,8 +80,8 @@ def test_a_gang_that_no_node_holds_is_spread_and_its_ranks_are_named() -> None:
     scene.follow(a_node(gpus=1, node="m"))
     (grant,) = scene.follow(waits(1, ranks=2))
     assert sorted(zip(grant.nodes, grant.devices, strict=True)) == [("m", "m/0"), ("n", "n/0")]
-    demand = t.Demand(gpus_milli=1000, cpus_milli=0, ranks=2)
-    taken = t.StepLeased(
+    demand = Demand(gpus_milli=1000, cpus_milli=0, ranks=2)
+    taken = StepLeased(
         step_id="run/1",
         name="fit",
         attempt=1,
@@ -134,9 +138,9 @@ def test_a_late_refusal_does_not_touch_a_newer_proposal() -> None:
     scene = Scene()
     scene.follow(waits(1))
     first = scene.number()
-    failure = t.Failure(kind="lost", message="gone")
-    failed = t.StepFailed(step_id="run/1", name="fit", attempt=1, fence=7, final=False, failure=failure)
-    scene.follow(leased(1, 7, "n/0"), failed, t.DevicesFreed(fence=7, devices=("n/0",)), waits(1))
+    failure = Failure(kind="lost", message="gone")
+    failed = StepFailed(step_id="run/1", name="fit", attempt=1, fence=7, final=False, failure=failure)
+    scene.follow(leased(1, 7, "n/0"), failed, DevicesFreed(fence=7, devices=("n/0",)), waits(1))
     scene.tell(Answered(first, (calls.Verdict(step_id="run/1", reason="step_not_waiting"),)))
     assert scene.turn.effects == []
     assert "run/1" in scene.desk.proposed
@@ -146,23 +150,23 @@ def test_a_step_that_ended_is_not_proposed_any_more() -> None:
     scene = Scene(a_node(gpus=1))
     scene.follow(waits(1))
     scene.follow(waits(2))
-    scene.follow(t.StepEnded(step_id="run/2", name="fit", state="CANCELLED", reason="x"))
+    scene.follow(StepEnded(step_id="run/2", name="fit", state="CANCELLED", reason="x"))
     scene.follow(leased(1, 7, "n/0"), succeeded(1, 7, "n/0"))
-    assert scene.follow(t.DevicesFreed(fence=7, devices=("n/0",))) == []
+    assert scene.follow(DevicesFreed(fence=7, devices=("n/0",))) == []
 
 
 def test_a_drained_node_takes_nothing_until_it_is_back() -> None:
     scene = Scene()
-    scene.follow(t.NodeDrained(node="n", drained=True))
+    scene.follow(NodeDrained(node="n", drained=True))
     assert scene.follow(waits(1)) == []
-    assert len(scene.follow(t.NodeDrained(node="n", drained=False))) == 1
+    assert len(scene.follow(NodeDrained(node="n", drained=False))) == 1
 
 
 def test_a_quarantined_device_is_left_out_until_it_is_restored() -> None:
     scene = Scene(a_node(gpus=1))
-    scene.follow(t.DeviceQuarantined(device="n/0", reason="hot"))
+    scene.follow(DeviceQuarantined(device="n/0", reason="hot"))
     assert scene.follow(waits(1)) == []
-    assert len(scene.follow(t.DevicesFreed(fence=0, devices=("n/0",)))) == 1
+    assert len(scene.follow(DevicesFreed(fence=0, devices=("n/0",)))) == 1
 
 
 # Getting one's own back.
@@ -185,7 +189,7 @@ def test_a_borrower_is_proposed_to_make_way_and_the_owner_gets_its_place() -> No
     scene.follow(told_to_make_way(step, reclaim.fence, "run/9"))
     assert scene.reclaims() == []
     scene.follow(made_way(step, reclaim.fence, device), waits(step, evictions=1))
-    (grant,) = scene.follow(t.DevicesFreed(fence=reclaim.fence, devices=(device,)))
+    (grant,) = scene.follow(DevicesFreed(fence=reclaim.fence, devices=(device,)))
     assert (grant.step_id, grant.devices) == ("run/9", (device,))
 
 
@@ -204,7 +208,7 @@ def test_a_checkpoint_makes_a_gang_the_first_to_end() -> None:
     scene = Scene(eta=1, owner=1)
     scene.follow(waits(1), waits(2))
     scene.follow(leased(1, 7, "n/0"), leased(2, 8, "n/1"))
-    saved = t.StepCheckpointed(step_id="run/2", name="fit", attempt=1, fence=8)
+    saved = StepCheckpointed(step_id="run/2", name="fit", attempt=1, fence=8)
     scene.position += 1_000
     scene.follow(saved)
     scene.follow(waits(9), project="owner")
@@ -230,7 +234,7 @@ def test_the_seed_becomes_version_one() -> None:
     scene.tell(Seeded())
     assert scene.written["quota_trees"][1].principal == "headwater"
     (said,) = scene.turn.said
-    assert isinstance(said.body, t.QuotaChanged)
+    assert isinstance(said.body, QuotaChanged)
     assert said.body.version == 1
 
 
@@ -241,8 +245,8 @@ def test_an_applied_tree_is_the_next_version_and_lets_go_what_now_may() -> None:
     assert (grant.step_id, grant.tree_version) == ("run/2", 2)
     assert list(scene.written["quota_trees"]) == [2]
     changed, done = [word.body for word in scene.turn.said]
-    assert isinstance(changed, t.QuotaChanged)
-    assert isinstance(done, t.CommandDone)
+    assert isinstance(changed, QuotaChanged)
+    assert isinstance(done, CommandDone)
     assert scene.turn.answer["done"]["version"] == 2
 
 
@@ -304,13 +308,13 @@ STEPS = st.sampled_from(
         (waits(2), waits(3)),
         (leased(1, 7, "n/0"),),
         (succeeded(1, 7, "n/0"),),
-        (t.DevicesFreed(fence=7, devices=("n/0",)),),
-        (t.NodeDrained(node="n", drained=True),),
-        (t.NodeDrained(node="n", drained=False),),
-        (t.DeviceQuarantined(device="n/1", reason="hot"),),
-        (t.NodeLeft(node="n", reason="gone"),),
+        (DevicesFreed(fence=7, devices=("n/0",)),),
+        (NodeDrained(node="n", drained=True),),
+        (NodeDrained(node="n", drained=False),),
+        (DeviceQuarantined(device="n/1", reason="hot"),),
+        (NodeLeft(node="n", reason="gone"),),
         (a_node(gpus=3),),
-        (t.StepEnded(step_id="run/2", name="fit", state="CANCELLED", reason="x"),),
+        (StepEnded(step_id="run/2", name="fit", state="CANCELLED", reason="x"),),
     ]
 )
 
@@ -348,7 +352,7 @@ def _followed(scene: Scene, body: Any) -> Any:
 def test_a_gang_that_no_rack_could_hold_is_refused_and_where_nodes_stand_is_known() -> None:
     scene = Scene(a_node(gpus=1), eta=2)
     scene.follow(a_node(gpus=1, node="m"))
-    demand = t.Demand(gpus_milli=1000, cpus_milli=0, ranks=2, required_level="rack")
+    demand = Demand(gpus_milli=1000, cpus_milli=0, ranks=2, required_level="rack")
     assert scene.follow(msgspec.structs.replace(waits(1), demand=demand)) == []
     (hold,) = scene.holds()
     assert (hold.final, "one rack" in hold.reason) == (True, True)

@@ -9,7 +9,8 @@ from scenes.scheduler import Scene, a_node, leased, succeeded, waits
 
 from headwater.core.inbox import Ordered
 from headwater.wire import calls
-from headwater.wire import types as t
+from headwater.wire.entries.nodes import DevicesFreed
+from headwater.wire.entries.steps import StepEnded
 
 
 def order(kind: str, data: Any) -> Ordered:
@@ -25,9 +26,9 @@ def test_a_priority_given_by_command_moves_a_step_ahead_and_is_kept() -> None:
     assert (note.note, note.principal) == (50, "me")
     assert scene.turn.said[0].body.result == {"step": "run/3", "before": 0, "after": 50}  # type: ignore[union-attr]
     scene.follow(leased(1, 7, "n/0"))
-    (grant,) = scene.follow(succeeded(1, 7, "n/0"), t.DevicesFreed(fence=7, devices=("n/0",)))
+    (grant,) = scene.follow(succeeded(1, 7, "n/0"), DevicesFreed(fence=7, devices=("n/0",)))
     assert grant.step_id == "run/3"
-    scene.follow(t.StepEnded(step_id="run/3", name="fit", state="CANCELLED", reason="enough"))
+    scene.follow(StepEnded(step_id="run/3", name="fit", state="CANCELLED", reason="enough"))
     assert scene.written["quota_notes"] == {"priority/run/3": None}
 
 
@@ -63,7 +64,7 @@ def test_what_attempts_took_tells_when_the_next_should_start() -> None:
     for step in (1, 2, 3):
         scene.follow(waits(step, flow="train"), leased(step, step, "n/0"))
         scene.position += 10_000_000
-        scene.follow(succeeded(step, step, "n/0"), t.DevicesFreed(fence=step, devices=("n/0",)))
+        scene.follow(succeeded(step, step, "n/0"), DevicesFreed(fence=step, devices=("n/0",)))
     scene.follow(waits(4, flow="train"))
     scene.follow(leased(4, 4, "n/0"))
     leased_us = scene.position
@@ -73,5 +74,5 @@ def test_what_attempts_took_tells_when_the_next_should_start() -> None:
     assert said.eta is not None
     assert said.eta.at_us == pytest.approx(leased_us + 10_000_000, abs=10)
     assert said.eta.basis == "step fit should have ended by then, by the median of 3 earlier attempts"
-    scene.follow(t.StepEnded(step_id="run/5", name="fit", state="CANCELLED", reason="x"))
+    scene.follow(StepEnded(step_id="run/5", name="fit", state="CANCELLED", reason="x"))
     assert scene.desk.explained("run/5") is None

@@ -12,8 +12,10 @@ from headwater.actors.registry import RegistryActor, stretches
 from headwater.actors.wiring import Wiring
 from headwater.core.inventory import DeploymentState, QuotaTree
 from headwater.store.reader import Reader
+from headwater.wire.entries.models import DeploymentReady, FlowDeployed, ModelRegistered, ModelRequested
+from headwater.wire.entries.quota import QuotaChanged
 from headwater.wire.manifest import FlowSpec, Manifest
-from headwater.wire.types import DeploymentReady, FlowDeployed, ModelRegistered, ModelRequested, QuotaChanged, Said
+from headwater.wire.types import Said
 
 from .alone import a_wiring, alone, an_order, entries, living, say
 

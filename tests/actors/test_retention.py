@@ -13,11 +13,13 @@ from headwater.actors.journal import Journal
 from headwater.actors.retention import Retention
 from headwater.actors.wiring import Wiring
 from headwater.config import Store, load
-from headwater.core.records import CacheEntry, DeadLetter
+from headwater.core.records.inbox import DeadLetter
+from headwater.core.records.steps import CacheEntry
 from headwater.store.reader import Reader
 from headwater.store.writer import Writer
 from headwater.wire.calls import Payload
-from headwater.wire.types import Entry, EventGivenUp
+from headwater.wire.entries.events import EventGivenUp
+from headwater.wire.types import Entry
 
 from .alone import a_wiring
 

@@ -12,14 +12,14 @@ import pytest
 from headwater.actors.lake.table_writer import TableWriterActor
 from headwater.actors.wiring import Wiring
 from headwater.core.inventory import QuotaTree, TableHead
-from headwater.core.records import StorageUse
+from headwater.core.records.storage import StorageUse
 from headwater.data import catalog as catalogs
 from headwater.data.commit import Append, append_batches
 from headwater.data.write import write_files
 from headwater.errors import Conflict, InvalidInput, NotFound
 from headwater.store.reader import Reader
 from headwater.store.writer import Writer
-from headwater.wire.types import TableCommitted, TableReset
+from headwater.wire.entries.tables import TableCommitted, TableReset
 
 from .alone import a_wiring, alone, entries, living
 

@@ -21,13 +21,15 @@ from headwater.cli.listings import LISTINGS
 from headwater.cli.main import parse
 from headwater.cli.predict import features
 from headwater.core.inventory import CodeVersion
-from headwater.core.records import DeadLetter, Offset, StepState
+from headwater.core.records.inbox import DeadLetter, Offset
+from headwater.core.records.steps import StepState
 from headwater.errors import InvalidInput
 from headwater.sdk import AsyncClient
 from headwater.web.seams import Done
 from headwater.wire.calls import Progress
-from headwater.wire.types import Failure, StepEnded, StepLeased, StepWaiting
-from headwater.wire.types import RunFailed as Failed
+from headwater.wire.entries.runs import RunFailed as Failed
+from headwater.wire.entries.steps import StepEnded, StepLeased, StepWaiting
+from headwater.wire.terms import Failure
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 RUN = run_id(1)
@@ -263,7 +265,8 @@ async def test_the_tree_shows_steps_devices_and_progress() -> None:
     from rich.console import Console
 
     from headwater.cli.run_tree import RunTree
-    from headwater.wire.types import AnyBody, Demand, Entry
+    from headwater.wire.terms import Demand
+    from headwater.wire.types import AnyBody, Entry
 
     tree = RunTree()
     step: dict[str, Any] = {"step_id": f"{RUN}/0", "name": "fit"}

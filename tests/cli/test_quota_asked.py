@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from headwater.cli.app import app
 from headwater.core.inventory import QuotaTree
-from headwater.core.records import Lease, StepState
+from headwater.core.records.leases import Lease
+from headwater.core.records.steps import StepState
 from headwater.web.seams import Refused
-from headwater.wire.quota_api import Eta, Kept, Lack, StepExplained
+from headwater.wire.api.quota import Eta, Kept, Lack, StepExplained
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 RUN = run_id(1)

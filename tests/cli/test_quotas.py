@@ -6,7 +6,7 @@ from typing import Any
 
 from headwater.cli.quotas import losses_in, rows_of, stored_row
 from headwater.quota.tree import parse_tree
-from headwater.wire.api import Held, QuotaView, Stored, Waiting
+from headwater.wire.api.holdings import Held, QuotaView, Stored, Waiting
 
 TREE: dict[str, Any] = {
     "cohort": {

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.core.care import HEALTHY_AFTER, TRIES_MAX, Care
-from headwater.core.records import Offset, Trying
+from headwater.core.records.inbox import Offset, Trying
 
 
 class Starts:

@@ -6,21 +6,20 @@ from scenes.conductor import Scene, a_flow, a_step
 
 from headwater.core.conductor import messages as m
 from headwater.core.inbox import Ordered, SeekTo
-from headwater.core.records import AttemptState, LeaseState, RunState, StepState
+from headwater.core.records.attempts import AttemptState
+from headwater.core.records.leases import LeaseState
+from headwater.core.records.runs import RunState
+from headwater.core.records.steps import StepState
 from headwater.wire import calls
+from headwater.wire.entries.events import EventRejected
+from headwater.wire.entries.models import ModelRegistered
+from headwater.wire.entries.runs import RunFailed, RunNeedsAttention
+from headwater.wire.entries.steps import StepFailed
+from headwater.wire.entries.tables import TableCommitted
 from headwater.wire.envelope import Event, Reason, Rejected
 from headwater.wire.manifest import TriggerSpec
-from headwater.wire.types import (
-    Entry,
-    EventRejected,
-    Failure,
-    ModelRegistered,
-    RunFailed,
-    RunNeedsAttention,
-    Said,
-    StepFailed,
-    TableCommitted,
-)
+from headwater.wire.terms import Failure
+from headwater.wire.types import Entry, Said
 
 
 def entry(scene: Scene, body: object, position: int = 1) -> m.Followed:

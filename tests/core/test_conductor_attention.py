@@ -6,10 +6,14 @@ import pytest
 from scenes.conductor import Scene, a_step, delivered, value_of
 
 from headwater.core.conductor import messages as m
-from headwater.core.records import AttemptState, RunState, StepState
+from headwater.core.records.attempts import AttemptState
+from headwater.core.records.runs import RunState
+from headwater.core.records.steps import StepState
 from headwater.core.retrying import is_retried
 from headwater.wire import calls
-from headwater.wire.types import Entry, Failure, NodeLeft
+from headwater.wire.entries.nodes import NodeLeft
+from headwater.wire.terms import Failure
+from headwater.wire.types import Entry
 
 
 def a_lost_once(scene: Scene, *, gone: bool = True) -> tuple[str, int]:

@@ -7,10 +7,15 @@ from typing import Any
 from scenes.conductor import Scene, a_step, delivered
 
 from headwater.core.conductor import messages as m
-from headwater.core.records import AttemptState, LeaseState, StepState
+from headwater.core.records.attempts import AttemptState
+from headwater.core.records.leases import LeaseState
+from headwater.core.records.steps import StepState
 from headwater.core.turn import Turn
 from headwater.wire import calls
-from headwater.wire.types import Entry, Failure, NodeLeft, StepFailed, StepLeased
+from headwater.wire.entries.nodes import NodeLeft
+from headwater.wire.entries.steps import StepFailed, StepLeased
+from headwater.wire.terms import Failure
+from headwater.wire.types import Entry
 
 NODES = ("n1", "n1", "n2")
 DEVICES = ("n1/0", "n1/1", "n2/0")

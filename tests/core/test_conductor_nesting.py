@@ -6,9 +6,10 @@ import msgspec
 from scenes.conductor import Scene, command, delivered
 
 from headwater.core.conductor import messages as m
-from headwater.core.records import Run, RunState
+from headwater.core.records.runs import Run, RunState
 from headwater.wire import calls
-from headwater.wire.types import Failure, RunAccepted
+from headwater.wire.entries.runs import RunAccepted
+from headwater.wire.terms import Failure
 
 CALL = calls.RunCall(project="eta", flow="train", parameters={"day": "monday"})
 

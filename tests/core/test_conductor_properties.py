@@ -25,23 +25,17 @@ from headwater.core.conductor.steps.together import kind_of
 from headwater.core.conductor.triggers.following import learn_flow
 from headwater.core.inbox import LOG, Arrived, Ordered
 from headwater.core.ledger import Away, Groups, Ledger
-from headwater.core.records import AttemptState, LeaseState, Run, RunState, StepState
+from headwater.core.records.attempts import AttemptState
+from headwater.core.records.leases import LeaseState
+from headwater.core.records.runs import Run, RunState
+from headwater.core.records.steps import StepState
 from headwater.core.turn import Turn
 from headwater.wire import calls
+from headwater.wire.entries.nodes import NodeLeft
+from headwater.wire.entries.steps import StepFailed, StepLeased, StepPlaceLeft, StepPreempting, StepSucceeded
 from headwater.wire.envelope import Event
-from headwater.wire.types import (
-    TERMINAL,
-    Entry,
-    Failure,
-    NodeLeft,
-    Said,
-    StepFailed,
-    StepLeased,
-    StepPlaceLeft,
-    StepPreempting,
-    StepSucceeded,
-    type_of,
-)
+from headwater.wire.terms import Failure
+from headwater.wire.types import TERMINAL, Entry, Said, type_of
 
 GANG = ("n1", "n2", "n1")
 DEVICES = ("n1/0", "n1/1", "n2/0")

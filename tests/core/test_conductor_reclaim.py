@@ -6,10 +6,14 @@ import msgspec
 from scenes.conductor import Scene, a_reclaim, a_step, delivered
 
 from headwater.core.conductor import messages as m
-from headwater.core.records import AttemptState, LeaseState, StepState
+from headwater.core.records.attempts import AttemptState
+from headwater.core.records.leases import LeaseState
+from headwater.core.records.steps import StepState
 from headwater.core.turn import ReclaimGuard
 from headwater.wire import calls
-from headwater.wire.types import Failure, QuotaReclaimed, StepFailed, StepPreempting, StepWaiting
+from headwater.wire.entries.quota import QuotaReclaimed
+from headwater.wire.entries.steps import StepFailed, StepPreempting, StepWaiting
+from headwater.wire.terms import Failure
 
 PREEMPTED = Failure(kind="preempted", message="it made way")
 GPU = {"gpus_milli": 1000}

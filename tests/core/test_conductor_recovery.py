@@ -7,18 +7,15 @@ from scenes.conductor import Scene, a_step
 
 from headwater.core.conductor import messages as m
 from headwater.core.inbox import Ordered
-from headwater.core.records import RunState, StepState
+from headwater.core.records.runs import RunState
+from headwater.core.records.steps import StepState
 from headwater.wire import calls
-from headwater.wire.types import (
-    AnyBody,
-    CommandRefused,
-    Entry,
-    EventRejected,
-    Failure,
-    FlowDeployed,
-    NodeLeft,
-    StepFailed,
-)
+from headwater.wire.entries.events import CommandRefused, EventRejected
+from headwater.wire.entries.models import FlowDeployed
+from headwater.wire.entries.nodes import NodeLeft
+from headwater.wire.entries.steps import StepFailed
+from headwater.wire.terms import Failure
+from headwater.wire.types import AnyBody, Entry
 
 
 def cancel(scene: Scene, run_id: str) -> None:

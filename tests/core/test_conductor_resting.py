@@ -8,7 +8,7 @@ from scenes.conductor import Scene, a_step, command
 from headwater.core.conductor import messages as m
 from headwater.core.conductor.timers import Timers
 from headwater.core.ledger import Away, Book
-from headwater.core.records import Timer
+from headwater.core.records.triggers import Timer
 from headwater.wire import calls
 from headwater.wire.envelope import Event
 

@@ -11,10 +11,11 @@ from scenes.conductor import Scene, a_step, command, delivered, value_of
 from headwater.core.conductor import messages as m
 from headwater.core.conductor.runs.caching import cache_key
 from headwater.core.inbox import Ordered
-from headwater.core.records import CacheEntry, CommandRow, Run, RunState, StepState
+from headwater.core.records.runs import CommandRow, Run, RunState
+from headwater.core.records.steps import CacheEntry, StepState
 from headwater.core.turn import Turn
 from headwater.wire import calls
-from headwater.wire.types import Failure
+from headwater.wire.terms import Failure
 
 
 def digested(ordinal: int, *, code: str = "c1", given: str = "d1", **options: Any) -> calls.Command:

@@ -10,11 +10,15 @@ from hypothesis import strategies as st
 from scenes.conductor import Scene, a_step, delivered
 
 from headwater.core.conductor import messages as m
-from headwater.core.records import StepState, StorageUse, StoredArtifact
+from headwater.core.records.steps import StepState
+from headwater.core.records.storage import StorageUse, StoredArtifact
 from headwater.core.storage import level_of, total_of
 from headwater.core.turn import Turn
 from headwater.wire import calls
-from headwater.wire.types import AnyBody, Entry, QuotaChanged, QuotaStorage, StepFailed, TableCommitted
+from headwater.wire.entries.quota import QuotaChanged, QuotaStorage
+from headwater.wire.entries.steps import StepFailed
+from headwater.wire.entries.tables import TableCommitted
+from headwater.wire.types import AnyBody, Entry
 
 ONE, OTHER = "1" * 64, "2" * 64
 

@@ -7,9 +7,10 @@ from scenes.conductor import Scene, a_flow, a_step, command, delivered, value_of
 
 from headwater.core.conductor import messages as m
 from headwater.core.conductor.state import Deployed
-from headwater.core.records import RunState
+from headwater.core.records.runs import RunState
 from headwater.wire import calls
-from headwater.wire.types import Entry, EventPublished
+from headwater.wire.entries.events import EventPublished
+from headwater.wire.types import Entry
 
 WAIT = calls.WaitCall(event_type="approved", where="data.n == 1", timeout_us=1_000)
 

@@ -19,9 +19,13 @@ from scenes.conductor import a_step
 from headwater.core.conductor import messages as m
 from headwater.core.conductor.runs.nesting import key_of_child
 from headwater.core.inbox import Ordered
-from headwater.core.records import Attempt, AttemptState, CommandRow, Run, StepState
+from headwater.core.records.attempts import Attempt, AttemptState
+from headwater.core.records.runs import CommandRow, Run
+from headwater.core.records.steps import StepState
 from headwater.wire import calls
-from headwater.wire.types import EventPublished, Failure, ModelRequested
+from headwater.wire.entries.events import EventPublished
+from headwater.wire.entries.models import ModelRequested
+from headwater.wire.terms import Failure
 
 OVER = ("FAILED", "CANCELLED")
 

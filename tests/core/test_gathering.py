@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenes.triggers import HOUR, SECOND, Life, a_triggered
 
+from headwater.wire.entries.events import EventRejected, TriggerExpired
 from headwater.wire.manifest import Batch, TriggerSpec
-from headwater.wire.types import EventRejected, TriggerExpired
 
 LISTS = {
     "type": "object",

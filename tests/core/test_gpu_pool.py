@@ -22,14 +22,15 @@ from headwater.core.gpu_messages import (
 from headwater.core.gpu_pool import GpuPool
 from headwater.core.inbox import Ordered
 from headwater.core.ledger import Ledger
-from headwater.core.records import Lease, LeaseState
+from headwater.core.records.leases import Lease, LeaseState
 from headwater.core.turn import Turn
 from headwater.wire import calls
-from headwater.wire import types as t
+from headwater.wire.entries.events import CommandDone
+from headwater.wire.entries.nodes import Device, DeviceQuarantined, DevicesFreed, NodeDrained, NodeJoined, NodeLeft
 
 
 def a_report(*models: str, ray_node: str = "r1", **changes: Any) -> Reported:
-    devices = tuple(t.Device(id=f"n/{number}", model=model) for number, model in enumerate(models))
+    devices = tuple(Device(id=f"n/{number}", model=model) for number, model in enumerate(models))
     node = {"node": "n", "ray_node": ray_node, "cpus_milli": 4000, "memory_bytes": 8, "devices": devices}
     return Reported(NodeReport(**{**node, **changes}))
 
@@ -90,7 +91,7 @@ def test_a_device_that_is_not_reported_any_more_has_left() -> None:
 def test_logical_devices_that_were_seen_empty_are_free_at_once() -> None:
     scene = Scene(LOGICAL, LOGICAL)
     (freed,) = scene.tell(released(a_lease(), a_lease(device="n/1")))
-    assert freed == t.DevicesFreed(fence=1, devices=("n/0", "n/1"))
+    assert freed == DevicesFreed(fence=1, devices=("n/0", "n/1"))
     assert scene.lease_states() == ["FREE", "FREE"]
     assert scene.turn.said[0].project == "eta"
     assert len(scene.pool.leases) == 0
@@ -108,7 +109,7 @@ def test_what_was_not_seen_empty_is_looked_at_first() -> None:
 
 def test_a_real_device_is_looked_at_even_when_it_was_seen_empty() -> None:
     scene = Scene()
-    real = (t.Device(id="GPU-5f", model="H100"),)
+    real = (Device(id="GPU-5f", model="H100"),)
     scene.tell(a_report(devices=real))
     scene.tell(released(a_lease(device="GPU-5f")))
     assert scene.turn.effects == [Examine(1, (Part("n", "w", ("GPU-5f",)),), "r/1:1")]
@@ -117,7 +118,7 @@ def test_a_real_device_is_looked_at_even_when_it_was_seen_empty() -> None:
 def test_a_logical_device_is_one_whatever_model_it_is_taken_for() -> None:
     scene = Scene("H100")
     (freed,) = scene.tell(released(a_lease()))
-    assert freed == t.DevicesFreed(fence=1, devices=("n/0",))
+    assert freed == DevicesFreed(fence=1, devices=("n/0",))
 
 
 def test_an_attempt_that_no_worker_was_bound_to_left_nothing() -> None:
@@ -130,12 +131,12 @@ def test_a_device_that_does_not_get_empty_is_quarantined_until_it_is_restored() 
     scene = Scene(LOGICAL)
     scene.tell(released(a_lease(), seen_empty=False))
     (quarantined,) = scene.tell(Examined(1, False, "worker w lives"))
-    assert quarantined == t.DeviceQuarantined(device="n/0", reason="worker w lives", node="n")
+    assert quarantined == DeviceQuarantined(device="n/0", reason="worker w lives", node="n")
     assert scene.lease_states() == ["QUARANTINED"]
     assert scene.pool.devices["n/0"].state == "QUARANTINED"
     freed, done = scene.tell(order("device.restore", device="n/0"))
-    assert freed == t.DevicesFreed(fence=0, devices=("n/0",))
-    assert isinstance(done, t.CommandDone)
+    assert freed == DevicesFreed(fence=0, devices=("n/0",))
+    assert isinstance(done, CommandDone)
     assert scene.lease_states() == ["FREE"]
     assert scene.pool.devices["n/0"].state == "READY"
 
@@ -144,7 +145,7 @@ def test_a_quarantined_device_that_is_seen_empty_later_is_lent_again() -> None:
     scene = Scene(LOGICAL)
     scene.tell(released(a_lease(), seen_empty=False))
     scene.tell(Examined(1, False, "process 7 of it lives"))
-    assert scene.tell(Examined(1, True)) == [t.DevicesFreed(fence=0, devices=("n/0",))]
+    assert scene.tell(Examined(1, True)) == [DevicesFreed(fence=0, devices=("n/0",))]
     assert scene.lease_states() == ["FREE"]
     assert scene.pool.devices["n/0"].state == "READY"
     assert scene.tell(Examined(1, True)) == []
@@ -162,15 +163,15 @@ def test_a_quarantine_outlives_the_node() -> None:
     scene.tell(Examined(1, False, "worker w lives"))
     scene.tell(NodeGone("n", "gone"))
     joined, quarantined = scene.tell(a_report(LOGICAL, ray_node="r2"))
-    assert isinstance(joined, t.NodeJoined)
-    assert quarantined == t.DeviceQuarantined(device="n/0", reason="worker w lives", node="n")
+    assert isinstance(joined, NodeJoined)
+    assert quarantined == DeviceQuarantined(device="n/0", reason="worker w lives", node="n")
 
 
 def test_nothing_lives_on_a_node_that_has_left() -> None:
     scene = Scene(LOGICAL)
     scene.tell(released(a_lease(1), seen_empty=False))
     left, freed = scene.tell(NodeGone("n", "its machine is gone"))
-    assert left == t.NodeLeft(node="n", reason="its machine is gone")
+    assert left == NodeLeft(node="n", reason="its machine is gone")
     assert scene.pool.nodes["n"].seen_us == scene.turn.now_us
     assert freed.fence == 1
     (freed,) = scene.tell(released(a_lease(2), seen_empty=False))
@@ -181,10 +182,10 @@ def test_nothing_lives_on_a_node_that_has_left() -> None:
 def test_a_drained_node_stays_drained_when_it_is_reported_anew() -> None:
     scene = Scene(LOGICAL)
     drained, done = scene.tell(order("node.drain", node="n", drained=True))
-    assert drained == t.NodeDrained(node="n", drained=True)
+    assert drained == NodeDrained(node="n", drained=True)
     assert done.result == {"node": "n", "drained": True}
-    assert scene.tell(a_report(LOGICAL, ray_node="r2"))[1] == t.NodeDrained(node="n", drained=True)
-    assert scene.tell(order("node.drain", node="n", drained=False))[0] == t.NodeDrained(node="n", drained=False)
+    assert scene.tell(a_report(LOGICAL, ray_node="r2"))[1] == NodeDrained(node="n", drained=True)
+    assert scene.tell(order("node.drain", node="n", drained=False))[0] == NodeDrained(node="n", drained=False)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +282,7 @@ def test_a_hot_device_is_back_by_itself_when_it_is_cool_and_not_before() -> None
     scene = Scene(LOGICAL)
     scene.tell(feels(temperature_c=95))
     assert scene.tell(feels(temperature_c=81)) == []
-    assert scene.tell(feels(temperature_c=80)) == [t.DevicesFreed(fence=0, devices=("n/0",))]
+    assert scene.tell(feels(temperature_c=80)) == [DevicesFreed(fence=0, devices=("n/0",))]
     assert scene.pool.devices["n/0"].state == "READY"
 
 
@@ -298,8 +299,8 @@ def test_what_a_person_takes_back_is_ill_again_only_by_new_errors() -> None:
     scene = Scene(LOGICAL)
     scene.tell(feels(ecc_uncorrected=3, xids=(79,)))
     freed, done = scene.tell(order("device.restore", device="n/0"))
-    assert freed == t.DevicesFreed(fence=0, devices=("n/0",))
-    assert isinstance(done, t.CommandDone)
+    assert freed == DevicesFreed(fence=0, devices=("n/0",))
+    assert isinstance(done, CommandDone)
     assert scene.tell(feels(ecc_uncorrected=3, xids=(79,))) == []
     (said,) = scene.tell(feels(ecc_uncorrected=4, xids=(79,)))
     assert "1 memory error (ECC)" in said.reason
@@ -332,7 +333,7 @@ def test_a_hot_device_on_which_something_was_left_waits_for_both() -> None:
     scene.tell(feels(temperature_c=95))
     assert scene.tell(feels(temperature_c=20)) == []
     assert scene.pool.devices["n/0"].state == "QUARANTINED"
-    assert scene.tell(Examined(1, True)) == [t.DevicesFreed(fence=0, devices=("n/0",))]
+    assert scene.tell(Examined(1, True)) == [DevicesFreed(fence=0, devices=("n/0",))]
 
 
 def comes_and_goes(scene: Scene, times: int) -> list[Any]:
@@ -346,18 +347,18 @@ def comes_and_goes(scene: Scene, times: int) -> list[Any]:
 
 def test_a_node_that_flaps_is_drained_and_a_person_takes_it_back() -> None:
     scene = Scene(LOGICAL)
-    assert [type(body) for body in comes_and_goes(scene, 2)] == [t.NodeJoined]
+    assert [type(body) for body in comes_and_goes(scene, 2)] == [NodeJoined]
     joined, drained = comes_and_goes(scene, 1)
-    assert isinstance(joined, t.NodeJoined)
+    assert isinstance(joined, NodeJoined)
     assert drained.drained
     assert drained.reason.startswith("it left 3 times within 600 s")
     assert scene.tell(a_report(LOGICAL)) == []
     assert scene.pool.nodes["n"].state == "DRAINED"
     scene.now_us += 700_000_000
-    assert [type(body) for body in comes_and_goes(scene, 1)] == [t.NodeJoined, t.NodeDrained]  # nobody took it back
+    assert [type(body) for body in comes_and_goes(scene, 1)] == [NodeJoined, NodeDrained]  # nobody took it back
     restored, _ = scene.tell(order("node.drain", node="n", drained=False))
-    assert restored == t.NodeDrained(node="n", drained=False)
-    assert [type(body) for body in comes_and_goes(scene, 2)] == [t.NodeJoined]
+    assert restored == NodeDrained(node="n", drained=False)
+    assert [type(body) for body in comes_and_goes(scene, 2)] == [NodeJoined]
 
 
 def test_leaving_in_order_or_seldom_is_no_flapping() -> None:
@@ -371,9 +372,9 @@ def test_leaving_in_order_or_seldom_is_no_flapping() -> None:
     for _ in range(4):
         scene.now_us += 300_000_000
         said = comes_and_goes(scene, 1)
-    assert [type(body) for body in said] == [t.NodeJoined]
+    assert [type(body) for body in said] == [NodeJoined]
     never = Scene(LOGICAL, bounds=HealthBounds(flaps_max=0))
-    assert [type(body) for body in comes_and_goes(never, 9)] == [t.NodeJoined]
+    assert [type(body) for body in comes_and_goes(never, 9)] == [NodeJoined]
 
 
 @settings(max_examples=40)

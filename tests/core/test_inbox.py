@@ -11,8 +11,8 @@ from headwater.core.inbox import IN_MEMORY_MAX, Arrived, Inbox, Ordered, SeekTo,
 from headwater.core.ledger import Book
 from headwater.core.turn import Turn
 from headwater.wire.calls import Order
+from headwater.wire.entries.events import CommandDone, CommandRefused, DataGap, EventRejected
 from headwater.wire.envelope import Event, Reason, Rejected
-from headwater.wire.types import CommandDone, CommandRefused, DataGap, EventRejected
 
 EVENT = Event(id="e1", source="s", type="quota.apply", data={"n": 1}, project="eta")
 ORDER = Order(source="cli", id="c1", kind="quota.apply", principal="me", project="eta", data={"n": 1}, sha256="one")

@@ -7,10 +7,12 @@ from scenes.conductor import Scene, a_step, command
 
 from headwater.core.conductor import messages as m
 from headwater.core.conductor.steps.keeping import MOMENT_US, STREAK_US
-from headwater.core.records import StepState
+from headwater.core.records.steps import StepState
 from headwater.core.turn import GrantGuard, Turn
 from headwater.wire import calls
-from headwater.wire.types import Entry, NodeLeft, StepLeased, StepPlaceLeft, StepSucceeded
+from headwater.wire.entries.nodes import NodeLeft
+from headwater.wire.entries.steps import StepLeased, StepPlaceLeft, StepSucceeded
+from headwater.wire.types import Entry
 
 
 def a_run_of_steps(*, took_us: int = 1_000) -> tuple[Scene, str, int]:

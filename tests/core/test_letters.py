@@ -9,7 +9,7 @@ import pytest
 from scenes.triggers import Life, a_triggered
 
 from headwater.core.inbox import Arrived, Ordered
-from headwater.core.records import DeadLetter
+from headwater.core.records.inbox import DeadLetter
 from headwater.wire import calls
 from headwater.wire.envelope import Event, Reason, Rejected, encode_structured
 from headwater.wire.manifest import TriggerSpec

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenes.triggers import Life, a_triggered
 
-from headwater.core.records import RunState
+from headwater.core.records.runs import RunState
 from headwater.wire.manifest import Concurrency, OverLimit, TriggerSpec
 
 OVER: tuple[OverLimit, ...] = ("queue", "drop-oldest", "cancel-previous")

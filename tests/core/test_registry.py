@@ -14,22 +14,20 @@ from headwater.core.registry.machine import Registry
 from headwater.core.registry.state import LOG, Rows, State
 from headwater.core.turn import Turn
 from headwater.wire.calls import Order
-from headwater.wire.manifest import FlowSpec, Manifest, TriggerSpec
-from headwater.wire.types import (
-    AnyBody,
-    CommandDone,
-    CommandRefused,
+from headwater.wire.entries.events import CommandDone, CommandRefused
+from headwater.wire.entries.models import (
     DeploymentFailed,
     DeploymentReady,
     DeploymentRequested,
-    Entry,
     FlowDeployed,
     ModelAliased,
     ModelRefused,
     ModelRegistered,
     ModelRequested,
-    QuotaChanged,
 )
+from headwater.wire.entries.quota import QuotaChanged
+from headwater.wire.manifest import FlowSpec, Manifest, TriggerSpec
+from headwater.wire.types import AnyBody, Entry
 
 TREE = {"cohort": {"local": {"projects": {"flights": {}}, "teams": {"vision": {"projects": {"eta": {}}}}}}}
 

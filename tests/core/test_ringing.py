@@ -14,7 +14,8 @@ from headwater.core.conductor.triggers.triggering import outcome_of
 from headwater.core.turn import Turn
 from headwater.sdk import on
 from headwater.wire import calls
-from headwater.wire.types import EventRejected, RunNeedsAttention, TriggerExpired
+from headwater.wire.entries.events import EventRejected, TriggerExpired
+from headwater.wire.entries.runs import RunNeedsAttention
 
 SLEEP = calls.SleepCall(duration_us=5 * SECOND)
 NOMINAL = {"type": "object", "properties": {"nominal": {}}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.core.records import StorageUse
+from headwater.core.records.storage import StorageUse
 from headwater.core.storage import FULL, OK, WARNED, charged, level_of, levelled, limits_in, moved, refusal, said
 
 SHARES = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 1 << 50), max_size=4)

@@ -10,7 +10,8 @@ from headwater.core.inbox import Ordered
 from headwater.core.table_writer import Author, Seen, SnapshotFact, TableWriter
 from headwater.core.turn import Turn
 from headwater.wire.calls import Order
-from headwater.wire.types import Said, TableCommitted, TableReset
+from headwater.wire.entries.tables import TableCommitted, TableReset
+from headwater.wire.types import Said
 
 
 def a_fact(number: int, *, key: str = "", rows: int | None = None) -> SnapshotFact:

@@ -7,10 +7,11 @@ from typing import Any
 from scenes.conductor import Scene, a_step
 
 from headwater.core.conductor import messages as m
-from headwater.core.records import StepState
+from headwater.core.records.steps import StepState
 from headwater.core.turn import GrantGuard, Turn
 from headwater.wire import calls
-from headwater.wire.types import Failure, StepFailed, StepLeased
+from headwater.wire.entries.steps import StepFailed, StepLeased
+from headwater.wire.terms import Failure
 
 
 def a_warm_scene(*, pace_us: int = 1_000) -> tuple[Scene, str]:

@@ -14,17 +14,13 @@ from headwater.core.trigger_fault import fault_of
 from headwater.errors import InvalidInput
 from headwater.sdk import on
 from headwater.wire import calls
+from headwater.wire.entries.events import EventRejected
+from headwater.wire.entries.models import ModelAliased, ModelRegistered
+from headwater.wire.entries.runs import RunFailed, RunSucceeded
+from headwater.wire.entries.tables import TableCommitted
 from headwater.wire.manifest import Batch, Concurrency, TriggerSpec
-from headwater.wire.types import (
-    EventRejected,
-    Failure,
-    ModelAliased,
-    ModelRegistered,
-    RunFailed,
-    RunSucceeded,
-    Said,
-    TableCommitted,
-)
+from headwater.wire.terms import Failure
+from headwater.wire.types import Said
 
 
 def takes(**types: str) -> dict[str, Any]:

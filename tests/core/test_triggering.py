@@ -16,19 +16,13 @@ from headwater.core.trigger_fault import fault_of
 from headwater.core.trigger_kind import Heard
 from headwater.sdk import on
 from headwater.wire import calls
+from headwater.wire.entries.events import CommandRefused, EventRejected
+from headwater.wire.entries.models import ModelAliased, ModelRegistered
+from headwater.wire.entries.nodes import DevicesFreed, NodeLeft
+from headwater.wire.entries.runs import RunAccepted
 from headwater.wire.envelope import Event
 from headwater.wire.manifest import Batch, FlowSpec, TriggerSpec
-from headwater.wire.types import (
-    CommandRefused,
-    DevicesFreed,
-    Entry,
-    EventRejected,
-    ModelAliased,
-    ModelRegistered,
-    NodeLeft,
-    RunAccepted,
-    Said,
-)
+from headwater.wire.types import Entry, Said
 
 LIST = {"type": "object", "properties": {"n": {"type": "array"}}, "additionalProperties": False}
 

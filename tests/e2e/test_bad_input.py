@@ -15,7 +15,9 @@ from scenes.life import headwater
 from headwater.cli.demo import Place
 from headwater.errors import Conflict, HeadwaterError, InvalidInput, NotFound, Unavailable
 from headwater.sdk import Client
-from headwater.wire.types import DeploymentFailed, DeploymentRequested, EventRejected, RunFailed
+from headwater.wire.entries.events import EventRejected
+from headwater.wire.entries.models import DeploymentFailed, DeploymentRequested
+from headwater.wire.entries.runs import RunFailed
 
 STRUCTURED = {"content-type": "application/cloudevents+json"}
 TOO_LARGE = event("number.came", "x" * (1 << 20), id="large")
@@ -216,7 +218,7 @@ def test_a_step_that_raises_fails_the_run_with_the_users_frames(hw: Client, plat
 @pytest.fixture(scope="module")
 def adder(hw: Client) -> str:
     """A served model that adds two columns."""
-    from headwater.wire.types import DeploymentReady
+    from headwater.wire.entries.models import DeploymentReady
 
     ear = Ear(hw)
     hw.run("eta/add")

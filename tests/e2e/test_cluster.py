@@ -21,7 +21,7 @@ from headwater.core.attempt_mark import mark_of
 from headwater.sdk import Client
 from headwater.sdk.client.runs import Run
 from headwater.store.engine import sqlite_url
-from headwater.wire import api
+from headwater.wire.api.steps import StepView
 
 FLOWS = Path(__file__).parent / "node_flows"
 pytestmark = pytest.mark.faults
@@ -241,7 +241,7 @@ def digests(files: Files) -> set[str]:
     return {one.digest for one in files.there()}
 
 
-def views_of(run: Run) -> list[api.StepView]:
+def views_of(run: Run) -> list[StepView]:
     return [step.view for step in run.steps["make_at"]]
 
 

@@ -20,7 +20,8 @@ from headwater.cli.demo import Place
 from headwater.sdk import Client
 from headwater.sdk.client.runs import Run
 from headwater.store.engine import sqlite_url
-from headwater.wire.types import EventRejected, RunNeedsAttention
+from headwater.wire.entries.events import EventRejected
+from headwater.wire.entries.runs import RunNeedsAttention
 
 WITHIN_S = 200.0
 OF_A_WORKER = ("attempt.start", "attempt.effect")

@@ -14,7 +14,9 @@ from scenes.wheel import a_wheel
 from headwater.cli.demo import Place
 from headwater.sdk import Client
 from headwater.sdk.client.runs import Run, RunFailed
-from headwater.wire.types import EventPublished, RunStarted, StepFailed, StepLeased, StepSucceeded
+from headwater.wire.entries.events import EventPublished
+from headwater.wire.entries.runs import RunStarted
+from headwater.wire.entries.steps import StepFailed, StepLeased, StepSucceeded
 
 pytestmark = pytest.mark.faults
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headwater.sdk import Client
-from headwater.wire.types import StepLeased, StepSucceeded
+from headwater.wire.entries.steps import StepLeased, StepSucceeded
 
 COUNT = 300
 

@@ -24,8 +24,8 @@ from scenes.settling import Hurt, hurt
 
 from headwater import crash
 from headwater.sdk import Client
+from headwater.wire.entries.events import DataGap
 from headwater.wire.topics import EVENTS
-from headwater.wire.types import DataGap
 
 pytestmark = pytest.mark.faults
 FLOWS = Path(__file__).parent / "flows"

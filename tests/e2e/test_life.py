@@ -18,7 +18,7 @@ from headwater.cli.demo import Place
 from headwater.local.home import running
 from headwater.sdk import Client
 from headwater.sdk.client.watch import cursor_of
-from headwater.wire.types import DeploymentReady, DeploymentRequested
+from headwater.wire.entries.models import DeploymentReady, DeploymentRequested
 
 FLOWS = Path(__file__).parent / "flows"
 ENDED_WITHIN_S = 60.0

@@ -23,11 +23,12 @@ from scenes.kafka import STRUCTURED, event
 from scenes.life import headwater, homes, processes_of, up
 from scenes.settling import Hurt
 
-from headwater.core.records import InboxRow
+from headwater.core.records.inbox import InboxRow
 from headwater.sdk import Client
 from headwater.store.engine import sqlite_url
-from headwater.wire.api import DeviceView
-from headwater.wire.types import DevicesFreed, StepFailed, StepLeased, StepSucceeded
+from headwater.wire.api.nodes import DeviceView
+from headwater.wire.entries.nodes import DevicesFreed
+from headwater.wire.entries.steps import StepFailed, StepLeased, StepSucceeded
 
 pytestmark = pytest.mark.faults
 FLOWS = Path(__file__).parent / "neighbour_flows"

@@ -14,8 +14,8 @@ from scenes.postgres import Server
 
 from headwater.cli.demo import Place
 from headwater.sdk import Client
-from headwater.wire import api
-from headwater.wire.types import RunAccepted
+from headwater.wire.api.runs import RunSummary
+from headwater.wire.entries.runs import RunAccepted
 
 pytestmark = pytest.mark.faults
 FLOWS = Path(__file__).parent / "flows"
@@ -89,5 +89,5 @@ def test_while_the_database_is_down_nothing_is_acknowledged_and_afterwards_nothi
     assert len(doubles(hw_there)) == before + 1
 
 
-def doubles(hw: Client) -> list[api.RunSummary]:
+def doubles(hw: Client) -> list[RunSummary]:
     return [run for run in hw.runs(limit=100) if run.flow == "double"]

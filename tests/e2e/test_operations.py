@@ -19,7 +19,7 @@ from scenes.life import headwater
 
 from headwater.cli.demo import Place
 from headwater.sdk import Client
-from headwater.wire.types import RunAccepted
+from headwater.wire.entries.runs import RunAccepted
 
 
 @pytest.fixture(scope="module")

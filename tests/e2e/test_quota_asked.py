@@ -13,7 +13,8 @@ from headwater.cli.app import app
 from headwater.cli.demo import Place
 from headwater.errors import Conflict, InvalidInput, NotFound
 from headwater.sdk import Client
-from headwater.wire.types import Entry, StepHeld, StepLeased
+from headwater.wire.entries.steps import StepHeld, StepLeased
+from headwater.wire.types import Entry
 
 WITHIN_S = 120.0
 

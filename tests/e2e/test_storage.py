@@ -16,7 +16,7 @@ from headwater.cli.demo import Place
 from headwater.errors import Conflict
 from headwater.sdk import Client
 from headwater.sdk.client.runs import RunFailed
-from headwater.wire.api import Stored
+from headwater.wire.api.holdings import Stored
 
 FLOWS = Path(__file__).parent / "storage_flows"
 WITHIN_S = 120.0

@@ -25,7 +25,8 @@ from headwater.config import load
 from headwater.local.home import running
 from headwater.store.engine import open_engine
 from headwater.store.reader import Reader
-from headwater.wire.types import EventRejected, RunAccepted, TriggerExpired
+from headwater.wire.entries.events import EventRejected, TriggerExpired
+from headwater.wire.entries.runs import RunAccepted
 
 pytestmark = pytest.mark.faults
 FLOWS = Path(__file__).parent / "flows"

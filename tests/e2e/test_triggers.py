@@ -14,7 +14,8 @@ from scenes.life import headwater
 from headwater.cli.demo import Place
 from headwater.errors import NotFound
 from headwater.sdk import Client
-from headwater.wire.types import EventRejected, RunAccepted
+from headwater.wire.entries.events import EventRejected
+from headwater.wire.entries.runs import RunAccepted
 
 GUIDE = Path(__file__).parents[2] / "docs" / "triggers.md"
 TICKING = """

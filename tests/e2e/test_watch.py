@@ -10,7 +10,8 @@ from scenes.hearing import Ear
 
 from headwater.cli.demo import Place
 from headwater.sdk import Client
-from headwater.wire.types import RunAccepted, RunSucceeded, StepLeased, StepSucceeded
+from headwater.wire.entries.runs import RunAccepted, RunSucceeded
+from headwater.wire.entries.steps import StepLeased, StepSucceeded
 
 LIFE = ["run.accepted", "run.started", "step.waiting", "step.leased", "step.succeeded", "run.succeeded"]
 UNSURE = ("step.held", "step.started")  # a step that goes at once is not held; a quick one starts and ends in one word

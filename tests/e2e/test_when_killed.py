@@ -10,11 +10,11 @@ from scenes.gate import Gate
 from scenes.outside import Service
 
 from headwater.sdk import Client
-from headwater.wire import api
-from headwater.wire.types import StepLeased
+from headwater.wire.api.status import ActorView
+from headwater.wire.entries.steps import StepLeased
 
 
-def actor(hw: Client, name: str) -> api.ActorView:
+def actor(hw: Client, name: str) -> ActorView:
     return next(one for one in hw.actors() if one.name == name)
 
 

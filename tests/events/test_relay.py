@@ -12,8 +12,11 @@ from headwater.events.bus import Partition, Record, Start
 from headwater.events.memory import MemoryBus
 from headwater.events.relay import Relay, message_of, topic_of
 from headwater.wire import topics
+from headwater.wire.entries.events import CommandDone, EventPublished
+from headwater.wire.entries.nodes import NodeLeft
+from headwater.wire.entries.runs import RunCancelling
 from headwater.wire.envelope import Event, parse
-from headwater.wire.types import AnyBody, CommandDone, Entry, EventPublished, NodeLeft, RunCancelling
+from headwater.wire.types import AnyBody, Entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from headwater.core.trigger_kind import Heard
 from headwater.errors import InvalidInput
 from headwater.events.sources import Read
+from headwater.wire.entries.runs import RunSucceeded
 from headwater.wire.envelope import Event
 from headwater.wire.manifest import TriggerSpec
-from headwater.wire.types import Entry, RunSucceeded
+from headwater.wire.types import Entry
 
 LONG_US = 60_000_000
 

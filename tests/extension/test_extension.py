@@ -20,9 +20,10 @@ from headwater.errors import InvalidInput
 from headwater.events import sources
 from headwater.sdk import wrappers
 from headwater.sdk.context import Current
+from headwater.wire.entries.runs import RunSucceeded
 from headwater.wire.envelope import Event
 from headwater.wire.manifest import TriggerSpec
-from headwater.wire.types import Entry, RunSucceeded
+from headwater.wire.types import Entry
 
 HERE = Path(__file__).parent
 USED = """

@@ -6,7 +6,7 @@ import pytest
 
 from headwater.quota.messages import DeviceQuarantined
 from headwater.quota.runtimes import FEWEST, KEPT, Lasted, gathered, usual, with_one_more
-from headwater.wire.quota_api import Eta
+from headwater.wire.api.quota import Eta
 
 from .scene import Platform, a_node, a_step
 

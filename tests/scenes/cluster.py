@@ -16,7 +16,7 @@ import psutil
 from headwater.cli.demo import Place
 from headwater.local.ray_processes import MARK, PATIENT, RayProcesses, marked
 from headwater.sdk import Client
-from headwater.wire import api
+from headwater.wire.api.nodes import NodeView
 
 from .life import FREE_PORTS, argv_of, environment, headwater, homes, place_of
 
@@ -122,10 +122,10 @@ def cluster_of(*names: str) -> Iterator[Cluster]:
             cluster.end()
 
 
-def node_of(hw: Client, name: str) -> api.NodeView:
+def node_of(hw: Client, name: str) -> NodeView:
     """The node as the platform sees it; one that it has never seen is LEFT."""
     found = (node for node in hw.nodes() if node.id == name)
-    return next(found, api.NodeView(id=name, state="LEFT", cpus_milli=0, memory_bytes=0))
+    return next(found, NodeView(id=name, state="LEFT", cpus_milli=0, memory_bytes=0))
 
 
 def until(true: Callable[[], bool]) -> None:

@@ -17,7 +17,8 @@ from headwater.core.turn import Turn
 from headwater.wire import calls
 from headwater.wire.envelope import Event, Rejected
 from headwater.wire.manifest import FlowSpec, TriggerSpec
-from headwater.wire.types import Demand, Failure, Said, type_of
+from headwater.wire.terms import Demand, Failure
+from headwater.wire.types import Said, type_of
 
 SCHEMA = {
     "type": "object",

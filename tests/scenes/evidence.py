@@ -12,17 +12,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from headwater.core.records import (
-    Attempt,
-    CommandRow,
-    DeadLetter,
-    Gathering,
-    InboxRow,
-    Lease,
-    Offset,
-    Run,
-    Step,
-)
+from headwater.core.records.attempts import Attempt
+from headwater.core.records.inbox import DeadLetter, InboxRow, Offset
+from headwater.core.records.leases import Lease
+from headwater.core.records.runs import CommandRow, Run
+from headwater.core.records.steps import Step
+from headwater.core.records.triggers import Gathering
 from headwater.store.engine import open_engine
 from headwater.store.reader import Picture
 from headwater.store.rows import codecs

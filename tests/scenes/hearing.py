@@ -6,7 +6,9 @@ from collections.abc import Callable, Generator
 from typing import TypeVar
 
 from headwater.sdk import Client
-from headwater.wire.types import TERMINAL, Body, Entry, RunAccepted
+from headwater.wire.entries.runs import RunAccepted
+from headwater.wire.terms import Body
+from headwater.wire.types import TERMINAL, Entry
 
 B = TypeVar("B", bound=Body)
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.reader import Reader
 from headwater.store.writer import Writer
-from headwater.wire.types import AnyBody, CommandDone, Entry, NodeLeft, Said
+from headwater.wire.entries.events import CommandDone
+from headwater.wire.entries.nodes import NodeLeft
+from headwater.wire.types import AnyBody, Entry, Said
 
 LOST, KEPT, TWICE, LATE = "lost", "kept", "twice", "late"
 STRETCHES = st.lists(

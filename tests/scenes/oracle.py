@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
-from headwater.core.records import AttemptState, LeaseState, StepState
+from headwater.core.records.attempts import AttemptState
+from headwater.core.records.leases import LeaseState
+from headwater.core.records.steps import StepState
+from headwater.wire.entries.steps import StepSucceeded
 from headwater.wire.topics import BY_NAME, Direction
-from headwater.wire.types import StepSucceeded
 from scenes import oracle_outcomes as outcomes
 from scenes.evidence import Evidence, evidence_of
 from scenes.oracle_kafka import RELAY, offsets_came_to_an_end, what_was_published_is_the_log

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from headwater.core.records import DeadLetter, InboxRow
+from headwater.core.records.inbox import DeadLetter, InboxRow
 from headwater.events.relay import message_of, topic_of
 from headwater.wire.envelope import Event, Rejected, parse
 from headwater.wire.topics import BY_NAME, EVENTS, Direction

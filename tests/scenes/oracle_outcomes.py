@@ -12,12 +12,14 @@ from headwater.core.conductor.state import State
 from headwater.core.conductor.triggers.following import happening_of as own_happening
 from headwater.core.conductor.triggers.triggering import happening_of
 from headwater.core.inbox import LOG
-from headwater.core.records import InboxRow, Run
+from headwater.core.records.inbox import InboxRow
+from headwater.core.records.runs import Run
 from headwater.core.trigger import Happening, Match, Mismatch, Trigger, judge, listeners_of, triggers_of
+from headwater.wire.entries.events import TriggerExpired
+from headwater.wire.entries.models import FlowDeployed
 from headwater.wire.envelope import Event, parse
 from headwater.wire.manifest import FlowSpec
 from headwater.wire.topics import BY_NAME, EVENTS, Direction
-from headwater.wire.types import FlowDeployed, TriggerExpired
 from scenes.evidence import Evidence
 
 LEARNED_WITHIN_US = 1_000_000

@@ -10,7 +10,10 @@ from headwater.core.turn import Turn
 from headwater.quota.scheduler import Scheduler
 from headwater.quota.tree import parse_tree
 from headwater.wire import calls
-from headwater.wire import types as t
+from headwater.wire.entries.nodes import Device, NodeJoined
+from headwater.wire.entries.steps import StepFailed, StepLeased, StepPreempting, StepSucceeded, StepWaiting
+from headwater.wire.terms import Demand, Failure
+from headwater.wire.types import Entry
 
 
 def a_tree(**gpus: int) -> dict[str, Any]:
@@ -18,33 +21,33 @@ def a_tree(**gpus: int) -> dict[str, Any]:
     return {"version": 1, "cohort": {"local": {"projects": {name: {"gpu": count} for name, count in gpus.items()}}}}
 
 
-def a_node(gpus: int = 2, node: str = "n") -> t.NodeJoined:
-    devices = tuple(t.Device(id=f"{node}/{number}", model="logical") for number in range(gpus))
-    return t.NodeJoined(node=node, cpus_milli=8000, memory_bytes=1 << 33, devices=devices, ray_node="r")
+def a_node(gpus: int = 2, node: str = "n") -> NodeJoined:
+    devices = tuple(Device(id=f"{node}/{number}", model="logical") for number in range(gpus))
+    return NodeJoined(node=node, cpus_milli=8000, memory_bytes=1 << 33, devices=devices, ray_node="r")
 
 
-def waits(step: int, *, gpus: int = 1, cpus_milli: int = 0, **changes: Any) -> t.StepWaiting:
-    demand = t.Demand(gpus_milli=gpus * 1000, cpus_milli=cpus_milli, ranks=changes.pop("ranks", 1))
+def waits(step: int, *, gpus: int = 1, cpus_milli: int = 0, **changes: Any) -> StepWaiting:
+    demand = Demand(gpus_milli=gpus * 1000, cpus_milli=cpus_milli, ranks=changes.pop("ranks", 1))
     facts = {"step_id": f"run/{step}", "name": "fit", "ordinal": step, "priority": 0, "since_us": step}
-    return t.StepWaiting(**{**facts, "demand": demand, **changes})
+    return StepWaiting(**{**facts, "demand": demand, **changes})
 
 
-def leased(step: int, fence: int, *devices: str, gpus: int = 1) -> t.StepLeased:
-    demand = t.Demand(gpus_milli=gpus * 1000, cpus_milli=0)
-    return t.StepLeased(
+def leased(step: int, fence: int, *devices: str, gpus: int = 1) -> StepLeased:
+    demand = Demand(gpus_milli=gpus * 1000, cpus_milli=0)
+    return StepLeased(
         step_id=f"run/{step}", name="fit", attempt=1, fence=fence, node="n", devices=devices, demand=demand
     )
 
 
-def told_to_make_way(step: int, fence: int, for_step: str) -> t.StepPreempting:
-    return t.StepPreempting(
+def told_to_make_way(step: int, fence: int, for_step: str) -> StepPreempting:
+    return StepPreempting(
         step_id=f"run/{step}", name="fit", attempt=1, fence=fence, for_step=for_step, grace_s=30, reason="lent"
     )
 
 
-def made_way(step: int, fence: int, *devices: str) -> t.StepFailed:
-    failure = t.Failure(kind="preempted", message="lent")
-    return t.StepFailed(
+def made_way(step: int, fence: int, *devices: str) -> StepFailed:
+    failure = Failure(kind="preempted", message="lent")
+    return StepFailed(
         step_id=f"run/{step}",
         name="fit",
         attempt=1,
@@ -56,8 +59,8 @@ def made_way(step: int, fence: int, *devices: str) -> t.StepFailed:
     )
 
 
-def succeeded(step: int, fence: int, *devices: str) -> t.StepSucceeded:
-    return t.StepSucceeded(
+def succeeded(step: int, fence: int, *devices: str) -> StepSucceeded:
+    return StepSucceeded(
         step_id=f"run/{step}", name="fit", attempt=1, fence=fence, duration_us=1, devices=devices, seen_empty=True
     )
 
@@ -72,7 +75,7 @@ def _fields(order: calls.Order) -> dict[str, Any]:
 
 
 class Scene:
-    def __init__(self, node: t.NodeJoined | None = None, **gpus: int) -> None:
+    def __init__(self, node: NodeJoined | None = None, **gpus: int) -> None:
         tree = parse_tree(a_tree(**(gpus or {"eta": 2})))
         self.desk = QuotaDesk(Scheduler(tree, 1), None, tree=tree.to_mapping())
         self.position = 0
@@ -84,10 +87,10 @@ class Scene:
         """What is proposed after these entries."""
         return self.tell(Followed(tuple(self.entry(body, project) for body in bodies)))
 
-    def entry(self, body: Any, project: str = "eta") -> t.Entry:
+    def entry(self, body: Any, project: str = "eta") -> Entry:
         self.position += 1
         facts = {"subject": "run", "principal": "p", "time_us": self.position, "run_id": "run"}
-        return t.Entry(position=self.position, body=body, project=project, **facts)  # type: ignore[arg-type]
+        return Entry(position=self.position, body=body, project=project, **facts)  # type: ignore[arg-type]
 
     def tell(self, event: Event, *, settle: bool = True) -> list[calls.Grant]:
         self.turn = self.desk.decide(event, self.position)

@@ -9,15 +9,19 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from headwater.core import inventory, records
+from headwater.core import inventory
+from headwater.core.records.attempts import Attempt, AttemptState
+from headwater.core.records.runs import Run
+from headwater.core.records.steps import Step, StepState
 from headwater.store import engine
 from headwater.store.rows import codecs
 from headwater.store.schema import LOG, LOG_HEAD
 from headwater.store.statements import Statements
-from headwater.wire import types
 from headwater.wire.calls import Payload
+from headwater.wire.entries.runs import RunAccepted, RunStarted, RunSucceeded
 from headwater.wire.ids import RANDOM_BYTES, uuid7
-from headwater.wire.types import Entry
+from headwater.wire.terms import Demand
+from headwater.wire.types import AnyBody, Entry, encode_body
 
 EPOCH = "e1"
 T0 = 1_760_000_000_000_000
@@ -49,7 +53,7 @@ class Story:
         with self._engine.begin() as connection:
             connection.exec_driver_sql(upsert, [codec.values(row) for row in rows])
 
-    def say(self, body: types.AnyBody, *, run: str | None = None, project: str = "eta", **more: Any) -> Entry:
+    def say(self, body: AnyBody, *, run: str | None = None, project: str = "eta", **more: Any) -> Entry:
         """Adds one entry to the log, as one commit."""
         self.position += 1
         seq = None
@@ -63,7 +67,7 @@ class Story:
         row = {name: getattr(entry, name) for name in names}
         row["labels"] = None if entry.labels is None else msgspec.json.encode(entry.labels).decode()
         with self._engine.begin() as connection:
-            connection.execute(LOG.insert(), {**row, "type": entry.type, "body": types.encode_body(body).decode()})
+            connection.execute(LOG.insert(), {**row, "type": entry.type, "body": encode_body(body).decode()})
             connection.execute(LOG_HEAD.update().values(position=self.position))
         return entry
 
@@ -71,31 +75,31 @@ class Story:
         self._engine.dispose()
 
 
-def a_run(number: int = 1, **fields: Any) -> records.Run:
+def a_run(number: int = 1, **fields: Any) -> Run:
     known: dict[str, Any] = {
         "id": run_id(number), "project": "eta", "flow": "train_delay", "code_version": "c1", "trigger": "event:x",
         "idempotency_key": f"key-{number}", "principal": "token:local", "root_id": run_id(number),
         "created_us": T0 + number,
     }  # fmt: skip
-    return records.Run(**{**known, **fields})
+    return Run(**{**known, **fields})
 
 
-def a_step(run: str, ordinal: int, **fields: Any) -> records.Step:
+def a_step(run: str, ordinal: int, **fields: Any) -> Step:
     known: dict[str, Any] = {
         "id": f"{run}/{ordinal}", "run_id": run, "ordinal": ordinal, "project": "eta", "name": "fit",
-        "function": "flows:fit", "code_version": "c1", "state": records.StepState.WAITING,
-        "demand": types.Demand(gpus_milli=1000), "arguments": Payload(inline=b""), "created_us": T0, "waiting_us": T0,
+        "function": "flows:fit", "code_version": "c1", "state": StepState.WAITING,
+        "demand": Demand(gpus_milli=1000), "arguments": Payload(inline=b""), "created_us": T0, "waiting_us": T0,
     }  # fmt: skip
-    return records.Step(**{**known, **fields})
+    return Step(**{**known, **fields})
 
 
-def an_attempt(step: records.Step, fence: int, **fields: Any) -> records.Attempt:
+def an_attempt(step: Step, fence: int, **fields: Any) -> Attempt:
     known: dict[str, Any] = {
         "fence": fence, "step_id": step.id, "run_id": step.run_id, "number": 1,
-        "state": records.AttemptState.RUNNING, "node": "local", "devices": ("local/0",), "demand": step.demand,
+        "state": AttemptState.RUNNING, "node": "local", "devices": ("local/0",), "demand": step.demand,
         "leased_us": T0,
     }  # fmt: skip
-    return records.Attempt(**{**known, **fields})
+    return Attempt(**{**known, **fields})
 
 
 def a_flow(name: str = "train_delay", listens: str = "flights.landed") -> inventory.FlowRow:
@@ -108,13 +112,13 @@ def a_flow(name: str = "train_delay", listens: str = "flights.landed") -> invent
     )
 
 
-def accepted(flow: str = "train_delay") -> types.RunAccepted:
-    return types.RunAccepted(flow=flow, code_version="c1", trigger="event:x", parameters={})
+def accepted(flow: str = "train_delay") -> RunAccepted:
+    return RunAccepted(flow=flow, code_version="c1", trigger="event:x", parameters={})
 
 
-def started() -> types.RunStarted:
-    return types.RunStarted(flow="train_delay", host="h1")
+def started() -> RunStarted:
+    return RunStarted(flow="train_delay", host="h1")
 
 
-def succeeded(result: Any = None) -> types.RunSucceeded:
-    return types.RunSucceeded(flow="train_delay", duration_us=5, result=result)
+def succeeded(result: Any = None) -> RunSucceeded:
+    return RunSucceeded(flow="train_delay", duration_us=5, result=result)

@@ -14,16 +14,18 @@ import pytest
 import sqlalchemy as sa
 
 from headwater.core.conductor import messages as m
-from headwater.core.records import Gathering, Offset
+from headwater.core.records.inbox import Offset
+from headwater.core.records.triggers import Gathering
 from headwater.core.turn import Turn
 from headwater.events.relay import message_of, topic_of
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.rows import codecs
 from headwater.store.statements import Statements
 from headwater.store.writer import Writer
+from headwater.wire.entries.models import FlowDeployed
 from headwater.wire.envelope import Event, encode_structured, parse
 from headwater.wire.topics import EVENTS
-from headwater.wire.types import FlowDeployed, Said
+from headwater.wire.types import Said
 from scenes.conductor import Scene, a_flow
 from scenes.evidence import Evidence, Recorded, rows_of
 from scenes.oracle import judged, unsettled

@@ -13,13 +13,14 @@ from headwater.core.conductor.machine import Conductor, Rows
 from headwater.core.conductor.state import State
 from headwater.core.conductor.triggers.following import learn_flow
 from headwater.core.inbox import LOG, Arrived, Ordered
-from headwater.core.records import Run
+from headwater.core.records.runs import Run
 from headwater.core.trigger_kind import TriggerKind
 from headwater.core.turn import Turn
 from headwater.wire import calls
+from headwater.wire.entries.models import FlowDeployed
 from headwater.wire.envelope import Event
 from headwater.wire.manifest import FlowSpec, TriggerSpec
-from headwater.wire.types import Entry, FlowDeployed, Said
+from headwater.wire.types import Entry, Said
 from scenes.conductor import a_flow
 
 SECOND = 1_000_000

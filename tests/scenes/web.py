@@ -22,9 +22,10 @@ from headwater.store.queries import Queries
 from headwater.web.app import build
 from headwater.web.live import Hub
 from headwater.web.seams import Append, Done, Platform, Refused, WebSettings
-from headwater.wire import api
+from headwater.wire.api.quota import Simulated, StepExplained
+from headwater.wire.api.status import ActorView, FlowMetrics
+from headwater.wire.api.tables import Appended
 from headwater.wire.calls import Order
-from headwater.wire.quota_api import Simulated, StepExplained
 from headwater.wire.topics import TOPICS
 
 from .store import Story
@@ -52,11 +53,11 @@ class Orders:
             await asyncio.Event().wait()
         return self.answers.get(order.kind, Done(result={"run_id": "r1"}))
 
-    async def append(self, append: Append) -> api.Appended | Refused:
+    async def append(self, append: Append) -> Appended | Refused:
         with pa.OSFile(append.path) as source:
             rows = pa.ipc.open_stream(source).read_all().num_rows
         self.appended.append((append, rows))
-        return api.Appended(table=append.table, snapshot_id=7, rows_added=rows, rows_total=rows, commit_key=append.key)
+        return Appended(table=append.table, snapshot_id=7, rows_added=rows, rows_total=rows, commit_key=append.key)
 
     async def artifacts_gone(self, digests: list[str]) -> int:
         self.gone += digests
@@ -65,14 +66,14 @@ class Orders:
     async def logs_counted(self, size_bytes: dict[str, int]) -> None:
         self.log_sums = size_bytes
 
-    async def describe(self) -> list[api.ActorView]:
-        return [api.ActorView(name="conductor", state="alive", pid=1)]
+    async def describe(self) -> list[ActorView]:
+        return [ActorView(name="conductor", state="alive", pid=1)]
 
     async def ready(self) -> dict[str, str]:
         return self.parts
 
-    async def flow_metrics(self) -> list[api.FlowMetrics]:
-        return [api.FlowMetrics(flow="eta/train_delay", minute_us=0, started=1, succeeded=1, failed=0)]
+    async def flow_metrics(self) -> list[FlowMetrics]:
+        return [FlowMetrics(flow="eta/train_delay", minute_us=0, started=1, succeeded=1, failed=0)]
 
     async def explain_step(self, step_id: str) -> StepExplained | None:
         return self.explained.get(step_id)

@@ -272,7 +272,7 @@ def test_the_users_own_exception_passes_through_a_direct_call() -> None:
 def test_step_failed_survives_pickling() -> None:
     import pickle
 
-    from headwater.wire.types import Failure
+    from headwater.wire.terms import Failure
 
     error = StepFailed(Failure(kind="timeout", message="late", step="fit"))
     assert pickle.loads(pickle.dumps(error)).failure == error.failure

@@ -11,7 +11,7 @@ from headwater.sdk.running.conduct import conclude, within
 from headwater.sdk.running.replay import Execution, Wish
 from headwater.sdk.running.serialise import dumps
 from headwater.wire.calls import Command, DeadlineCall, FirstCall, Outcome, Payload, Recorded, WaitCall
-from headwater.wire.types import Failure
+from headwater.wire.terms import Failure
 
 
 @step

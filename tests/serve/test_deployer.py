@@ -18,7 +18,7 @@ from headwater.core.inventory import Deployment, DeploymentState, ModelVersion
 from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.reader import Reader
 from headwater.store.writer import Writer
-from headwater.wire.types import DeploymentFailed, DeploymentReady
+from headwater.wire.entries.models import DeploymentFailed, DeploymentReady
 
 from .conftest import TOKEN, Front
 from .test_apps import a_model, body

@@ -10,12 +10,14 @@ import pytest
 import sqlalchemy as sa
 
 from headwater.core.inventory import DeviceRow, Node, QuotaTree
-from headwater.core.records import Attempt, AttemptState, Lease, LeaseState, Step, StepState
+from headwater.core.records.attempts import Attempt, AttemptState
+from headwater.core.records.leases import Lease, LeaseState
+from headwater.core.records.steps import Step, StepState
 from headwater.core.turn import GrantGuard, ReclaimGuard
 from headwater.store.guards import guard_of
 from headwater.store.writer import CommitFailed, Objected, Writer
 from headwater.wire.calls import Payload
-from headwater.wire.types import Demand
+from headwater.wire.terms import Demand
 
 GRANT = GrantGuard(scheduler_epoch=1, tree_version=2, step_id="r/0", devices=("n1/0",), milli=1000)
 STEP = Step(

@@ -11,12 +11,14 @@ import sqlalchemy as sa
 from scenes.store import T0, Story, a_flow, a_run, a_step, accepted, an_attempt, run_id, started, succeeded
 
 from headwater.core.inventory import ModelVersion
-from headwater.core.records import InboxRow, Offset
+from headwater.core.records.inbox import InboxRow, Offset
 from headwater.errors import InvalidInput
 from headwater.store.queries import Queries, Scope
 from headwater.store.run_search import RunFilter
 from headwater.store.writer import Writer
-from headwater.wire.types import CommandRefused, EventPublished, Failure, Said
+from headwater.wire.entries.events import CommandRefused, EventPublished
+from headwater.wire.terms import Failure
+from headwater.wire.types import Said
 
 RUN = run_id(1)
 NUMBER_OF = {run_id(number): number for number in range(10)}

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from scenes.store import T0, Story, a_step, an_attempt, run_id
 
-from headwater.core.records import Lease, LeaseState
+from headwater.core.records.leases import Lease, LeaseState
 from headwater.errors import InvalidInput
 from headwater.store.queries import Queries
-from headwater.wire.quota_api import Used
+from headwater.wire.api.quota import Used
 
 SECOND = 1_000_000
 

@@ -6,14 +6,17 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from headwater.core.records import InboxRow, Run, RunState
+from headwater.core.records.inbox import InboxRow
+from headwater.core.records.runs import Run, RunState
 from headwater.store.engine import open_engine
 from headwater.store.inbox import known_inbox, run_of_key
 from headwater.store.reader import Reader
 from headwater.store.schema import RUNS
 from headwater.store.writer import Writer
+from headwater.wire.entries.events import CommandRefused
 from headwater.wire.envelope import Event, Reason, Rejected
-from headwater.wire.types import JSON, CommandRefused, Said
+from headwater.wire.terms import JSON
+from headwater.wire.types import Said
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from headwater.store.reader import Reader
 from headwater.store.rows import codecs
 from headwater.store.writer import Writer
 from headwater.wire import calls
-from headwater.wire.types import JSON
+from headwater.wire.terms import JSON
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 NUMBERS = st.integers(-(1 << 63), (1 << 63) - 1)

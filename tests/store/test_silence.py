@@ -15,7 +15,8 @@ from headwater.store.engine import create, open_engine
 from headwater.store.postgres import Waits
 from headwater.store.reader import Reader
 from headwater.store.writer import Writer
-from headwater.wire.types import CommandRefused, Said
+from headwater.wire.entries.events import CommandRefused
+from headwater.wire.types import Said
 
 pytestmark = pytest.mark.faults
 SILENT_S = 1.0

@@ -7,11 +7,12 @@ from typing import Any
 
 from scenes.store import T0, Story, a_flow, a_run, run_id
 
-from headwater.core.records import DeadLetter, Gathering, InboxRow, Timer, TriggerState
+from headwater.core.records.inbox import DeadLetter, InboxRow
+from headwater.core.records.triggers import Gathering, Timer, TriggerState
 from headwater.store.inbox import Chosen, Kept, kept_events
 from headwater.store.queries import Queries
 from headwater.store.reader import Reader
-from headwater.wire.trigger_api import Became
+from headwater.wire.api.triggers import Became
 
 TRIGGER = "eta/train_delay/event:flights.landed"
 

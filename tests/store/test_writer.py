@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from headwater.core.records import DeadLetter, Offset, Timer
+from headwater.core.records.inbox import DeadLetter, Offset
+from headwater.core.records.triggers import Timer
 from headwater.store.engine import create, open_engine, sqlite_path, sqlite_url
 from headwater.store.reader import Reader
 from headwater.store.schema import DEAD_LETTERS, OWNERS
 from headwater.store.writer import CommitFailed, Fenced, Objected, Unwritable, Writer
-from headwater.wire.types import CommandRefused, Said
+from headwater.wire.entries.events import CommandRefused
+from headwater.wire.types import Said
 
 COMMITS = 24
 

@@ -14,8 +14,9 @@ from headwater.events.kafka import KafkaBus
 from headwater.events.kafka_link import KafkaSettings
 from headwater.events.relay import message_of
 from headwater.views.actor import Views, entry_of
+from headwater.wire.entries.runs import RunStarted, RunSucceeded
 from headwater.wire.topics import RUNS
-from headwater.wire.types import AnyBody, Entry, RunStarted, RunSucceeded
+from headwater.wire.types import AnyBody, Entry
 
 if TYPE_CHECKING:
     from headwater.local.broker import Broker

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.views.run_metrics import Minute, RunMetrics, Window, add, contribution
-from headwater.wire.types import AnyBody, Entry, Failure, RunFailed, RunStarted, RunSucceeded
+from headwater.wire.entries.runs import RunFailed, RunStarted, RunSucceeded
+from headwater.wire.terms import Failure
+from headwater.wire.types import AnyBody, Entry
 
 MINUTE_US = 60_000_000
 

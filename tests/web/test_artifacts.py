@@ -15,7 +15,9 @@ from scenes.web import TOKEN, Scene, a_scene, listening
 
 from headwater.artifacts.files import Files
 from headwater.artifacts.payloads import payload_of
-from headwater.core.records import AttemptState, CommandRow, StepState
+from headwater.core.records.attempts import AttemptState
+from headwater.core.records.runs import CommandRow
+from headwater.core.records.steps import StepState
 from headwater.errors import InvalidInput, NotFound
 from headwater.sdk import AsyncClient
 from headwater.sdk.running.serialise import encode

@@ -17,7 +17,9 @@ from headwater.artifacts.files import Files
 from headwater.artifacts.payloads import payload_of
 from headwater.core.inventory import CodeVersion, ModelVersion
 from headwater.core.log_keeping import Log
-from headwater.core.records import AttemptState, CacheEntry, StepState, StoredArtifact
+from headwater.core.records.attempts import AttemptState
+from headwater.core.records.steps import CacheEntry, StepState
+from headwater.core.records.storage import StoredArtifact
 from headwater.sdk import AsyncClient
 from headwater.sdk.running.serialise import encode
 from headwater.store.queries import Queries

@@ -12,7 +12,8 @@ import pytest
 from scenes.store import run_id
 from scenes.web import TOKEN, Scene, a_scene, listening
 
-from headwater.wire.types import CommandRefused, RunAccepted
+from headwater.wire.entries.events import CommandRefused
+from headwater.wire.entries.runs import RunAccepted
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 IDS = re.compile(rb"^id: \w+:(\d+)$", re.MULTILINE)

@@ -9,7 +9,7 @@ import pytest
 from scenes.store import a_run, a_step, an_attempt, run_id
 from scenes.web import Scene, a_scene
 
-from headwater.core.records import AttemptState
+from headwater.core.records.attempts import AttemptState
 from headwater.store.queries import Queries
 from headwater.web.log_keeping import LogKeeper
 

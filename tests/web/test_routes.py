@@ -14,14 +14,17 @@ from scenes.store import T0, a_flow, a_run, a_step, accepted, an_attempt, run_id
 from scenes.web import Scene, a_scene
 
 from headwater.core.inventory import DeviceRow, Node, QuotaTree
-from headwater.core.records import AttemptState, Lease, Offset
+from headwater.core.records.attempts import AttemptState
+from headwater.core.records.inbox import Offset
+from headwater.core.records.leases import Lease
 from headwater.events.bus import Start
 from headwater.sdk.deploying.bundle import bundle_of, pack
 from headwater.web.seams import Done, Refused
+from headwater.wire.api.quota import StepExplained
+from headwater.wire.entries.events import CommandDone
 from headwater.wire.envelope import Event, parse
-from headwater.wire.quota_api import StepExplained
+from headwater.wire.terms import Demand
 from headwater.wire.topics import EVENTS
-from headwater.wire.types import CommandDone, Demand
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TREE = {"cohort": {"local": {"projects": {"etl": {"gpu": 1}}}}}

@@ -11,7 +11,8 @@ from scenes.web import TOKEN, Scene, a_scene, listening
 from headwater.actors.work.log_file import LogFile
 from headwater.sdk import AsyncClient
 from headwater.sdk.client.logs import LogWatch
-from headwater.wire import api
+from headwater.wire.api.answer import PAGE_MAX
+from headwater.wire.api.artifacts import LogText
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 RUN = run_id(1)
@@ -71,7 +72,7 @@ async def test_what_is_left_out_of_a_log_is_said(tmp_path: Path) -> None:
 def frame(ordinal: int, offset: int, text: str) -> bytes:
     import msgspec
 
-    told = api.LogText(name="fit", ordinal=ordinal, attempt=1, offset=offset, end=offset + len(text), text=text)
+    told = LogText(name="fit", ordinal=ordinal, attempt=1, offset=offset, end=offset + len(text), text=text)
     return b"event: log\ndata: %b\n\n" % msgspec.json.encode(told)
 
 
@@ -96,7 +97,7 @@ async def test_the_log_of_a_gang_has_its_ranks_one_after_the_other(tmp_path: Pat
 
 
 async def test_the_logs_and_steps_of_a_run_of_many_steps_are_all_there_in_order(tmp_path: Path) -> None:
-    count = api.PAGE_MAX + 5
+    count = PAGE_MAX + 5
     async with a_scene(tmp_path) as scene, listening(scene.app) as url:
         rows = [a_step(RUN, ordinal, name="odd" if ordinal % 2 else "even") for ordinal in range(count)]
         scene.story.put("runs", a_run(1, state="RUNNING"))
@@ -114,4 +115,4 @@ async def test_the_logs_and_steps_of_a_run_of_many_steps_are_all_there_in_order(
         assert {text.name async for text in run.logs("odd", follow=True)} == {"odd"}
         steps = await run.steps()
         assert [each.ordinal for each in steps["even"]] == list(range(0, count, 2))
-        assert len((await run.detail()).steps) == api.PAGE_MAX
+        assert len((await run.detail()).steps) == PAGE_MAX

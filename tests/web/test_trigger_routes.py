@@ -6,7 +6,7 @@ import pytest
 from scenes.store import T0, a_flow
 from scenes.web import a_scene
 
-from headwater.core.records import DeadLetter, InboxRow
+from headwater.core.records.inbox import DeadLetter, InboxRow
 from headwater.web.seams import Done, Refused
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import typing
 from typing import Any
 
 import msgspec
 import pytest
 
-from headwater.wire import types
-from headwater.wire.types import (
-    AnyBody,
-    Body,
-    CommandDone,
-    Demand,
-    Entry,
-    RunFailed,
-    StepWaiting,
-    decode_body,
-    decode_entry,
-    encode_body,
-    encode_entry,
-    type_of,
-)
+from headwater.wire import entries
+from headwater.wire.entries.events import CommandDone
+from headwater.wire.entries.nodes import Device
+from headwater.wire.entries.runs import RunFailed
+from headwater.wire.entries.steps import StepWaiting
+from headwater.wire.terms import JSON, Body, Demand, Failure
+from headwater.wire.types import TERMINAL, AnyBody, Entry, decode_body, decode_entry, encode_body, encode_entry, type_of
 
 BODIES: tuple[type[Body], ...] = typing.get_args(AnyBody)
 SAMPLES: dict[Any, Any] = {
@@ -30,11 +24,11 @@ SAMPLES: dict[Any, Any] = {
     float: 0.5,
     str: "word",
     bool: True,
-    types.JSON: {"a": [1, None]},
-    types.Failure: types.Failure(kind="exception", message="boom", frames="at line 3"),
+    JSON: {"a": [1, None]},
+    Failure: Failure(kind="exception", message="boom", frames="at line 3"),
     Demand: Demand(gpus_milli=500, gpu_model="A100"),
     tuple[str, ...]: ("n1/0", "n1/1"),
-    tuple[types.Device, ...]: (types.Device(id="n1/0", model="A100"),),
+    tuple[Device, ...]: (Device(id="n1/0", model="A100"),),
     dict[str, str]: {"zone": "b"},
     dict[str, int]: {"eta": -7},
 }
@@ -57,8 +51,11 @@ def test_every_body_comes_back_as_it_was(body: type[Body]) -> None:
 
 
 def test_every_body_there_is_stands_in_the_table_once() -> None:
-    there = {one for one in vars(types).values() if isinstance(one, type) and issubclass(one, Body) and one is not Body}
-    assert there == set(BODIES)
+    modules = [
+        importlib.import_module(f"{entries.__name__}.{one.name}") for one in pkgutil.iter_modules(entries.__path__)
+    ]
+    said = {one for module in modules for one in vars(module).values() if isinstance(one, type)}
+    assert {one for one in said if issubclass(one, Body) and one is not Body} == set(BODIES)
     tags = [body.__struct_config__.tag for body in BODIES]
     assert len(set(tags)) == len(tags)
 
@@ -71,7 +68,7 @@ def test_a_type_is_a_dotted_name(body: type[Body]) -> None:
 
 
 def test_what_ends_a_run_is_named() -> None:
-    assert {body.__struct_config__.tag for body in BODIES} >= types.TERMINAL
+    assert {body.__struct_config__.tag for body in BODIES} >= TERMINAL
 
 
 def test_an_entry_comes_back_with_its_type() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ...core.gpu_messages import Examine, Part, Released, examine, parts_of
-from ...core.records import Attempt, Lease, LeaseState
+from ...core.records.attempts import Attempt
+from ...core.records.leases import Lease, LeaseState
 from ...store.reader import Picture
 from ...store.schema import ATTEMPTS, LEASES, LOG
-from ...wire.types import StepFailed, StepSucceeded
+from ...wire.entries.steps import StepFailed, StepSucceeded
 
 
 def released_in(

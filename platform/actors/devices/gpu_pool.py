@@ -18,12 +18,14 @@ from ...config import Devices
 from ...core.device_health import HealthBounds
 from ...core.gpu_messages import Examine, Examined, NodeGone, NodeReport, Part, Released, Reported
 from ...core.gpu_pool import OWNER, GpuPool
-from ...core.records import LeaseState, Offset
+from ...core.records.inbox import Offset
+from ...core.records.leases import LeaseState
 from ...errors import Unavailable
 from ...store.reader import Picture
 from ...store.schema import LEASES
 from ...wire import topics
-from ...wire.types import Entry, StepFailed, StepSucceeded
+from ...wire.entries.steps import StepFailed, StepSucceeded
+from ...wire.types import Entry
 from ..names import find, forget
 from ..owner import OwnerActor
 from . import ray_nodes

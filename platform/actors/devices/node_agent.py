@@ -29,8 +29,8 @@ from ...core.gpu_messages import LOGICAL, NodeReport, is_logical
 from ...core.node_offer import Offer
 from ...core.renewals import Renewals
 from ...errors import Unavailable
+from ...wire.entries.nodes import Device
 from ...wire.ids import digest_of
-from ...wire.types import Device
 from ..actor_table import process_of
 from ..describe import Described
 from ..names import NAMESPACE, find, forget, living

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from ...core.records import Run
+from ...core.records.runs import Run
 
 RUNS_HISTORY: Final = "headwater.runs_history"
 EVENTS_HISTORY: Final = "headwater.events_history"

@@ -22,7 +22,7 @@ from ...data.history import Entry, Reset, entry_of, newest_keyed, snapshots_betw
 from ...data.write import Target
 from ...errors import NotFound
 from ...sdk.table import Table as Rows
-from ...wire.types import JSON
+from ...wire.terms import JSON
 
 
 def catalog_of(home: Path, data: Data) -> CatalogSettings:

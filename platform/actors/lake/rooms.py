@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import sqlalchemy as sa
 
-from ...core.records import StorageUse
+from ...core.records.storage import StorageUse
 from ...core.storage import limits_in, refusal
 from ...store.reader import Reader
 from ...store.schema import QUOTA_TREES, STORAGE_USE

@@ -23,7 +23,7 @@ from ray.exceptions import RayError
 from ... import crash
 from ...core.inbox import DEFAULT_PROJECT
 from ...core.inventory import CommitKey
-from ...core.records import Offset
+from ...core.records.inbox import Offset
 from ...core.storage import REMEDY
 from ...core.table_writer import OWNER, Author, Seen, SnapshotFact, TableWriter
 from ...data.commit import Append, Committed
@@ -31,7 +31,7 @@ from ...data.write import Target, WrittenFile
 from ...errors import Conflict, HeadwaterError, InvalidInput, Unavailable
 from ...store.reader import Picture
 from ...store.schema import COMMIT_KEYS
-from ...wire.types import TableCommitted
+from ...wire.entries.tables import TableCommitted
 from ..loop import Machine
 from ..names import find, forget
 from ..owner import OwnerActor

@@ -7,7 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from ...wire import calls
-from ...wire.types import Entry, Failure
+from ...wire.terms import Failure
+from ...wire.types import Entry
 
 
 class Word:

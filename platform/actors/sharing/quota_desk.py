@@ -29,8 +29,13 @@ from ...quota.scheduler import Scheduler
 from ...quota.simulate import losses_of
 from ...quota.tree import Tree, parse_tree
 from ...wire import calls
-from ...wire import types as t
-from ...wire.quota_api import StepExplained
+from ...wire.api.quota import StepExplained
+from ...wire.entries.events import CommandDone, CommandRefused
+from ...wire.entries.nodes import NodeDrained, NodeJoined, NodeLeft
+from ...wire.entries.quota import QuotaChanged
+from ...wire.entries.steps import StepEnded, StepLeased, StepSucceeded
+from ...wire.terms import JSON
+from ...wire.types import Entry, Said
 from . import quota_words as words
 from .quota_notes import QuotaNotes, priority_in
 
@@ -47,7 +52,7 @@ class Seeded(Struct, frozen=True):
 
 
 class Followed(Struct, frozen=True):
-    entries: tuple[t.Entry, ...]
+    entries: tuple[Entry, ...]
 
 
 class Answered(Struct, frozen=True):
@@ -219,29 +224,29 @@ class QuotaDesk:
             self.not_ended.remove(fence)
         return refused
 
-    def _messages_of(self, entry: t.Entry) -> list[q.Event]:
+    def _messages_of(self, entry: Entry) -> list[q.Event]:
         """What an entry of the log means to the engine."""
         match entry.body:
-            case t.StepLeased(step_id=step_id):
+            case StepLeased(step_id=step_id):
                 self.proposed.remove(step_id)
                 return [words.leased_of(entry, entry.body)]
-            case t.StepEnded(step_id=step_id):
+            case StepEnded(step_id=step_id):
                 self.proposed.remove(step_id)
                 self.notes.forget(step_id)
                 return [q.StepGone(step_id)]
-            case t.NodeJoined():
+            case NodeJoined():
                 spec = words.node_of(entry.body)
                 self.nodes.put(spec.id, spec)
                 return [q.NodeJoined(spec)]
-            case t.NodeLeft(node=node):
+            case NodeLeft(node=node):
                 self.nodes.remove(node)
                 return [q.NodeLeft(node)]
-            case t.NodeDrained(node=node, drained=drained):
+            case NodeDrained(node=node, drained=drained):
                 spec_now = self.nodes.get(node)
                 return [q.NodeDrained(node)] if drained else [q.NodeJoined(spec_now)] if spec_now else []
-            case t.StepSucceeded(fence=fence):
+            case StepSucceeded(fence=fence):
                 self._took(fence, entry.time_us)
-            case t.QuotaChanged(version=version, tree=tree) if version > self.engine.tree_version:
+            case QuotaChanged(version=version, tree=tree) if version > self.engine.tree_version:
                 self._tree.put("now", tree)
                 return [q.TreeChanged(parse_tree(tree), version)]
         return words.messages_of(entry)
@@ -256,27 +261,27 @@ class QuotaDesk:
         """Everything about why the step waits, and when it should go; None where it does not wait."""
         return self.engine.explained(step_id, self.runtimes.get)
 
-    def _obey(self, turn: Turn, order: calls.Order) -> t.CommandDone | t.CommandRefused:
+    def _obey(self, turn: Turn, order: calls.Order) -> CommandDone | CommandRefused:
         if order.kind not in KINDS:
             reason = f"The Scheduler knows {' and '.join(KINDS)}, not {order.kind!r}"
-            return t.CommandRefused(command=order.id, code="unknown_command", reason=reason)
+            return CommandRefused(command=order.id, code="unknown_command", reason=reason)
         try:
             if order.kind == PRIORITY:
                 return self._prioritise(turn, order)
             tree, dry_run = tree_in(order.data)
         except InvalidInput as error:
-            return t.CommandRefused(command=order.id, code="invalid_quota", reason=str(error))
-        return t.CommandDone(command=order.id, result=self._apply(turn, tree, order, dry_run=dry_run))
+            return CommandRefused(command=order.id, code="invalid_quota", reason=str(error))
+        return CommandDone(command=order.id, result=self._apply(turn, tree, order, dry_run=dry_run))
 
-    def _prioritise(self, turn: Turn, order: calls.Order) -> t.CommandDone | t.CommandRefused:
+    def _prioritise(self, turn: Turn, order: calls.Order) -> CommandDone | CommandRefused:
         step_id, priority = priority_in(order.data)
         step = self.engine.waiting(step_id)
         if step is None:
-            return t.CommandRefused(command=order.id, code="not_waiting", reason=f"No step {step_id!r:.120} waits")
+            return CommandRefused(command=order.id, code="not_waiting", reason=f"No step {step_id!r:.120} waits")
         self.notes.prioritise(step, priority, order.principal, turn.now_us)
         self._tell(turn, [step])
-        result: t.JSON = {"step": step_id, "before": step.priority, "after": priority}
-        return t.CommandDone(command=order.id, result=result)
+        result: JSON = {"step": step_id, "before": step.priority, "after": priority}
+        return CommandDone(command=order.id, result=result)
 
     def _apply(self, turn: Turn, tree: Tree, order: calls.Order, *, dry_run: bool) -> dict[str, Any]:
         """The version in force afterwards, and who holds more than is still guaranteed; a tree like that in force
@@ -293,7 +298,7 @@ class QuotaDesk:
         said = {"version": version, "changed": changed, "dry_run": dry_run, "tree": written, "losses": lost}
         return {**said, "over_storage": self._over_storage(tree)}
 
-    def _over_storage(self, tree: Tree) -> list[dict[str, t.JSON]]:
+    def _over_storage(self, tree: Tree) -> list[dict[str, JSON]]:
         """Projects that store more than the tree lets them: they keep it, and may write nothing more."""
         limits = limits_in(tree.to_mapping())
         return [
@@ -307,8 +312,8 @@ class QuotaDesk:
         self.trees.put(version, row)
         self._tree.put("now", tree)
         turn.said.append(
-            t.Said(
-                body=t.QuotaChanged(version=version, tree=tree),
+            Said(
+                body=QuotaChanged(version=version, tree=tree),
                 subject="quota",
                 project=self.mail.default_project,
                 principal=principal,

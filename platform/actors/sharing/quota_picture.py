@@ -9,7 +9,9 @@ import msgspec
 import sqlalchemy as sa
 
 from ...core.inventory import DeviceRow, Node, QuotaNote, QuotaTree
-from ...core.records import AttemptState, Lease, LeaseState, Member, Preemption, StepState
+from ...core.records.attempts import AttemptState, Member, Preemption
+from ...core.records.leases import Lease, LeaseState
+from ...core.records.steps import StepState
 from ...quota import messages as q
 from ...quota.runtimes import Kind, gathered
 from ...quota.scheduler import Scheduler
@@ -17,7 +19,7 @@ from ...quota.tree import parse_tree
 from ...store.reader import Picture
 from ...store.schema import ATTEMPTS, DEVICES, LEASES, NODES, QUOTA_NOTES, QUOTA_TREES, RUNS, STEPS
 from ...wire.calls import Effect
-from ...wire.types import Demand
+from ...wire.terms import Demand
 from ..loop import wall_clock_us
 from . import quota_words as words
 from .quota_desk import FIRST_VERSION, QuotaDesk

@@ -6,35 +6,46 @@ import math
 
 from ...quota import messages as q
 from ...wire import calls
-from ...wire import types as t
+from ...wire.entries.nodes import DeviceQuarantined, DevicesFreed, NodeJoined
+from ...wire.entries.steps import (
+    StepCheckpointed,
+    StepFailed,
+    StepLeased,
+    StepPlaceLeft,
+    StepPreempting,
+    StepSucceeded,
+    StepWaiting,
+)
+from ...wire.terms import Demand
+from ...wire.types import Entry
 
 
-def messages_of(entry: t.Entry) -> list[q.Event]:
+def messages_of(entry: Entry) -> list[q.Event]:
     """What an entry about a step or a device means to the engine; nothing for any other."""
     match entry.body:
-        case t.StepWaiting() as body:
+        case StepWaiting() as body:
             return [waiting_of(entry, body)]
-        case t.StepCheckpointed(fence=fence):
+        case StepCheckpointed(fence=fence):
             return [q.AttemptCheckpointed(fence, entry.time_us)]
-        case t.StepPreempting() as told:
+        case StepPreempting() as told:
             due_us = entry.time_us + int(told.grace_s * 1_000_000)
             return [q.AttemptLeaving(told.fence, told.for_step, entry.project, entry.time_us, due_us)]
-        case t.StepSucceeded(fence=fence, kept=kept):
+        case StepSucceeded(fence=fence, kept=kept):
             return [q.AttemptReleased(fence, kept)]
-        case t.StepFailed(fence=fence):
+        case StepFailed(fence=fence):
             return [q.AttemptReleased(fence)]
-        case t.StepPlaceLeft(fence=fence):
+        case StepPlaceLeft(fence=fence):
             return [q.PlaceLeft(fence)]
-        case t.DevicesFreed(fence=0, devices=devices):
+        case DevicesFreed(fence=0, devices=devices):
             return [q.DeviceRestored(devices)]
-        case t.DevicesFreed(fence=fence, devices=devices):
+        case DevicesFreed(fence=fence, devices=devices):
             return [q.AttemptReleased(fence), q.DeviceFreed(devices, fence)]
-        case t.DeviceQuarantined(device=device):
+        case DeviceQuarantined(device=device):
             return [q.DeviceQuarantined((device,))]
     return []
 
 
-def waiting_of(entry: t.Entry, body: t.StepWaiting) -> q.StepWaiting:
+def waiting_of(entry: Entry, body: StepWaiting) -> q.StepWaiting:
     return q.StepWaiting(
         step_id=body.step_id,
         run_id=run_of(body.step_id),
@@ -52,7 +63,7 @@ def waiting_of(entry: t.Entry, body: t.StepWaiting) -> q.StepWaiting:
     )
 
 
-def leased_of(entry: t.Entry, body: t.StepLeased) -> q.AttemptLeased:
+def leased_of(entry: Entry, body: StepLeased) -> q.AttemptLeased:
     return q.AttemptLeased(
         step_id=body.step_id,
         fence=body.fence,
@@ -68,7 +79,7 @@ def leased_of(entry: t.Entry, body: t.StepLeased) -> q.AttemptLeased:
     )
 
 
-def node_of(body: t.NodeJoined) -> q.NodeSpec:
+def node_of(body: NodeJoined) -> q.NodeSpec:
     return q.NodeSpec(
         id=body.node,
         cpus_milli=body.cpus_milli,
@@ -79,7 +90,7 @@ def node_of(body: t.NodeJoined) -> q.NodeSpec:
     )
 
 
-def demand_of(demand: t.Demand) -> q.Demand:
+def demand_of(demand: Demand) -> q.Demand:
     return q.Demand(
         gpus_milli=demand.gpus_milli,
         gpu_model=demand.gpu_model,

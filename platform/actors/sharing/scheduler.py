@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import ray
 
-from ...core.records import Offset
+from ...core.records.inbox import Offset
 from ...core.storage import total_of
 from ...errors import Unavailable
 from ...quota.scenario import parse_scenario

@@ -18,7 +18,7 @@ from ...sdk.running.invoke import invoke
 from ...sdk.running.serialise import decode, encode
 from ...sdk.step import Step
 from ...wire.calls import AttemptOrder, GangSeat, Outcome
-from ...wire.types import Failure
+from ...wire.terms import Failure
 from . import memory_peak
 from .device_view import show, view_of
 from .ground import Ground

@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeVar
 
 from ...errors import Unavailable
 from ...wire.calls import Command, Payload, PinnedModel, PinnedTable, Progress, Rendezvous, RunEnd
-from ...wire.types import Failure
+from ...wire.terms import Failure
 from ..lines.directory import Directory
 from ..lines.line import Line
 from ..lines.words import Pin

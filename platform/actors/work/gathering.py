@@ -8,7 +8,7 @@ from typing import Final
 
 from ...errors import Unavailable
 from ...wire.calls import AttemptOrder
-from ...wire.types import Failure
+from ...wire.terms import Failure
 from .attempt import stop_message
 from .conductor_door import ConductorDoor, until_answered
 

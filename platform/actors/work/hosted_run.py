@@ -23,7 +23,7 @@ from ...sdk.running.conduct import conclude
 from ...sdk.running.interrupts import Closed, Evicted
 from ...sdk.running.replay import Execution, Wish
 from ...wire.calls import Answer, Command, Outcome, Payload, RunEnd, RunOrder
-from ...wire.types import Failure
+from ...wire.terms import Failure
 from .conductor_door import ConductorDoor, until_answered
 from .ground import Ground
 from .output import ThreadOutput

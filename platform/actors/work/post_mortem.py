@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Final
 
-from ...wire.types import Failure
+from ...wire.terms import Failure
 
 LAST_BYTES: Final = 16 * 1024
 LAST_LINES: Final = 40

@@ -20,7 +20,7 @@ from ...sdk.context import Current
 from ...sdk.running.conduct import within
 from ...sdk.running.replay import Execution
 from ...wire.calls import Payload, PinnedModel, PinnedTable
-from ...wire.types import Failure
+from ...wire.terms import Failure
 from .conductor_door import ConductorDoor, until_answered
 from .run_lake import RunLake
 

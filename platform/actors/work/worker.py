@@ -26,7 +26,7 @@ from typing import Any, Final
 from ... import crash
 from ...errors import Unavailable
 from ...wire.calls import AttemptOrder, Outcome, Progress, Report
-from ...wire.types import Failure
+from ...wire.terms import Failure
 from ..courtesy import settle_in
 from ..lines.switchboard import Address, Switchboard
 from . import memory_peak

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from ...wire.types import JSON
+from ...wire.terms import JSON
 from ..encoded import Encoded, Part
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...wire.types import JSON
+from ...wire.terms import JSON
 from ..encoded import Encoded, Part, of_parts
 from .arrays import bytes_of
 

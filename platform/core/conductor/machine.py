@@ -12,23 +12,15 @@ from typing import Any
 import msgspec
 
 from ...wire import calls
-from ...wire.types import CommandRefused, Failure
+from ...wire.entries.events import CommandRefused
+from ...wire.terms import Failure
 from ..inbox import Arrived, Ordered, TopicGap
-from ..records import (
-    Attempt,
-    CommandRow,
-    Gathering,
-    Lease,
-    Offset,
-    Part,
-    Pin,
-    Run,
-    RunState,
-    Step,
-    StepState,
-    Timer,
-    TriggerState,
-)
+from ..records.attempts import Attempt
+from ..records.inbox import Offset
+from ..records.leases import Lease
+from ..records.runs import CommandRow, Pin, Run, RunState
+from ..records.steps import Step, StepState
+from ..records.triggers import Gathering, Part, Timer, TriggerState
 from ..turn import Turn
 from . import messages as m
 from .ringing import ring, ring_one_by_one

@@ -5,9 +5,12 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ...wire import calls
-from ...wire.types import JSON, Entry, Failure
+from ...wire.terms import JSON, Failure
+from ...wire.types import Entry
 from ..inbox import Arrived, Ordered, SeekTo, TopicGap
-from ..records import CacheEntry, CommandRow, StoredArtifact
+from ..records.runs import CommandRow
+from ..records.steps import CacheEntry
+from ..records.storage import StoredArtifact
 from ..trigger import Happening
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...wire.types import Failure
-from ..records import RunState, Timer
+from ...wire.terms import Failure
+from ..records.runs import RunState
+from ..records.triggers import Timer
 from ..turn import Turn
 from .alone import decide_alone
 from .runs.commanding import due as command_due

@@ -16,21 +16,12 @@ from ...wire.manifest import FlowSpec
 from ...wire.types import AnyBody, Said
 from ..inbox import Inbox
 from ..ledger import Book, Groups, Ledger
-from ..records import (
-    Attempt,
-    CacheEntry,
-    CommandRow,
-    Gathering,
-    Lease,
-    Part,
-    Pin,
-    Run,
-    Step,
-    StorageUse,
-    StoredArtifact,
-    Timer,
-    TriggerState,
-)
+from ..records.attempts import Attempt
+from ..records.leases import Lease
+from ..records.runs import CommandRow, Pin, Run
+from ..records.steps import CacheEntry, Step
+from ..records.storage import StorageUse, StoredArtifact
+from ..records.triggers import Gathering, Part, Timer, TriggerState
 from ..trigger import Happening, Trigger
 from ..trigger_kind import TriggerKind
 from ..turn import Turn

@@ -13,8 +13,11 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from ...wire.calls import Payload
-from ...wire.types import Failure, QuotaStorage, Said
-from ..records import Step, StorageUse, StoredArtifact
+from ...wire.entries.quota import QuotaStorage
+from ...wire.terms import Failure
+from ...wire.types import Said
+from ..records.steps import Step
+from ..records.storage import StorageUse, StoredArtifact
 from ..storage import REMEDY, level_of, limits_in, refusal, used_more
 from ..turn import Turn
 from . import messages as m

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 
 from ..ledger import Ledger
-from ..records import Timer
+from ..records.triggers import Timer
 
 STALE_MAX = 1_000
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from ...errors import did_you_mean
 from ...wire.calls import Order
-from ...wire.types import CommandDone, CommandRefused, ModelAliased
+from ...wire.entries.events import CommandDone, CommandRefused
+from ...wire.entries.models import ModelAliased
 from ..inventory import ModelAlias
 from ..turn import Turn
 from .state import Speaker, State, refuse, say

@@ -15,14 +15,9 @@ import msgspec
 
 from ...errors import did_you_mean
 from ...wire.calls import Order
-from ...wire.types import (
-    JSON,
-    CommandDone,
-    CommandRefused,
-    DeploymentFailed,
-    DeploymentReady,
-    DeploymentRequested,
-)
+from ...wire.entries.events import CommandDone, CommandRefused
+from ...wire.entries.models import DeploymentFailed, DeploymentReady, DeploymentRequested
+from ...wire.terms import JSON
 from ..inventory import Deployment, DeploymentState, ModelVersion
 from ..turn import Turn
 from . import messages as m

@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 
 from ...wire.calls import Order
+from ...wire.entries.events import CommandDone, CommandRefused
+from ...wire.entries.models import FlowDeployed
 from ...wire.manifest import FlowSpec, Manifest
-from ...wire.types import JSON, CommandDone, CommandRefused, FlowDeployed
+from ...wire.terms import JSON
 from ..inventory import CodeVersion, FlowRow
 from ..turn import Turn
 from .manifests import fault_of, full_name

@@ -15,7 +15,9 @@ from typing import Any
 
 from ...errors import did_you_mean
 from ...wire.calls import Order
-from ...wire.types import CommandDone, CommandRefused, ModelRequested, QuotaChanged
+from ...wire.entries.events import CommandDone, CommandRefused
+from ...wire.entries.models import ModelRequested
+from ...wire.entries.quota import QuotaChanged
 from ..inbox import Arrived, Ordered, TopicGap
 from ..ledger import Book
 from ..turn import Turn

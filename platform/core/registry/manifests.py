@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ...errors import did_you_mean
 from ...wire.manifest import FlowSpec, Manifest
-from ...wire.types import JSON
+from ...wire.terms import JSON
 
 
 class Fault(Struct, frozen=True):

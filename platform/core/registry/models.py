@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ...wire.types import Entry, ModelRefused, ModelRegistered, ModelRequested
+from ...wire.entries.models import ModelRefused, ModelRegistered, ModelRequested
+from ...wire.types import Entry
 from ..inventory import ModelVersion
 from ..turn import Turn
 from .deployments import replicas_of, request

@@ -8,12 +8,14 @@ from typing import Final
 import msgspec
 
 from ...wire.calls import Order
+from ...wire.entries.events import CommandRefused
 from ...wire.manifest import FlowSpec
-from ...wire.types import JSON, AnyBody, CommandRefused, Said
+from ...wire.terms import JSON
+from ...wire.types import AnyBody, Said
 from ..inbox import Inbox
 from ..inventory import CodeVersion, Deployment, FlowRow, ModelAlias, ModelVersion
 from ..ledger import Book, Ledger
-from ..records import Offset
+from ..records.inbox import Offset
 from ..turn import Turn
 from .manifests import Known, full_name, projects_of, waits_for
 

@@ -6,11 +6,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from pathlib import Path
 from typing import Any
 
-from ...wire import api
+from ...wire.api.artifacts import Collected
+from ...wire.api.commands import CommandView
+from ...wire.api.events import DeadLetterDetail, DeadLetterSummary, EventType
+from ...wire.api.holdings import QuotaView
+from ...wire.api.models import Deployed, DeploymentView, FlowView
+from ...wire.api.nodes import NodeView
+from ...wire.api.quota import Simulated, StepExplained, UsageView
+from ...wire.api.status import ActorView, Readiness, Status
+from ...wire.api.triggers import Explanation, Replayed, ReplayEvents, Resolved, TriggerDetail
 from ...wire.calls import Progress
-from ...wire.quota_api import Simulated, StepExplained, UsageView
-from ...wire.trigger_api import Explanation, Replayed, ReplayEvents, Resolved, TriggerDetail
-from ...wire.types import JSON, Entry
+from ...wire.terms import JSON
+from ...wire.types import Entry
 from . import events, inventory, orders, quota, runs, steps, triggers
 from .address import find
 from .async_link import AsyncLink
@@ -91,19 +98,19 @@ class AsyncClient:
     async def _watch(self, path: str, since: str | None) -> Watch:
         return Watch(path, since=since or cursor_of(await self._link.do(inventory.status())))
 
-    def flows(self) -> Awaitable[list[api.FlowView]]:
+    def flows(self) -> Awaitable[list[FlowView]]:
         return self._link.do(inventory.flows())
 
-    def deployments(self) -> Awaitable[list[api.DeploymentView]]:
+    def deployments(self) -> Awaitable[list[DeploymentView]]:
         return self._link.do(inventory.deployments())
 
-    def event_types(self) -> Awaitable[list[api.EventType]]:
+    def event_types(self) -> Awaitable[list[EventType]]:
         return self._link.do(events.event_types())
 
-    def dlq(self) -> Awaitable[list[api.DeadLetterSummary]]:
+    def dlq(self) -> Awaitable[list[DeadLetterSummary]]:
         return self._link.do(events.dead_letters())
 
-    def dead_letter(self, letter_id: str) -> Awaitable[api.DeadLetterDetail]:
+    def dead_letter(self, letter_id: str) -> Awaitable[DeadLetterDetail]:
         return self._link.do(events.dead_letter(letter_id))
 
     def replay(self, *letter_ids: str) -> Awaitable[Resolved]:
@@ -118,26 +125,26 @@ class AsyncClient:
     def triggers(self) -> Awaitable[list[TriggerDetail]]:
         return self._link.do(triggers.triggers())
 
-    def pause(self, trigger: str) -> Awaitable[api.CommandView]:
+    def pause(self, trigger: str) -> Awaitable[CommandView]:
         return self._link.do(triggers.set_trigger(trigger, "pause"))
 
-    def resume(self, trigger: str) -> Awaitable[api.CommandView]:
+    def resume(self, trigger: str) -> Awaitable[CommandView]:
         return self._link.do(triggers.set_trigger(trigger, "resume"))
 
     def explain(self, event_id: str, *, source: str | None = None) -> Awaitable[list[Explanation]]:
         return self._link.do(triggers.explain(event_id, source))
 
-    def nodes(self) -> Awaitable[list[api.NodeView]]:
+    def nodes(self) -> Awaitable[list[NodeView]]:
         return self._link.do(inventory.nodes())
 
-    def actors(self) -> Awaitable[list[api.ActorView]]:
+    def actors(self) -> Awaitable[list[ActorView]]:
         return self._link.do(inventory.actors())
 
-    def collect_artifacts(self, *, dry_run: bool = False) -> Awaitable[api.Collected]:
+    def collect_artifacts(self, *, dry_run: bool = False) -> Awaitable[Collected]:
 
         return self._link.do(steps.collect(str(dry_run).lower()))
 
-    def quota(self) -> Awaitable[api.QuotaView]:
+    def quota(self) -> Awaitable[QuotaView]:
         return self._link.do(quota.quota())
 
     def explain_step(self, step_id: str) -> Awaitable[StepExplained]:
@@ -156,14 +163,14 @@ class AsyncClient:
     ) -> Awaitable[UsageView]:
         return self._link.do(quota.usage(from_us, to_us, bucket_s, project))
 
-    def order(self, kind: str, data: JSON | None = None) -> Awaitable[api.CommandView]:
+    def order(self, kind: str, data: JSON | None = None) -> Awaitable[CommandView]:
         return self._link.do(orders.order(kind, data))
 
-    def ready(self) -> Awaitable[api.Readiness]:
+    def ready(self) -> Awaitable[Readiness]:
         return self._link.do(inventory.ready())
 
-    def status(self) -> Awaitable[api.Status]:
+    def status(self) -> Awaitable[Status]:
         return self._link.do(inventory.status())
 
-    def deploy(self, path: str | Path) -> Awaitable[api.Deployed]:
+    def deploy(self, path: str | Path) -> Awaitable[Deployed]:
         return self._link.do(orders.deploy(path))

@@ -16,11 +16,18 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...wire import api
+from ...wire.api.artifacts import Collected
+from ...wire.api.commands import CommandView
+from ...wire.api.events import DeadLetterDetail, DeadLetterSummary, EventType
+from ...wire.api.holdings import QuotaView
+from ...wire.api.models import Deployed, DeploymentView, FlowView
+from ...wire.api.nodes import NodeView
+from ...wire.api.quota import Simulated, StepExplained, UsageView
+from ...wire.api.status import ActorView, Readiness, Status
+from ...wire.api.triggers import Explanation, Replayed, ReplayEvents, Resolved, TriggerDetail
 from ...wire.calls import Progress
-from ...wire.quota_api import Simulated, StepExplained, UsageView
-from ...wire.trigger_api import Explanation, Replayed, ReplayEvents, Resolved, TriggerDetail
-from ...wire.types import JSON, Entry
+from ...wire.terms import JSON
+from ...wire.types import Entry
 from . import events, inventory, orders, quota, runs, steps, triggers
 from .address import find
 from .link import Link
@@ -114,19 +121,19 @@ class Client:
     def _watch(self, path: str, since: str | None) -> Watch:
         return Watch(path, since=since or cursor_of(self._link.do(inventory.status())))
 
-    def flows(self) -> list[api.FlowView]:
+    def flows(self) -> list[FlowView]:
         return self._link.do(inventory.flows())
 
-    def deployments(self) -> list[api.DeploymentView]:
+    def deployments(self) -> list[DeploymentView]:
         return self._link.do(inventory.deployments())
 
-    def event_types(self) -> list[api.EventType]:
+    def event_types(self) -> list[EventType]:
         return self._link.do(events.event_types())
 
-    def dlq(self) -> list[api.DeadLetterSummary]:
+    def dlq(self) -> list[DeadLetterSummary]:
         return self._link.do(events.dead_letters())
 
-    def dead_letter(self, letter_id: str) -> api.DeadLetterDetail:
+    def dead_letter(self, letter_id: str) -> DeadLetterDetail:
         return self._link.do(events.dead_letter(letter_id))
 
     def replay(self, *letter_ids: str) -> Resolved:
@@ -150,11 +157,11 @@ class Client:
     def triggers(self) -> list[TriggerDetail]:
         return self._link.do(triggers.triggers())
 
-    def pause(self, trigger: str) -> api.CommandView:
+    def pause(self, trigger: str) -> CommandView:
         """From now on nothing that happens starts a run by this trigger, named project/flow/name."""
         return self._link.do(triggers.set_trigger(trigger, "pause"))
 
-    def resume(self, trigger: str) -> api.CommandView:
+    def resume(self, trigger: str) -> CommandView:
         """The trigger starts runs again."""
         return self._link.do(triggers.set_trigger(trigger, "resume"))
 
@@ -162,18 +169,18 @@ class Client:
         """What became of the event: of that id and source, or of each source that used the id."""
         return self._link.do(triggers.explain(event_id, source))
 
-    def nodes(self) -> list[api.NodeView]:
+    def nodes(self) -> list[NodeView]:
         """The machines that are or were nodes, with their devices."""
         return self._link.do(inventory.nodes())
 
-    def actors(self) -> list[api.ActorView]:
+    def actors(self) -> list[ActorView]:
         return self._link.do(inventory.actors())
 
-    def collect_artifacts(self, *, dry_run: bool = False) -> api.Collected:
+    def collect_artifacts(self, *, dry_run: bool = False) -> Collected:
         """What nothing needed any more and is gone now, or would go."""
         return self._link.do(steps.collect(str(dry_run).lower()))
 
-    def quota(self) -> api.QuotaView:
+    def quota(self) -> QuotaView:
         return self._link.do(quota.quota())
 
     def explain_step(self, step_id: str) -> StepExplained:
@@ -195,17 +202,17 @@ class Client:
         """What each project had of the devices, and how much lay idle: of the last day, unless said otherwise."""
         return self._link.do(quota.usage(from_us, to_us, bucket_s, project))
 
-    def order(self, kind: str, data: JSON | None = None) -> api.CommandView:
+    def order(self, kind: str, data: JSON | None = None) -> CommandView:
         """What became of a command to one of the owners, `quota.apply` for instance."""
         return self._link.do(orders.order(kind, data))
 
-    def ready(self) -> api.Readiness:
+    def ready(self) -> Readiness:
         """Whether the parts that are needed answer, and what is wrong with those that do not."""
         return self._link.do(inventory.ready())
 
-    def status(self) -> api.Status:
+    def status(self) -> Status:
         return self._link.do(inventory.status())
 
-    def deploy(self, path: str | Path) -> api.Deployed:
+    def deploy(self, path: str | Path) -> Deployed:
         """The code version of the folder or file, in use from now on; InvalidInput with file and line if refused."""
         return self._link.do(orders.deploy(path))

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from ...errors import Conflict, HeadwaterError, InvalidInput, NotFound, Unavailable
-from ...wire import api
+from ...wire.api.answer import PAGE_MAX, Page, decode_error
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ def checked(reply: Reply) -> bytes:
     if reply.status < 400:
         return reply.body
     kind = ERRORS.get(reply.status, HeadwaterError)
-    problem = api.decode_error(reply.body)
+    problem = decode_error(reply.body)
     if problem is None:
         raise kind(_foreign(reply))
     place = f"{problem.file}:{problem.line}: " if problem.file and not problem.message.startswith(problem.file) else ""
@@ -94,9 +94,9 @@ def listing(path: str, kind: Any, **filters: object) -> Program[list[Any]]:
     found: list[Any] = []
     after: str | None = None
     while wanted is None or len(found) < wanted:
-        size = min(api.PAGE_MAX, api.PAGE_MAX if wanted is None else wanted - len(found))
+        size = min(PAGE_MAX, PAGE_MAX if wanted is None else wanted - len(found))
         paging = {} if path.endswith("/types") or path == "/v1/actors" else {"after": after, "limit": size}
-        page = yield from get(path, api.Page[kind], **filters, **paging)
+        page = yield from get(path, Page[kind], **filters, **paging)
         found += page.items
         after = page.next
         if after is None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-from ...wire import api
-from ...wire.types import JSON
+from ...wire.api.events import Accepted, DeadLetterDetail, DeadLetterSummary, EventType
+from ...wire.terms import JSON
 from .call import Call, Program, ask, get, in_json, listing
 from .ids import new_id
 
@@ -26,17 +26,17 @@ def publish(event: dict[str, JSON]) -> Program[str]:
     present = {name: value for name, value in event.items() if value is not None}
     body = in_json({"specversion": "1.0", **present}, place=f"The event {event.get('type')!r}")
     headers = {"Content-Type": "application/cloudevents+json"}
-    accepted: api.Accepted = yield from ask(Call("POST", "/v1/events", headers, body), api.Accepted)
+    accepted: Accepted = yield from ask(Call("POST", "/v1/events", headers, body), Accepted)
     return accepted.ids[0]
 
 
-def event_types() -> Program[list[api.EventType]]:
-    return listing("/v1/events/types", api.EventType)
+def event_types() -> Program[list[EventType]]:
+    return listing("/v1/events/types", EventType)
 
 
-def dead_letters() -> Program[list[api.DeadLetterSummary]]:
-    return listing("/v1/dlq", api.DeadLetterSummary)
+def dead_letters() -> Program[list[DeadLetterSummary]]:
+    return listing("/v1/dlq", DeadLetterSummary)
 
 
-def dead_letter(letter_id: str) -> Program[api.DeadLetterDetail]:
-    return get(f"/v1/dlq/{quote(letter_id, safe='')}", api.DeadLetterDetail)
+def dead_letter(letter_id: str) -> Program[DeadLetterDetail]:
+    return get(f"/v1/dlq/{quote(letter_id, safe='')}", DeadLetterDetail)

@@ -4,39 +4,42 @@ from __future__ import annotations
 
 import msgspec
 
-from ...wire import api
+from ...wire.api.models import DeploymentView, FlowView, ModelView
+from ...wire.api.nodes import NodeView
+from ...wire.api.status import ActorView, Readiness, Status
+from ...wire.api.tables import TableView
 from .call import Call, Program, get, listing
 
 
-def flows() -> Program[list[api.FlowView]]:
-    return listing("/v1/flows", api.FlowView)
+def flows() -> Program[list[FlowView]]:
+    return listing("/v1/flows", FlowView)
 
 
-def models() -> Program[list[api.ModelView]]:
-    return listing("/v1/models", api.ModelView)
+def models() -> Program[list[ModelView]]:
+    return listing("/v1/models", ModelView)
 
 
-def deployments() -> Program[list[api.DeploymentView]]:
-    return listing("/v1/deployments", api.DeploymentView)
+def deployments() -> Program[list[DeploymentView]]:
+    return listing("/v1/deployments", DeploymentView)
 
 
-def tables() -> Program[list[api.TableView]]:
-    return listing("/v1/tables", api.TableView)
+def tables() -> Program[list[TableView]]:
+    return listing("/v1/tables", TableView)
 
 
-def actors() -> Program[list[api.ActorView]]:
-    return listing("/v1/actors", api.ActorView)
+def actors() -> Program[list[ActorView]]:
+    return listing("/v1/actors", ActorView)
 
 
-def nodes() -> Program[list[api.NodeView]]:
-    return listing("/v1/nodes", api.NodeView)
+def nodes() -> Program[list[NodeView]]:
+    return listing("/v1/nodes", NodeView)
 
 
-def status() -> Program[api.Status]:
-    return get("/v1/status", api.Status)
+def status() -> Program[Status]:
+    return get("/v1/status", Status)
 
 
-def ready() -> Program[api.Readiness]:
+def ready() -> Program[Readiness]:
     """The readiness, whether good or bad."""
     reply = yield Call("GET", "/readyz")
-    return msgspec.json.decode(reply.body, type=api.Readiness)
+    return msgspec.json.decode(reply.body, type=Readiness)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ...wire import api
+from ...wire.api.artifacts import LogText
 from .watch import EventParser, Retries
 
 
@@ -22,7 +22,7 @@ class LogWatch:
         self._parser = EventParser()
         return {"Accept": "text/event-stream"}
 
-    def feed(self, chunk: bytes) -> list[api.LogText]:
+    def feed(self, chunk: bytes) -> list[LogText]:
         if chunk:
             self._retries.heard()
         return [told for event in self._parser.feed(chunk) if (told := self._told(event.event, event.data)) is not None]
@@ -30,12 +30,12 @@ class LogWatch:
     def lost(self) -> float:
         return self._retries.lost()
 
-    def _told(self, event: str, data: str) -> api.LogText | None:
+    def _told(self, event: str, data: str) -> LogText | None:
         if event == "end":
             self.ended = True
         if event != "log":
             return None
-        text = msgspec.json.decode(data, type=api.LogText)
+        text = msgspec.json.decode(data, type=LogText)
         log = text.ordinal, text.attempt
         seen = self._seen.get(log, 0)
         if text.end <= seen:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from ...errors import InvalidInput
-from ...wire import api
+from ...wire.api.commands import CommandView
 from .call import Call, Program, checked
 from .inventory import status
 from .orders import order
@@ -59,7 +59,7 @@ class Metadata(msgspec.Struct, frozen=True):
     outputs: list[dict[str, Any]]
 
 
-def move_alias(name: str, alias: str, version: int) -> Program[api.CommandView]:
+def move_alias(name: str, alias: str, version: int) -> Program[CommandView]:
     return order("model.alias", {"name": name, "alias": alias, "version": version})
 
 

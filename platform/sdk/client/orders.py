@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...wire import api
-from ...wire.types import JSON
+from ...wire.api.commands import CommandView, PostOrder
+from ...wire.api.models import Deployed
+from ...wire.terms import JSON
 from .call import Call, Program, ask, post
 from .ids import new_id
 
 
-def order(kind: str, data: JSON) -> Program[api.CommandView]:
-    return post("/v1/orders", api.PostOrder(kind=kind, data=data, id=new_id()), api.CommandView)
+def order(kind: str, data: JSON) -> Program[CommandView]:
+    return post("/v1/orders", PostOrder(kind=kind, data=data, id=new_id()), CommandView)
 
 
-def deploy(path: str | Path) -> Program[api.Deployed]:
+def deploy(path: str | Path) -> Program[Deployed]:
     from ..deploying import bundle, provenance
 
     packed = bundle.pack(bundle.bundle_of(Path(path)), provenance.beside(Path(path)))
-    return ask(Call("POST", "/v1/deploys", {"Content-Type": "application/gzip"}, packed), api.Deployed)
+    return ask(Call("POST", "/v1/deploys", {"Content-Type": "application/gzip"}, packed), Deployed)

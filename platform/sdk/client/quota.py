@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ...wire import api
-from ...wire.quota_api import Simulate, Simulated, StepExplained, UsageView
+from ...wire.api.holdings import QuotaView
+from ...wire.api.quota import Simulate, Simulated, StepExplained, UsageView
 from .call import Program, get, post
 
 
-def quota() -> Program[api.QuotaView]:
-    return get("/v1/quota", api.QuotaView)
+def quota() -> Program[QuotaView]:
+    return get("/v1/quota", QuotaView)
 
 
 def explain_step(step_id: str) -> Program[StepExplained]:

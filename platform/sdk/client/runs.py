@@ -10,10 +10,14 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from ...errors import HeadwaterError, Unavailable
-from ...wire import api
+from ...wire.api.artifacts import LogText
+from ...wire.api.commands import CommandView
+from ...wire.api.runs import CancelRun, RunDetail, RunSummary, Started, StartRun
+from ...wire.api.steps import StepView
 from ...wire.calls import Progress
 from ...wire.labels import checked as checked_labels
-from ...wire.types import JSON, Entry, Failure
+from ...wire.terms import JSON, Failure
+from ...wire.types import Entry
 from .call import Call, Program, checked, get, in_json, listing, post
 from .ids import new_id
 from .logs import LogWatch
@@ -51,7 +55,7 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({self.id!r})"
 
-    def detail(self) -> api.RunDetail:
+    def detail(self) -> RunDetail:
         """What it is, with its first 1,000 steps; `steps` has them all."""
         return self._link.do(run(self.id))
 
@@ -108,8 +112,8 @@ class Run:
     @overload
     def logs(self, step: str | None = None, *, follow: Literal[False] = False) -> str: ...
     @overload
-    def logs(self, step: str | None = None, *, follow: Literal[True]) -> Generator[api.LogText, None, None]: ...
-    def logs(self, step: str | None = None, *, follow: bool = False) -> str | Generator[api.LogText, None, None]:
+    def logs(self, step: str | None = None, *, follow: Literal[True]) -> Generator[LogText, None, None]: ...
+    def logs(self, step: str | None = None, *, follow: bool = False) -> str | Generator[LogText, None, None]:
         """What the flow and its steps wrote; `step` narrows to the steps of one name. With `follow` text by text as it
         is written, until the run has ended."""
         return self._link.told(LogWatch(log_path(self.id, step, follow="true"))) if follow else self._text(step)
@@ -125,7 +129,7 @@ class AsyncRun:
     def __init__(self, link: AsyncLink, run_id: str) -> None:
         self._link, self.id = link, run_id
 
-    def detail(self) -> Awaitable[api.RunDetail]:
+    def detail(self) -> Awaitable[RunDetail]:
         return self._link.do(run(self.id))
 
     async def steps(self) -> dict[str, list[AsyncStep]]:
@@ -175,8 +179,8 @@ class AsyncRun:
     @overload
     def logs(self, step: str | None = None, *, follow: Literal[False] = False) -> Awaitable[str]: ...
     @overload
-    def logs(self, step: str | None = None, *, follow: Literal[True]) -> AsyncIterator[api.LogText]: ...
-    def logs(self, step: str | None = None, *, follow: bool = False) -> Awaitable[str] | AsyncIterator[api.LogText]:
+    def logs(self, step: str | None = None, *, follow: Literal[True]) -> AsyncIterator[LogText]: ...
+    def logs(self, step: str | None = None, *, follow: bool = False) -> Awaitable[str] | AsyncIterator[LogText]:
         if follow:
             return self._link.told(LogWatch(log_path(self.id, step, follow="true")))
         return self._link.do(logs(self.id, step))
@@ -185,25 +189,25 @@ class AsyncRun:
         return Watch(f"{run_path(self.id)}/events", since=since)
 
 
-def start(asked: api.StartRun) -> Program[str]:
+def start(asked: StartRun) -> Program[str]:
     """The id of the run. Asking again with its key gives the same run."""
     reply = yield Call("POST", "/v1/runs", {"Content-Type": "application/json"}, msgspec.json.encode(asked))
     body = checked(reply)
     if reply.status != 202:
-        return msgspec.json.decode(body, type=api.Started).run_id
-    command = msgspec.json.decode(body, type=api.CommandView)
+        return msgspec.json.decode(body, type=Started).run_id
+    command = msgspec.json.decode(body, type=CommandView)
     what = f"The platform has not started '{asked.flow}' yet (command {command.id})"
     raise Unavailable(what, remedy="Ask again with the same key: it starts one run.")
 
 
 def start_of(
     flow: str, parameters: Mapping[str, JSON] | None, key: str | None, labels: Mapping[str, str] | None = None
-) -> api.StartRun:
+) -> StartRun:
     project, _, name = flow.rpartition("/")
     given = dict(parameters or {})
     for parameter, value in given.items():
         in_json(value, place=f"Parameter {parameter!r} of {flow}")
-    return api.StartRun(
+    return StartRun(
         flow=name,
         project=project or None,
         parameters=given,
@@ -212,22 +216,22 @@ def start_of(
     )
 
 
-def runs(labels: Mapping[str, str] | None = None, **filters: object) -> Program[list[api.RunSummary]]:
+def runs(labels: Mapping[str, str] | None = None, **filters: object) -> Program[list[RunSummary]]:
     if labels:
         filters["label"] = [f"{name}={text}" for name, text in checked_labels(labels).items()]
-    return listing("/v1/runs", api.RunSummary, **filters)
+    return listing("/v1/runs", RunSummary, **filters)
 
 
-def run(run_id: str) -> Program[api.RunDetail]:
-    return get(run_path(run_id), api.RunDetail)
+def run(run_id: str) -> Program[RunDetail]:
+    return get(run_path(run_id), RunDetail)
 
 
-def whole(run_id: str) -> Program[api.RunDetail]:
+def whole(run_id: str) -> Program[RunDetail]:
     """The run with all its steps, page by page."""
-    detail: api.RunDetail = yield from run(run_id)
+    detail: RunDetail = yield from run(run_id)
     if detail.steps_total <= len(detail.steps):
         return detail
-    steps = yield from listing(f"{run_path(run_id)}/steps", api.StepView)
+    steps = yield from listing(f"{run_path(run_id)}/steps", StepView)
     return msgspec.structs.replace(detail, steps=tuple(steps))
 
 
@@ -235,11 +239,11 @@ def run_path(run_id: str) -> str:
     return f"/v1/runs/{quote(run_id, safe='')}"
 
 
-def cancel(run_id: str, reason: str) -> Program[api.CommandView]:
-    return post(f"{run_path(run_id)}/cancel", api.CancelRun(reason=reason), api.CommandView)
+def cancel(run_id: str, reason: str) -> Program[CommandView]:
+    return post(f"{run_path(run_id)}/cancel", CancelRun(reason=reason), CommandView)
 
 
-def say(kind: str, run_id: str, step: str, **more: JSON) -> Program[api.CommandView]:
+def say(kind: str, run_id: str, step: str, **more: JSON) -> Program[CommandView]:
     """A person's word about a run that needs attention."""
     return order(kind, {"run_id": run_id, "step": step, **more})
 
@@ -256,7 +260,7 @@ def resume(run_id: str, *, same_code: bool) -> Program[str]:
     )
 
 
-def _led_to(view: api.CommandView, run_id: str) -> str:
+def _led_to(view: CommandView, run_id: str) -> str:
     if not isinstance(view.result, dict):
         raise Unavailable(f"Run {run_id} does not go on yet (command {view.id})", remedy="See `headwater runs`.")
     return str(view.result["run_id"])
@@ -274,7 +278,7 @@ def log_path(run_id: str, step: str | None, **more: str) -> str:
 
 def result(run_id: str) -> Program[JSON]:
     """What a run that ended gave back; raises RunFailed where it did not succeed."""
-    detail: api.RunDetail = yield from run(run_id)
+    detail: RunDetail = yield from run(run_id)
     if detail.state != "SUCCEEDED":
         raise RunFailed(run_id, detail.state, detail.failure)
     return detail.result

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ...errors import InvalidInput
-from ...wire import api
-from ...wire.types import JSON, Failure
+from ...wire.api.artifacts import ArtifactView, Collected
+from ...wire.api.runs import RunDetail
+from ...wire.api.steps import AttemptView, StepView
+from ...wire.terms import JSON, Failure
 from .call import Call, Program, ask, checked, get, listing
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ PICKLES = ("pickle", "frames")
 class _Described:
     """What is known of a result without reading it."""
 
-    def __init__(self, view: api.ArtifactView) -> None:
+    def __init__(self, view: ArtifactView) -> None:
         self.view = view
 
     def __repr__(self) -> str:
@@ -63,7 +65,7 @@ class _Described:
 
 
 class Artifact(_Described):
-    def __init__(self, link: Link, view: api.ArtifactView) -> None:
+    def __init__(self, link: Link, view: ArtifactView) -> None:
         super().__init__(view)
         self._link = link
 
@@ -85,7 +87,7 @@ class Artifact(_Described):
 
 
 class AsyncArtifact(_Described):
-    def __init__(self, link: AsyncLink, view: api.ArtifactView) -> None:
+    def __init__(self, link: AsyncLink, view: ArtifactView) -> None:
         super().__init__(view)
         self._link = link
 
@@ -110,7 +112,7 @@ class AsyncArtifact(_Described):
 class _Seen:
     """A step as the run's detail shows it."""
 
-    def __init__(self, run: api.RunDetail, view: api.StepView) -> None:
+    def __init__(self, run: RunDetail, view: StepView) -> None:
         self._run, self.view = run, view
 
     def __repr__(self) -> str:
@@ -133,12 +135,12 @@ class _Seen:
         return self.view.failure
 
     @property
-    def attempts(self) -> tuple[api.AttemptView, ...]:
+    def attempts(self) -> tuple[AttemptView, ...]:
         return self.view.attempts
 
 
 class Step(_Seen):
-    def __init__(self, link: Link, run: api.RunDetail, view: api.StepView) -> None:
+    def __init__(self, link: Link, run: RunDetail, view: StepView) -> None:
         super().__init__(run, view)
         self._link = link
 
@@ -152,13 +154,13 @@ class Step(_Seen):
     def inputs(self) -> dict[str, Any]:
         """By argument: the artifact of the step that feeds it, or its type and, where that is small, its value."""
         return {
-            name: Artifact(self._link, known) if isinstance(known, api.ArtifactView) else known
+            name: Artifact(self._link, known) if isinstance(known, ArtifactView) else known
             for name, known in inputs_of(self._run, self.view).items()
         }
 
 
 class AsyncStep(_Seen):
-    def __init__(self, link: AsyncLink, run: api.RunDetail, view: api.StepView) -> None:
+    def __init__(self, link: AsyncLink, run: RunDetail, view: StepView) -> None:
         super().__init__(run, view)
         self._link = link
 
@@ -170,16 +172,16 @@ class AsyncStep(_Seen):
     @property
     def inputs(self) -> dict[str, Any]:
         return {
-            name: AsyncArtifact(self._link, known) if isinstance(known, api.ArtifactView) else known
+            name: AsyncArtifact(self._link, known) if isinstance(known, ArtifactView) else known
             for name, known in inputs_of(self._run, self.view).items()
         }
 
 
-def artifact_of(run: api.RunDetail, step: api.StepView) -> api.ArtifactView | None:
+def artifact_of(run: RunDetail, step: StepView) -> ArtifactView | None:
     """What the step gave back, from its accepted attempt."""
     for attempt in step.attempts:
         if attempt.state == "SUCCEEDED":
-            return api.ArtifactView(
+            return ArtifactView(
                 digest=attempt.artifact or "",
                 codec=attempt.codec,
                 size_bytes=attempt.size_bytes,
@@ -195,7 +197,7 @@ def artifact_of(run: api.RunDetail, step: api.StepView) -> api.ArtifactView | No
     return None
 
 
-def inputs_of(run: api.RunDetail, step: api.StepView) -> dict[str, Any]:
+def inputs_of(run: RunDetail, step: StepView) -> dict[str, Any]:
     """By argument: an ArtifactView, or what is known of it."""
     said = step.inputs if isinstance(step.inputs, dict) else {}
     by_ordinal = {each.ordinal: each for each in run.steps}
@@ -206,20 +208,20 @@ def inputs_of(run: api.RunDetail, step: api.StepView) -> dict[str, Any]:
     return found
 
 
-def artifacts(**filters: object) -> Program[list[api.ArtifactView]]:
-    return listing("/v1/artifacts", api.ArtifactView, **filters)
+def artifacts(**filters: object) -> Program[list[ArtifactView]]:
+    return listing("/v1/artifacts", ArtifactView, **filters)
 
 
-def artifact(digest: str, rows: int = HEAD_ROWS) -> Program[api.ArtifactView]:
-    return get(f"/v1/artifacts/{quote(digest, safe='')}", api.ArtifactView, rows=rows)
+def artifact(digest: str, rows: int = HEAD_ROWS) -> Program[ArtifactView]:
+    return get(f"/v1/artifacts/{quote(digest, safe='')}", ArtifactView, rows=rows)
 
 
-def collect(dry_run: str) -> Program[api.Collected]:
-    return ask(Call("POST", f"/v1/artifacts/collect?dry_run={dry_run}"), api.Collected)
+def collect(dry_run: str) -> Program[Collected]:
+    return ask(Call("POST", f"/v1/artifacts/collect?dry_run={dry_run}"), Collected)
 
 
 def head(path: str, rows: int) -> Program[JSON]:
-    seen: api.ArtifactView = yield from get(path, api.ArtifactView, rows=rows)
+    seen: ArtifactView = yield from get(path, ArtifactView, rows=rows)
     return seen.head
 
 
@@ -233,7 +235,7 @@ def loaded(codec: str, raw: bytes) -> Any:
     return decode(codec, memoryview(bytearray(raw)))
 
 
-def _refuse_pickle(view: api.ArtifactView, *, allowed: bool) -> None:
+def _refuse_pickle(view: ArtifactView, *, allowed: bool) -> None:
     if view.codec in PICKLES and not allowed:
         what = f"The result of {view.name} is a pickle, which runs code of who made it when it is loaded"
         raise InvalidInput(what, remedy="Trust it with load(unpickle=True), or return a table, arrays or text.")

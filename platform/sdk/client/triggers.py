@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from ...wire import api
-from ...wire.trigger_api import (
+from ...wire.api.answer import Page
+from ...wire.api.commands import CommandView
+from ...wire.api.triggers import (
     Became,
     Explanation,
     Replayed,
@@ -25,17 +26,17 @@ AT_ONCE: Final = 100
 
 
 def triggers() -> Program[list[TriggerDetail]]:
-    page: api.Page[TriggerDetail] = yield from get("/v1/triggers", api.Page[TriggerDetail])
+    page: Page[TriggerDetail] = yield from get("/v1/triggers", Page[TriggerDetail])
     return page.items
 
 
-def set_trigger(trigger: str, verb: str) -> Program[api.CommandView]:
-    return post(f"/v1/triggers/{verb}", SetTrigger(trigger=trigger), api.CommandView)
+def set_trigger(trigger: str, verb: str) -> Program[CommandView]:
+    return post(f"/v1/triggers/{verb}", SetTrigger(trigger=trigger), CommandView)
 
 
 def explain(event_id: str, source: str | None) -> Program[list[Explanation]]:
     asked = urlencode({"id": event_id} | ({"source": source} if source else {}))
-    page: api.Page[Explanation] = yield from get(f"/v1/events/explain?{asked}", api.Page[Explanation])
+    page: Page[Explanation] = yield from get(f"/v1/events/explain?{asked}", Page[Explanation])
     return page.items
 
 

@@ -16,7 +16,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from ...errors import Conflict, Unavailable
-from ...wire import api, cursor
+from ...wire import cursor
+from ...wire.api.status import Status
 from ...wire.calls import Progress
 from ...wire.labels import checked
 from ...wire.types import Entry, decode_entry
@@ -148,7 +149,7 @@ class Watch:
             return None
 
 
-def cursor_of(status: api.Status) -> str:
+def cursor_of(status: Status) -> str:
     return f"{status.store_epoch}:{status.position}"
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from ...errors import InvalidInput
 from ...wire.calls import INLINE_MAX_BYTES, Outcome, PinnedModel
-from ...wire.types import JSON, Failure
+from ...wire.terms import JSON, Failure
 from ..context import Current, execution, model_pins, position
 from ..failure import failure_of
 from .interrupts import Closed

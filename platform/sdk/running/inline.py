@@ -34,7 +34,7 @@ from ...wire.calls import (
     UuidCall,
     WaitCall,
 )
-from ...wire.types import Failure
+from ...wire.terms import Failure
 from ..context import Current
 from ..failure import failure_of
 from .conduct import conduct, within

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...wire.calls import Command
-from ...wire.types import Failure
+from ...wire.terms import Failure
 
 
 class CodeMismatch(BaseException):

@@ -17,7 +17,7 @@ from ...artifacts import codec as codecs
 from ...artifacts.encoded import Encoded
 from ...artifacts.frames import framed, unframed
 from ...errors import HeadwaterError, InvalidInput
-from ...wire.types import JSON
+from ...wire.terms import JSON
 from ..future import Future, execution_of, ordinal_of
 
 PATH_MAX: Final = 30

@@ -13,7 +13,7 @@ from ...artifacts import previews
 from ...artifacts.payloads import content_of
 from ...errors import NotFound
 from ...store.results import Found, ResultFilter
-from ...wire import api
+from ...wire.api.artifacts import ArtifactView, Collected
 from ..accounts import end_charges
 from ..answers import JsonAnswer
 from ..openapi import answers, pages
@@ -33,7 +33,7 @@ CODEC: Final = "Headwater-Codec"
 _BYTES: Final = {"content": {"application/octet-stream": {}}, "description": "What the step gave back, as it is kept"}
 
 
-@router.get("/v1/artifacts", responses=pages(api.ArtifactView))
+@router.get("/v1/artifacts", responses=pages(ArtifactView))
 async def list_artifacts(request: Request, asked: Annotated[ArtifactQuery, Query()]) -> Response:
     """The results that are too large for a row, newest first."""
     chosen = ResultFilter(run=asked.run, project=asked.project, step=asked.step)
@@ -41,7 +41,7 @@ async def list_artifacts(request: Request, asked: Annotated[ArtifactQuery, Query
     return JsonAnswer(await asyncio.to_thread(results.page, chosen, after=asked.after, limit=asked.limit))
 
 
-@router.post("/v1/artifacts/collect", responses=answers(api.Collected))
+@router.post("/v1/artifacts/collect", responses=answers(Collected))
 async def collect_artifacts(request: Request, dry_run: bool = False) -> Response:
     """Takes away what no kept run, model, code version or cache entry needs; with `dry_run` only says what that is."""
     platform = platform_of(request)
@@ -51,10 +51,10 @@ async def collect_artifacts(request: Request, dry_run: bool = False) -> Response
         await end_charges(platform)
     largest = tuple(each.digest for each in taken[:LARGEST])
     size_bytes = sum(each.size_bytes for each in taken)
-    return JsonAnswer(api.Collected(dry_run=dry_run, count=len(taken), size_bytes=size_bytes, largest=largest))
+    return JsonAnswer(Collected(dry_run=dry_run, count=len(taken), size_bytes=size_bytes, largest=largest))
 
 
-@router.get("/v1/artifacts/{digest}", responses=answers(api.ArtifactView))
+@router.get("/v1/artifacts/{digest}", responses=answers(ArtifactView))
 async def show_artifact(request: Request, digest: str, rows: Rows = 10) -> Response:
     """What an artifact is, which step made it, and its first rows."""
     platform = platform_of(request)
@@ -68,7 +68,7 @@ async def read_artifact(request: Request, digest: str) -> Response:
     return await asyncio.to_thread(_content, platform, _of_digest(platform, digest))
 
 
-@router.get("/v1/runs/{run_id}/steps/{ordinal}/result", responses=answers(api.ArtifactView))
+@router.get("/v1/runs/{run_id}/steps/{ordinal}/result", responses=answers(ArtifactView))
 async def show_result(request: Request, run_id: str, ordinal: int, rows: Rows = 10) -> Response:
     """The same of a step's accepted result, however small."""
     platform = platform_of(request)
@@ -96,7 +96,7 @@ def _of_step(platform: Platform, run_id: str, ordinal: int) -> Found:
     return found
 
 
-def _with_head(platform: Platform, found: Found, rows: int) -> api.ArtifactView:
+def _with_head(platform: Platform, found: Found, rows: int) -> ArtifactView:
     payload = found.payload
     head = previews.head(payload.codec, payload.about, lambda: content_of(platform.files, payload), rows)
     return msgspec.structs.replace(found.view, head=head)

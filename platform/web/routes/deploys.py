@@ -15,7 +15,8 @@ from ...sdk.deploying.bundle import code_version, unpack, unpacked
 from ...sdk.deploying.manifest import manifest_of
 from ...sdk.deploying.provenance import Provenance, taken_from
 from ...sdk.problem import Problem
-from ...wire import api
+from ...wire.api.answer import Problem as Shown
+from ...wire.api.models import Deployed
 from ...wire.manifest import Manifest
 from ..answers import JsonAnswer, failure, refusal
 from ..openapi import answers, takes_bytes
@@ -34,7 +35,7 @@ class Packed(msgspec.Struct, frozen=True):
     provenance: Provenance
 
 
-@router.post("", responses=answers(api.Deployed), openapi_extra=takes_bytes("application/gzip"))
+@router.post("", responses=answers(Deployed), openapi_extra=takes_bytes("application/gzip"))
 async def deploy(request: Request) -> Response:
     """Takes the code of flows. 422 with file, line and what was meant, where it cannot be used."""
     platform = platform_of(request)
@@ -50,7 +51,7 @@ async def deploy(request: Request) -> Response:
     if isinstance(answer, Refused):
         return refusal(answer, status=422)
     flows = tuple(f"{flow.project}/{flow.name}" for flow in packed.manifest.flows)
-    return JsonAnswer(api.Deployed(code_version=packed.version, flows=flows, command=command))
+    return JsonAnswer(Deployed(code_version=packed.version, flows=flows, command=command))
 
 
 def keep(body: bytes, files: Files, spool: Path) -> Packed:
@@ -65,8 +66,8 @@ def keep(body: bytes, files: Files, spool: Path) -> Packed:
         return Packed(code_version(bundle), digest, manifest, provenance)
 
 
-def _shown(problem: Problem) -> api.Problem:
-    return api.Problem(
+def _shown(problem: Problem) -> Shown:
+    return Shown(
         code="bad_code",
         message=str(problem.what),
         remedy=problem.remedy,

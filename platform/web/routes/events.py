@@ -9,7 +9,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ...events.bus import Message
-from ...wire import api, envelope
+from ...wire import envelope
+from ...wire.api.answer import Page, Problem
+from ...wire.api.events import Accepted, EventType, GapView
 from ...wire.topics import EVENTS
 from ...wire.voucher import voucher
 from ..answers import JsonAnswer, failure
@@ -22,7 +24,7 @@ STATUS: Final = {envelope.Reason.TOO_LARGE: 413, envelope.Reason.UNSUPPORTED_CON
 _BODY = takes_bytes(envelope.STRUCTURED_JSON, envelope.BATCH_JSON, "application/json")
 
 
-@router.post("", status_code=202, responses=answers(api.Accepted, status=202), openapi_extra=_BODY)
+@router.post("", status_code=202, responses=answers(Accepted, status=202), openapi_extra=_BODY)
 async def publish(request: Request) -> Response:
     """Takes one CloudEvent (structured, or binary with `ce-` headers) or a batch: all of it or nothing."""
     platform = platform_of(request)
@@ -35,21 +37,21 @@ async def publish(request: Request) -> Response:
         events.append(parsed)
     sender = principal_of(request)
     await platform.producer.send_many([_message(event, sender, platform.settings.secret) for event in events])
-    return JsonAnswer(api.Accepted(ids=tuple(event.id for event in events)), 202)
+    return JsonAnswer(Accepted(ids=tuple(event.id for event in events)), 202)
 
 
-@router.get("/types", responses=pages(api.EventType))
+@router.get("/types", responses=pages(EventType))
 async def list_types(request: Request) -> Response:
     """Every event type seen or listened for: who publishes it, which flows listen, an example."""
     found = await asyncio.to_thread(platform_of(request).queries.event_types)
-    return JsonAnswer(api.Page(items=found))
+    return JsonAnswer(Page(items=found))
 
 
-@router.get("/gaps", responses=pages(api.GapView))
+@router.get("/gaps", responses=pages(GapView))
 async def list_gaps(request: Request) -> Response:
     """The partitions that stand still because records are gone; the order `events.resume` has them go on."""
     found = await asyncio.to_thread(platform_of(request).queries.gaps)
-    return JsonAnswer(api.Page(items=found))
+    return JsonAnswer(Page(items=found))
 
 
 def _message(event: envelope.Event, sender: str, secret: bytes) -> Message:
@@ -59,5 +61,5 @@ def _message(event: envelope.Event, sender: str, secret: bytes) -> Message:
 
 
 def _rejection(rejected: envelope.Rejected, index: int) -> Response:
-    problem = api.Problem(code=rejected.reason.value, message=rejected.sentence, index=index)
+    problem = Problem(code=rejected.reason.value, message=rejected.sentence, index=index)
     return failure(STATUS.get(rejected.reason, 400), problem)

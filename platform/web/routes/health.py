@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ...errors import HeadwaterError
-from ...wire import api
+from ...wire.api.answer import Page
+from ...wire.api.status import ActorView, FlowMetrics, Readiness, Status
 from ..answers import JsonAnswer
 from ..metrics import exposition
 from ..openapi import answers, pages
@@ -23,7 +24,7 @@ async def live() -> Response:
     return JsonAnswer({"live": True})
 
 
-@router.get("/readyz", responses=answers(api.Readiness))
+@router.get("/readyz", responses=answers(Readiness))
 async def ready(request: Request) -> Response:
     """200 once store and owners answer, 503 with what is wrong until then. Serve is not among them."""
     platform = platform_of(request)
@@ -36,7 +37,7 @@ async def ready(request: Request) -> Response:
     except HeadwaterError as error:
         parts = {"owners": str(error)}
     is_ready = all(word == "ok" for word in parts.values())
-    return JsonAnswer(api.Readiness(ready=is_ready, parts=parts), 200 if is_ready else 503)
+    return JsonAnswer(Readiness(ready=is_ready, parts=parts), 200 if is_ready else 503)
 
 
 @router.get("/metrics", responses={200: {"description": "Prometheus text", "content": {"text/plain": {}}}})
@@ -45,11 +46,11 @@ async def metrics(request: Request) -> Response:
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@router.get("/v1/status", responses=answers(api.Status))
+@router.get("/v1/status", responses=answers(Status))
 async def status(request: Request) -> Response:
     platform = platform_of(request)
     settings, head = platform.settings, await asyncio.to_thread(platform.queries.head)
-    found = api.Status(
+    found = Status(
         version=settings.version,
         home=str(settings.home),
         inference_url=settings.inference_url,
@@ -62,13 +63,13 @@ async def status(request: Request) -> Response:
     return JsonAnswer(found)
 
 
-@router.get("/v1/actors", responses=pages(api.ActorView))
+@router.get("/v1/actors", responses=pages(ActorView))
 async def list_actors(request: Request) -> Response:
     """Each actor with its mailbox, last event, restarts and memory."""
-    return JsonAnswer(api.Page(items=await platform_of(request).owners.describe()))
+    return JsonAnswer(Page(items=await platform_of(request).owners.describe()))
 
 
-@router.get("/v1/metrics/flows", responses=pages(api.FlowMetrics))
+@router.get("/v1/metrics/flows", responses=pages(FlowMetrics))
 async def flow_metrics(request: Request) -> Response:
     """Runs by flow and minute, from the views: rebuildable, and at least once."""
-    return JsonAnswer(api.Page(items=await platform_of(request).owners.flow_metrics()))
+    return JsonAnswer(Page(items=await platform_of(request).owners.flow_metrics()))

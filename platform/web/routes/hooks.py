@@ -21,7 +21,9 @@ from starlette.responses import Response
 
 from ...errors import NotFound
 from ...events.bus import Message
-from ...wire import api, envelope
+from ...wire import envelope
+from ...wire.api.answer import Problem
+from ...wire.api.events import Accepted
 from ...wire.topics import EVENTS
 from ...wire.voucher import voucher
 from ..answers import JsonAnswer, failure
@@ -37,7 +39,7 @@ _PATH: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.@-]{0,127}/)?[A-Za-z0-9][A-Z
 _BODY: Final = takes_bytes("application/json", "application/octet-stream")
 
 
-_SAID: Final = answers(api.Accepted, status=202)
+_SAID: Final = answers(Accepted, status=202)
 
 
 @router.post("/{name}", status_code=202, responses=_SAID, openapi_extra=_BODY)
@@ -60,15 +62,15 @@ async def _taken(request: Request, project: str, name: str) -> Response:
     if not _is_signed(secret, body, request.headers.get(SIGNATURE, "")):
         message = f"The call is not signed with the secret of webhook '{path}'"
         remedy = f"Send {SIGNATURE}: sha256=HEX, the HMAC-SHA256 of the body."
-        return failure(401, api.Problem(code="bad_signature", message=message, remedy=remedy))
+        return failure(401, Problem(code="bad_signature", message=message, remedy=remedy))
     (event,) = envelope.parse_http(body, _attributes(project, name, body, request.headers.get("content-type")))
     if isinstance(event, envelope.Rejected):
-        problem = api.Problem(code=event.reason.value, message=event.sentence)
+        problem = Problem(code=event.reason.value, message=event.sentence)
         return failure(STATUS.get(event.reason, 400), problem)
     value, headers = envelope.encode_structured(event)
     proved = (*headers, *voucher(platform.settings.secret, f"webhook:{path}", event))
     await platform.producer.send_many([Message(EVENTS.name, name.encode(), value, proved)])
-    return JsonAnswer(api.Accepted(ids=(event.id,)), 202)
+    return JsonAnswer(Accepted(ids=(event.id,)), 202)
 
 
 def _secret(home: Path, path: str) -> bytes:

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from ...core.replays import replays_in
 from ...errors import NotFound
-from ...wire import api
-from ...wire.trigger_api import Resolved, ResolveLetters
+from ...wire.api.events import DeadLetterDetail, DeadLetterSummary
+from ...wire.api.triggers import Resolved, ResolveLetters
 from ..answers import JsonAnswer, refusal
 from ..openapi import answers, pages, takes
 from ..paging import LetterQuery
@@ -22,7 +22,7 @@ from ..seams import Refused
 router = APIRouter(prefix="/v1/dlq", tags=["dead letters"])
 
 
-@router.get("", responses=pages(api.DeadLetterSummary))
+@router.get("", responses=pages(DeadLetterSummary))
 async def list_dead_letters(request: Request, asked: Annotated[LetterQuery, Query()]) -> Response:
     """What could not be taken in, newest first; `state` is open unless given."""
     queries = platform_of(request).queries
@@ -30,7 +30,7 @@ async def list_dead_letters(request: Request, asked: Annotated[LetterQuery, Quer
     return JsonAnswer(await asyncio.to_thread(queries.dead_letters, after=asked.after, limit=asked.limit, **chosen))
 
 
-@router.get("/{letter_id}", responses=answers(api.DeadLetterDetail))
+@router.get("/{letter_id}", responses=answers(DeadLetterDetail))
 async def show_dead_letter(request: Request, letter_id: str) -> Response:
     """One dead letter, with the raw bytes as base64."""
     found = await asyncio.to_thread(platform_of(request).queries.dead_letter, letter_id)

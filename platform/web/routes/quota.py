@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from ...errors import InvalidInput, NotFound
-from ...wire import api
-from ...wire.quota_api import Simulate, Simulated, StepExplained, UsageView
+from ...wire.api.holdings import QuotaView
+from ...wire.api.quota import Simulate, Simulated, StepExplained, UsageView
 from ..answers import JsonAnswer
 from ..openapi import answers, takes
 from ..requests import platform_of, struct_of
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1", tags=["quota"])
 DAY_S = 86_400
 
 
-@router.get("/quota", responses=answers(api.QuotaView))
+@router.get("/quota", responses=answers(QuotaView))
 async def show_quota(request: Request) -> Response:
     """The quota tree, what is held under it, and why steps wait."""
     found = await asyncio.to_thread(platform_of(request).queries.quota)

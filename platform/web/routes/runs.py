@@ -10,7 +10,10 @@ from starlette.responses import Response, StreamingResponse
 
 from ...errors import NotFound
 from ...store.run_search import RunFilter
-from ...wire import api
+from ...wire.api.answer import Page
+from ...wire.api.commands import CommandView
+from ...wire.api.runs import CancelRun, RunDetail, RunSummary, Started, StartRun
+from ...wire.api.steps import StepView
 from ..answers import JsonAnswer, refusal
 from ..openapi import answers, pages, takes
 from ..paging import RunQuery, StepQuery
@@ -21,7 +24,7 @@ from ..seams import Platform, Refused
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
 
-@router.get("", responses=pages(api.RunSummary))
+@router.get("", responses=pages(RunSummary))
 async def list_runs(request: Request, asked: Annotated[RunQuery, Query()]) -> Response:
     """Newest first. `since` and `until` are microseconds UTC; `after` is the `next` of the page before.
 
@@ -42,12 +45,12 @@ async def list_runs(request: Request, asked: Annotated[RunQuery, Query()]) -> Re
     return JsonAnswer(await asyncio.to_thread(queries.runs, chosen, after=asked.after, limit=asked.limit))
 
 
-@router.post("", status_code=201, responses=answers(api.Started, status=201), openapi_extra=takes(api.StartRun))
+@router.post("", status_code=201, responses=answers(Started, status=201), openapi_extra=takes(StartRun))
 async def start_run(
     request: Request, idempotency_key: Annotated[str | None, Header(max_length=256)] = None
 ) -> Response:
     """Starts a run. The same key again answers with the same run. 202 where the Conductor needs longer."""
-    asked = await struct_of(request, api.StartRun)
+    asked = await struct_of(request, StartRun)
     key = idempotency_key or asked.key
     data = {"flow": asked.flow, "project": asked.project, "parameters": asked.parameters, "key": key}
     if asked.labels:
@@ -57,10 +60,10 @@ async def start_run(
         return JsonAnswer(pending(command), 202)
     if isinstance(answer, Refused):
         return refusal(answer)
-    return JsonAnswer(api.Started(run_id=answer.result["run_id"], command=command), 201)
+    return JsonAnswer(Started(run_id=answer.result["run_id"], command=command), 201)
 
 
-@router.get("/{run_id}", responses=answers(api.RunDetail))
+@router.get("/{run_id}", responses=answers(RunDetail))
 async def show_run(request: Request, run_id: str) -> Response:
     """One run with its steps, their attempts, why a step waits, how far it is, and how it failed.
 
@@ -70,7 +73,7 @@ async def show_run(request: Request, run_id: str) -> Response:
     return JsonAnswer(platform.hub.latest.shown_in(await _run(platform, run_id)))
 
 
-@router.get("/{run_id}/steps", responses=pages(api.StepView))
+@router.get("/{run_id}/steps", responses=pages(StepView))
 async def list_steps(request: Request, run_id: str, asked: Annotated[StepQuery, Query()]) -> Response:
     """The steps of a run in the order in which they were called; `step` narrows to those of one name."""
     platform = platform_of(request)
@@ -78,18 +81,18 @@ async def list_steps(request: Request, run_id: str, asked: Annotated[StepQuery, 
     page = await asyncio.to_thread(
         platform.queries.steps, run_id, name=asked.step, after=asked.after, limit=asked.limit
     )
-    return JsonAnswer(api.Page(items=list(platform.hub.latest.shown(page.items)), next=page.next))
+    return JsonAnswer(Page(items=list(platform.hub.latest.shown(page.items)), next=page.next))
 
 
-@router.post("/{run_id}/cancel", responses=answers(api.CommandView), openapi_extra=takes(api.CancelRun))
+@router.post("/{run_id}/cancel", responses=answers(CommandView), openapi_extra=takes(CancelRun))
 async def cancel_run(request: Request, run_id: str) -> Response:
-    asked = await struct_of(request, api.CancelRun)
+    asked = await struct_of(request, CancelRun)
     run = await _run(platform_of(request), run_id)
     data = {"run_id": run_id, "reason": asked.reason}
     command, answer = await place(request, "run.cancel", data, project=run.project)
     if isinstance(answer, Refused):
         return refusal(answer)
-    done = api.CommandView(id=command, state="done", result=answer.result if answer else None)
+    done = CommandView(id=command, state="done", result=answer.result if answer else None)
     return JsonAnswer(done) if answer else JsonAnswer(pending(command), 202)
 
 
@@ -112,7 +115,7 @@ async def read_logs(request: Request, run_id: str, step: str | None = None, foll
     return StreamingResponse(news, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def _run(platform: Platform, run_id: str) -> api.RunDetail:
+async def _run(platform: Platform, run_id: str) -> RunDetail:
     run = await asyncio.to_thread(platform.queries.run, run_id)
     if run is None:
         raise NotFound(f"There is no run '{run_id[:80]}'", remedy="See `headwater runs`.")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from ...core.records import RunState
+from ...core.records.runs import RunState
 from ...errors import InvalidInput, NotFound, did_you_mean
 from ...store.queries import Scope
 from ...wire.labels import labels_of

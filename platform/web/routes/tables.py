@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from ...errors import InvalidInput
-from ...wire import api
+from ...wire.api.tables import Appended
 from ..answers import JsonAnswer, refusal
 from ..openapi import answers, takes_bytes
 from ..requests import chunks_of, platform_of, principal_of
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/tables", tags=["tables"])
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 
 
-@router.post("/{name}/append", responses=answers(api.Appended), openapi_extra=takes_bytes(ARROW_STREAM))
+@router.post("/{name}/append", responses=answers(Appended), openapi_extra=takes_bytes(ARROW_STREAM))
 async def append(
     request: Request, name: str, project: str = "", idempotency_key: Annotated[str | None, Header()] = None
 ) -> Response:

@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from ...core.replays import replays_in
 from ...errors import NotFound
-from ...wire import api
-from ...wire.trigger_api import Explanation, Replayed, ReplayEvents, SetTrigger, TriggerDetail
+from ...wire.api.answer import Page
+from ...wire.api.commands import CommandView
+from ...wire.api.triggers import Explanation, Replayed, ReplayEvents, SetTrigger, TriggerDetail
 from ..answers import JsonAnswer, refusal
 from ..openapi import answers, pages, takes
 from ..requests import paced, pending, place, platform_of, struct_of
@@ -24,16 +25,16 @@ router = APIRouter(prefix="/v1", tags=["triggers"])
 @router.get("/triggers", responses=pages(TriggerDetail))
 async def list_triggers(request: Request) -> Response:
     """Every trigger of every flow: active or paused, when a cron comes next, how many runs wait for more events."""
-    return JsonAnswer(api.Page(items=await asyncio.to_thread(platform_of(request).queries.triggers)))
+    return JsonAnswer(Page(items=await asyncio.to_thread(platform_of(request).queries.triggers)))
 
 
-@router.post("/triggers/pause", responses=answers(api.CommandView), openapi_extra=takes(SetTrigger))
+@router.post("/triggers/pause", responses=answers(CommandView), openapi_extra=takes(SetTrigger))
 async def pause_trigger(request: Request) -> Response:
     """What happens from now on starts nothing; what has begun or waits with others goes on."""
     return await _set(request, "trigger.pause")
 
 
-@router.post("/triggers/resume", responses=answers(api.CommandView), openapi_extra=takes(SetTrigger))
+@router.post("/triggers/resume", responses=answers(CommandView), openapi_extra=takes(SetTrigger))
 async def resume_trigger(request: Request) -> Response:
     """What happens from now on starts runs again."""
     return await _set(request, "trigger.resume")
@@ -50,7 +51,7 @@ async def explain_event(
     if not found:
         remedy = "It may be on its way, be another's id, or be older than what is kept; GET /v1/dlq has the rest."
         raise NotFound(f"No event {event_id[:80]!r} was taken in", remedy=remedy)
-    return JsonAnswer(api.Page(items=found))
+    return JsonAnswer(Page(items=found))
 
 
 @router.post("/events/replay", responses=answers(Replayed), openapi_extra=takes(ReplayEvents))
@@ -74,4 +75,4 @@ async def _set(request: Request, kind: str) -> Response:
         return JsonAnswer(pending(command), 202)
     if isinstance(answer, Refused):
         return refusal(answer)
-    return JsonAnswer(api.CommandView(id=command, state="done", result=answer.result))
+    return JsonAnswer(CommandView(id=command, state="done", result=answer.result))

@@ -15,7 +15,8 @@ from headwater.actors.lines.switchboard import Address, Switchboard
 from headwater.config import NODE_HOST
 from headwater.errors import Conflict, Unavailable
 from headwater.wire.calls import Progress
-from headwater.wire.types import Entry, NodeLeft
+from headwater.wire.entries.nodes import NodeLeft
+from headwater.wire.types import Entry
 
 SECRET = b"s" * 32
 

@@ -19,8 +19,8 @@ from headwater.errors import InvalidInput, NotFound, Unavailable
 from headwater.sdk import AsyncClient, Client
 from headwater.sdk.client.runs import RunFailed
 from headwater.wire.calls import Progress
-from headwater.wire.types import Failure
-from headwater.wire.types import RunFailed as RunFailedEntry
+from headwater.wire.entries.runs import RunFailed as RunFailedEntry
+from headwater.wire.terms import Failure
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 RUN = run_id(1)

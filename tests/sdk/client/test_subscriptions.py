@@ -13,7 +13,9 @@ from scenes.web import TOKEN, Scene, a_scene, listening
 
 from headwater.errors import Conflict, InvalidInput, Unavailable
 from headwater.sdk import AsyncClient, Client
-from headwater.wire.types import Entry, Failure, RunCancelled, RunFailed, RunNeedsAttention, RunStarted
+from headwater.wire.entries.runs import RunCancelled, RunFailed, RunNeedsAttention, RunStarted
+from headwater.wire.terms import Failure
+from headwater.wire.types import Entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 FAILURE = Failure(kind="exception", message="no")
@@ -57,7 +59,7 @@ async def test_a_flow_is_watched_apart_live_and_from_the_past(tmp_path: Path, si
 
 async def test_an_entry_that_names_no_flow_is_found_by_its_run(tmp_path: Path) -> None:
     """Of a run that began before the hub: its steps do not say what flow they are of."""
-    from headwater.wire.types import StepHeld
+    from headwater.wire.entries.steps import StepHeld
 
     async with a_scene(tmp_path) as scene, listening(scene.app) as url:
         scene.story.put("runs", a_run(1))

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from headwater.errors import Conflict, Unavailable
 from headwater.sdk.client.watch import BACKOFF_MAX_S, TRIES_MAX, EventParser, ServerEvent, Watch
-from headwater.wire.types import Entry, RunStarted, encode_entry
+from headwater.wire.entries.runs import RunStarted
+from headwater.wire.types import Entry, encode_entry
 
 
 def a_frame(position: int) -> bytes:

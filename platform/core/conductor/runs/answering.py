@@ -5,8 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from ....wire import calls
-from ....wire.types import Failure, RunCancelled, StepEnded, StepWaiting
-from ...records import CommandRow, Run, RunState, Step, StepState
+from ....wire.entries.runs import RunCancelled
+from ....wire.entries.steps import StepEnded, StepWaiting
+from ....wire.terms import Failure
+from ...records.runs import CommandRow, Run, RunState
+from ...records.steps import Step, StepState
 from ...turn import Turn
 from .. import messages as m
 from ..state import CHOICE, State

@@ -7,8 +7,11 @@ from typing import Any
 import msgspec
 
 from ....wire import calls
-from ....wire.types import CommandDone, CommandRefused, Failure, StepEnded
-from ...records import Run, RunState, Step, StepState
+from ....wire.entries.events import CommandDone, CommandRefused
+from ....wire.entries.steps import StepEnded
+from ....wire.terms import Failure
+from ...records.runs import Run, RunState
+from ...records.steps import Step, StepState
 from ...turn import Turn
 from ..state import State
 from ..steps.placing import place

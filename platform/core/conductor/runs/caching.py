@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ....wire import calls
 from ....wire.ids import digest_of
-from ...records import CacheEntry, Step
+from ...records.steps import CacheEntry, Step
 from ...turn import Turn
 from .. import messages as m
 from ..state import State

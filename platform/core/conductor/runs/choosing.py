@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ....wire import calls
-from ...records import CommandRow
+from ...records.runs import CommandRow
 from ..state import CHOICE, Choice, State
 
 

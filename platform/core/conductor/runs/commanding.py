@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 
 from ....wire import calls
+from ....wire.entries.events import EventPublished
+from ....wire.entries.models import ModelRequested
 from ....wire.ids import RANDOM_BYTES, uuid7
-from ....wire.types import EventPublished, Failure, ModelRequested
-from ...records import CommandRow, Run, RunState, Timer
+from ....wire.terms import Failure
+from ...records.runs import CommandRow, Run, RunState
+from ...records.triggers import Timer
 from ...turn import Turn
 from .. import messages as m
 from ..state import State

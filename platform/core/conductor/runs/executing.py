@@ -12,8 +12,9 @@ from __future__ import annotations
 import msgspec
 
 from ....wire import calls
-from ....wire.types import Failure, RunCancelling, RunFailed, RunSucceeded
-from ...records import Run, RunState
+from ....wire.entries.runs import RunCancelling, RunFailed, RunSucceeded
+from ....wire.terms import Failure
+from ...records.runs import Run, RunState
 from ...turn import Turn
 from .. import messages as m
 from ..state import State

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 import msgspec
 
 from ....wire import calls
-from ....wire.types import Failure, RunNeedsAttention, StepFailed
-from ...records import GOING, Attempt, AttemptState, Attention, LeaseState, Run, RunState, Step, StepState, Timer
+from ....wire.entries.runs import RunNeedsAttention
+from ....wire.entries.steps import StepFailed
+from ....wire.terms import Failure
+from ...records.attempts import Attempt, AttemptState
+from ...records.leases import LeaseState
+from ...records.runs import GOING, Run, RunState
+from ...records.steps import Attention, Step, StepState
+from ...records.triggers import Timer
 from ...retrying import is_retried
 from ...turn import Turn
 from .. import messages as m

@@ -7,9 +7,10 @@ import hashlib
 import msgspec
 
 from ....wire import calls
+from ....wire.entries.runs import RunAccepted
 from ....wire.ids import RANDOM_BYTES, digest_of, uuid7
-from ....wire.types import Failure, RunAccepted
-from ...records import CommandRow, Run, RunState
+from ....wire.terms import Failure
+from ...records.runs import CommandRow, Run, RunState
 from ...turn import Turn
 from ..state import State
 from ..steps.placing import place

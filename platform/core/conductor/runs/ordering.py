@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from ....errors import did_you_mean
 from ....wire.calls import Order
+from ....wire.entries.events import CommandDone, CommandRefused
 from ....wire.ids import digest_of
 from ....wire.labels import problem_of
-from ....wire.types import CommandDone, CommandRefused
 from ...inbox import Ordered
-from ...records import Run, RunState
+from ...records.runs import Run, RunState
 from ...trigger import misfit
 from ...turn import Turn
 from ..state import State

@@ -8,8 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from ....wire import calls
-from ....wire.types import Failure
-from ...records import Pin
+from ....wire.terms import Failure
+from ...records.runs import Pin
 from ...turn import Turn
 from .. import messages as m
 from ..state import State

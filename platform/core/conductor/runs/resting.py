@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from ....wire import calls
 from ...ledger import Away
-from ...records import Run, RunState, Timer
+from ...records.runs import Run, RunState
+from ...records.triggers import Timer
 from ...trigger import Happening, passes
 from ..away import Rest
 from ..state import State

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from ....errors import did_you_mean
 from ....wire.calls import Order
+from ....wire.entries.events import CommandDone, CommandRefused
+from ....wire.entries.runs import RunAccepted
 from ....wire.ids import RANDOM_BYTES, digest_of, uuid7
-from ....wire.types import CommandDone, CommandRefused, RunAccepted
 from ...inbox import Ordered
-from ...records import Run, RunState
+from ...records.runs import Run, RunState
 from ...turn import Turn
 from ..state import Deployed, State
 from ..steps.placing import place

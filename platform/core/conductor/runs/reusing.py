@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 
 from ....wire import calls
-from ....wire.types import StepEnded
-from ...records import CommandRow, Run, StepState
+from ....wire.entries.steps import StepEnded
+from ...records.runs import CommandRow, Run
+from ...records.steps import StepState
 from ...turn import Turn
 from .. import messages as m
 from ..state import State

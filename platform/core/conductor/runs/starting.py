@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from ....wire.entries.runs import RunAccepted
 from ....wire.ids import RANDOM_BYTES, digest_of, uuid7
-from ....wire.types import RunAccepted
-from ...records import Run
+from ...records.runs import Run
 from ...trigger import Trigger
 from ...turn import Turn
 from ..state import State

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 import msgspec
 
 from ....wire import calls, topics
-from ....wire.types import Failure
+from ....wire.terms import Failure
 from ...inbox import LOG
-from ...records import CommandRow, InboxRow, Run, Timer
+from ...records.inbox import InboxRow
+from ...records.runs import CommandRow, Run
+from ...records.triggers import Timer
 from ...trigger import Happening, Mismatch, passes
 from ...turn import Turn
 from ..state import State

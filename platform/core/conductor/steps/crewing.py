@@ -6,8 +6,9 @@ from collections.abc import Collection
 
 import msgspec
 
-from ....wire.types import Failure
-from ...records import Attempt, Member, Step
+from ....wire.terms import Failure
+from ...records.attempts import Attempt, Member
+from ...records.steps import Step
 from ...turn import Turn
 from .. import messages as m
 from ..runs.attending import seen_gone

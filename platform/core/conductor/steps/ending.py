@@ -5,8 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from ....wire import calls
-from ....wire.types import Failure, StepStarted, StepSucceeded
-from ...records import GOING, Attempt, AttemptState, StepState
+from ....wire.entries.steps import StepStarted, StepSucceeded
+from ....wire.terms import Failure
+from ...records.attempts import Attempt, AttemptState
+from ...records.runs import GOING
+from ...records.steps import StepState
 from ...turn import Turn
 from ..runs.answering import answer
 from ..runs.caching import remember

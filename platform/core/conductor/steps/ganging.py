@@ -12,8 +12,8 @@ from __future__ import annotations
 import msgspec
 
 from ....wire import calls
-from ....wire.types import Failure
-from ...records import Attempt, AttemptState, Member
+from ....wire.terms import Failure
+from ...records.attempts import Attempt, AttemptState, Member
 from ...turn import Turn
 from .. import messages as m
 from ..runs.failing import fail, lose

@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from ....wire import calls
-from ...records import CommandRow, Run, Step, StepState
+from ...records.runs import CommandRow, Run
+from ...records.steps import Step, StepState
 from ...turn import GrantGuard, Turn
 from ..state import Kept, State, Worker
 from .crewing import send

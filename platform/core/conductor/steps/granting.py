@@ -8,8 +8,10 @@ from __future__ import annotations
 import msgspec
 
 from ....wire import calls
-from ....wire.types import StepLeased
-from ...records import Attempt, AttemptState, Lease, Member, Step, StepState
+from ....wire.entries.steps import StepLeased
+from ...records.attempts import Attempt, AttemptState, Member
+from ...records.leases import Lease
+from ...records.steps import Step, StepState
 from ...turn import GrantGuard, Turn
 from .. import messages as m
 from ..state import Place, State, Worker

@@ -14,8 +14,11 @@ from __future__ import annotations
 from typing import Final
 
 from ....wire.calls import StepCall
-from ....wire.types import Said, StepPlaceLeft
-from ...records import Attempt, Run, RunState, Step
+from ....wire.entries.steps import StepPlaceLeft
+from ....wire.types import Said
+from ...records.attempts import Attempt
+from ...records.runs import Run, RunState
+from ...records.steps import Step
 from ...turn import Turn
 from ..state import Kept, State
 from .together import kind_of

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import msgspec
 
 from ....wire import calls
-from ....wire.types import Failure
-from ...records import Attempt, Member, Step
+from ....wire.terms import Failure
+from ...records.attempts import Attempt, Member
+from ...records.steps import Step
 from ..state import State, Worker
 
 replace = msgspec.structs.replace

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
-from ....wire.types import RunStarted
-from ...records import Run, RunState
+from ....wire.entries.runs import RunStarted
+from ...records.runs import Run, RunState
 from ...turn import Turn
 from .. import messages as m
 from ..state import Host, State

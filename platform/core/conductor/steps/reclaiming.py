@@ -11,8 +11,12 @@ from __future__ import annotations
 import msgspec
 
 from ....wire import calls
-from ....wire.types import QuotaReclaimed, Said, StepPreempting
-from ...records import Attempt, Preemption, Step, Timer
+from ....wire.entries.quota import QuotaReclaimed
+from ....wire.entries.steps import StepPreempting
+from ....wire.types import Said
+from ...records.attempts import Attempt, Preemption
+from ...records.steps import Step
+from ...records.triggers import Timer
 from ...turn import ReclaimGuard, Turn
 from .. import messages as m
 from ..runs.failing import make_way, reclaim_timer_of

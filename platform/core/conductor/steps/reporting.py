@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from ....wire import calls
-from ....wire.types import StepCheckpointed
-from ...records import GOING, Attempt, AttemptState, Step
+from ....wire.entries.steps import StepCheckpointed
+from ...records.attempts import Attempt, AttemptState
+from ...records.runs import GOING
+from ...records.steps import Step
 from ...turn import Turn
 from .. import messages as m
 from ..runs.attending import go_on

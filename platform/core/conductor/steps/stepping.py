@@ -13,8 +13,11 @@ from __future__ import annotations
 import msgspec
 
 from ....wire import calls
-from ....wire.types import Failure, StepEnded, StepHeld
-from ...records import Attempt, AttemptState, CommandRow, Run, Step, StepState
+from ....wire.entries.steps import StepEnded, StepHeld
+from ....wire.terms import Failure
+from ...records.attempts import Attempt, AttemptState
+from ...records.runs import CommandRow, Run
+from ...records.steps import Step, StepState
 from ...turn import Turn
 from .. import messages as m
 from ..runs.answering import answer, ask, skip

@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from ....wire import calls
-from ....wire.types import Demand
-from ...records import Step, StepState
+from ....wire.terms import Demand
+from ...records.steps import Step, StepState
 from ..state import State
 from .members import is_gang
 

@@ -7,30 +7,19 @@ from typing import Any
 import msgspec
 
 from ....wire import calls
+from ....wire.entries.events import EventPublished
+from ....wire.entries.models import FlowDeployed, ModelAliased, ModelRefused, ModelRegistered
+from ....wire.entries.nodes import NodeLeft
+from ....wire.entries.quota import QuotaChanged
+from ....wire.entries.runs import RunCancelled, RunFailed, RunModelRegistered, RunNeedsAttention, RunSucceeded
+from ....wire.entries.tables import TableCommitted, TableReset
 from ....wire.manifest import FlowSpec
-from ....wire.types import (
-    Entry,
-    EventPublished,
-    Failure,
-    FlowDeployed,
-    ModelAliased,
-    ModelRefused,
-    ModelRegistered,
-    NodeLeft,
-    QuotaChanged,
-    RunCancelled,
-    RunFailed,
-    RunModelRegistered,
-    RunNeedsAttention,
-    RunSucceeded,
-    TableCommitted,
-    TableReset,
-    encode_body,
-    encode_entry,
-)
+from ....wire.terms import Failure
+from ....wire.types import Entry, encode_body, encode_entry
 from ...decisions import DECISION_TYPES, NAMES, PREFIX, SAID
 from ...inbox import LOG, letter_id
-from ...records import DeadLetter, Run
+from ...records.inbox import DeadLetter
+from ...records.runs import Run
 from ...trigger import Happening, Trigger, listeners_of, triggers_of
 from ...trigger_kind import heard_by
 from ...turn import Turn

@@ -14,11 +14,13 @@ from typing import Any
 
 import msgspec
 
+from ....wire.entries.events import TriggerExpired
 from ....wire.ids import RANDOM_BYTES, digest_of, uuid7
 from ....wire.manifest import TriggerSpec
-from ....wire.types import Said, TriggerExpired
+from ....wire.types import Said
 from ...inbox import letter_id
-from ...records import DeadLetter, Gathering, Part, Timer
+from ...records.inbox import DeadLetter
+from ...records.triggers import Gathering, Part, Timer
 from ...trigger import Happening, Match, Trigger, misfit
 from ...turn import Turn
 from ..runs.starting import Start, new_run

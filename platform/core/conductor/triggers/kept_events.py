@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ....wire.entries.events import CommandDone, CommandRefused
 from ....wire.ids import digest_of
-from ....wire.types import CommandDone, CommandRefused
 from ...inbox import Ordered
-from ...records import InboxRow
+from ...records.inbox import InboxRow
 from ...trigger import Happening, Match, Trigger, judge, misfit
 from ...turn import Turn
 from ..runs.starting import Start, new_run

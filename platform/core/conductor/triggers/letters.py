@@ -13,11 +13,11 @@ from typing import Any, Final
 import msgspec
 
 from ....wire.calls import Order
+from ....wire.entries.events import CommandDone, CommandRefused
 from ....wire.envelope import Event, Rejected, parse
 from ....wire.ids import digest_of
-from ....wire.types import CommandDone, CommandRefused
 from ...inbox import LOG, Arrived, Ordered
-from ...records import DeadLetter
+from ...records.inbox import DeadLetter
 from ...trigger import Happening, Match, Mismatch, judge, listeners_of
 from ...turn import Turn
 from ..state import State

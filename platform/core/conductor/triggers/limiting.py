@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ....wire.manifest import Concurrency
-from ...records import Run, RunState
+from ...records.runs import Run, RunState
 from ...turn import Turn
 from ..runs.executing import cancel
 from ..state import State

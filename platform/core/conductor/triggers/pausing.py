@@ -9,8 +9,8 @@ import msgspec
 
 from ....errors import did_you_mean
 from ....wire.calls import Order
-from ....wire.types import CommandDone, CommandRefused
-from ...records import TriggerState
+from ....wire.entries.events import CommandDone, CommandRefused
+from ...records.triggers import TriggerState
 from ...turn import Turn
 from ..state import State
 from .gathering import goes_on

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from ...cron import local_text, newest, next_after, utc_text
-from ...records import Timer, TriggerState
+from ...records.triggers import Timer, TriggerState
 from ...trigger import Happening, Trigger
 from ...turn import Turn
 from ..state import State

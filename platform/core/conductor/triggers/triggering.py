@@ -9,7 +9,7 @@ import msgspec
 from ....wire.envelope import Event as CloudEvent
 from ....wire.ids import digest_of
 from ...inbox import Arrived, headers_as_json, letter_id
-from ...records import DeadLetter
+from ...records.inbox import DeadLetter
 from ...trigger import Happening, Match, Mismatch, Trigger, judge
 from ...turn import Turn
 from ..runs.starting import Start, new_run

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .api import Answer
-from .types import JSON
+from ..terms import JSON
+from .answer import Answer
 
 
 class TriggerDetail(Answer, frozen=True):

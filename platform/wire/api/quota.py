@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
-from .api import Answer
-from .types import JSON
+from ..terms import JSON
+from .answer import Answer
 
 
 class Eta(Answer, frozen=True):
