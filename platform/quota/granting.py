@@ -165,7 +165,7 @@ class Granting:
         """The place is not kept any more; the step's line is looked at again."""
         reservation = self._reservations.drop(step_id)
         self._queues.reserve(reservation.step, reserved=False)
-        self._order.something_came_back()
+        self._holdings.room_came()
         self.look_at(line_of(reservation.step))
         return reservation
 

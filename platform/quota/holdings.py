@@ -30,6 +30,7 @@ class Holding:
     checkpoint_us: int = 0
     leaving: bool = False  # it is being ended for another
     grows: bool = False  # or to begin again with more ranks
+    looked: int = -1  # what had come back when it was last looked for more ranks in vain
 
     def saved_us(self) -> int:
         """What was done until then is not lost if the gang ends now."""
@@ -62,6 +63,7 @@ class Holdings:
         self.by_project: dict[str, dict[Holder, None]] = {}
         self.sharers = Sharers(undo)
         self.going: dict[Holder, None] = {}  # what is being ended for others, or emptied
+        self.came_back = 0  # how often room or quota did
         self._watchers: list[tuple[Watcher, Watcher]] = []
 
     def use(self, usage: Usage, order: Order) -> None:
@@ -194,9 +196,15 @@ class Holdings:
             if after is not None:
                 added(fence, after)
 
+    def room_came(self) -> None:
+        """Something may fit now that did not, or be paid."""
+        self._undo.note(setattr, self, "came_back", self.came_back)
+        self.came_back += 1
+        self._order.something_came_back()
+
     def _came_back(self) -> None:
         self._places.changed()
-        self._order.something_came_back()
+        self.room_came()
 
 
 def holding_of(leased: AttemptLeased, step: StepWaiting, inventory: Inventory, usage: Usage, version: int) -> Holding:

@@ -338,6 +338,7 @@ class Scheduler:
             self._holdings.put(holder, charged)
             if not charged.released:
                 self._holdings.charge(charged)
+        self._holdings.room_came()
         self._reclaiming.victims()
         for key in self._queues.lines:
             self._telling.moved(key)
@@ -353,7 +354,8 @@ class Scheduler:
         """Other nodes or devices are in service."""
         for step_id in self._reservations.broken():
             self._granting.unkeep(step_id)
-        self._changed()
+        self._places.changed()
+        self._holdings.room_came()
 
     def _tick(self, now_us: int) -> None:
         if now_us > self._now_us:

@@ -52,7 +52,8 @@ def picture(scheduler: Scheduler) -> object:
         dict(scheduler._evicted),
     )
     more = (kept, away, asked, dict(scheduler._holdings.going), dict(queues.reserved), scheduler._now_us)
-    inside = (more, nodes, devices, rooms, partly, waiting, dict(queues.put_off), dict(queues.steps))
+    grows = (scheduler._holdings.came_back, dict(granting._growing._small))
+    inside = (more, grows, nodes, devices, rooms, partly, waiting, dict(queues.put_off), dict(queues.steps))
     return (inside, used, told, held, shared, by_project, scheduler._version)
 
 

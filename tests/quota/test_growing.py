@@ -7,10 +7,13 @@ from headwater.quota.messages import (
     AttemptReleased,
     DeviceFreed,
     DeviceQuarantined,
+    NodeJoined,
     Reclaim,
     Ticked,
+    TreeChanged,
     Waiting,
 )
+from headwater.quota.tree import Tree, parse_tree
 
 from .scene import Platform, a_node, a_step
 
@@ -69,11 +72,52 @@ def test_it_goes_with_what_there_is_where_what_it_had_is_out_of_service() -> Non
     assert len(platform.grants["gang"].devices) in (2, 3)
 
 
-def test_it_stays_where_there_is_no_more_room() -> None:
+def test_it_stays_where_there_is_no_more_room_and_nobody_asks_again() -> None:
     platform = squeezed()
     platform.tell(Ticked(0), at=301)
     assert platform.victims() == []
-    assert platform.scheduler.wakes_us() is not None
+    assert platform.scheduler.wakes_us() is None
+
+
+def test_it_begins_again_as_soon_as_room_comes_free() -> None:
+    platform = squeezed()
+    platform.tell(Ticked(0), at=301)
+    platform.end("a", at=302)
+    assert platform.victims() == ["gang"]
+
+
+def test_it_begins_again_as_soon_as_there_is_a_new_node() -> None:
+    platform = squeezed()
+    platform.tell(Ticked(0), at=301)
+    platform.tell(NodeJoined(a_node("n1", gpus=1)), at=302)
+    assert platform.victims() == ["gang"]
+
+
+def test_it_begins_again_as_soon_as_there_is_quota() -> None:
+    # The gang may have two GPUs, and of four two lie idle: until its project may have all four.
+    def tree(nominal: int) -> Tree:
+        return parse_tree(
+            {"cohort": {"all": {"projects": {"owner": {"gpu": {"nominal": nominal, "borrow_limit": 0}}}}}}
+        )
+
+    platform = Platform({"projects": {"owner": {"gpu": 2}}}, a_node("n0", gpus=4))
+    platform.start(a_step("gang", "owner", ranks=4, ranks_min=2))
+    platform.tell(Ticked(0), at=301)
+    assert platform.victims() == []
+    platform.tell(TreeChanged(tree(4), 2), at=302)
+    assert platform.victims() == ["gang"]
+
+
+def test_of_many_that_may_grow_all_are_looked_at() -> None:
+    # 20 gangs with two ranks of four: 16 are looked at after one event, the others at once after it.
+    platform = Platform({"projects": {"owner": {"gpu": 80}}})
+    for n in range(20):
+        platform.tell(NodeJoined(a_node(f"n{n}", gpus=2)))
+        platform.start(a_step(f"g{n}", "owner", ranks=4, ranks_min=2))
+    platform.tell(Ticked(0), at=301)
+    assert platform.scheduler.wakes_us() == 301_000_000
+    platform.tell(Ticked(0), at=301)
+    assert platform.scheduler.wakes_us() is None
 
 
 def test_what_waits_goes_before_it_grows() -> None:
