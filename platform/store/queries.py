@@ -1,15 +1,14 @@
 """What the API reads: listings by keyset pages and details, each in one short read transaction.
 
 Blocking and read-only; safe for several threads. `after` of a listing is the `next` of the page
-before: the key of its last row, as a JSON array. Runs and dead letters come newest first, all else
-by key.
+before. Runs and dead letters come newest first, all else by key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -19,7 +18,6 @@ from ..core.records.attempts import AttemptState
 from ..core.records.leases import LeaseState
 from ..core.records.runs import RunState
 from ..core.records.steps import StepState
-from ..errors import InvalidInput
 from ..wire.api.answer import COMMAND_SOURCE, PAGE_DEFAULT, PAGE_MAX, Page
 from ..wire.api.commands import CommandView
 from ..wire.api.events import DeadLetterDetail, DeadLetterSummary, EventType, GapView
@@ -30,10 +28,10 @@ from ..wire.api.runs import ModelRef, RunDetail
 from ..wire.api.steps import StepView
 from ..wire.api.tables import TableView
 from ..wire.api.triggers import Explanation, TriggerDetail
-from ..wire.types import Entry
 from . import trigger_views, views
 from .engine import reached
 from .event_types import event_types
+from .keyset import T, key_after, listed
 from .quota_usage import usage
 from .reader import Picture, entry_of
 from .references import references
@@ -41,7 +39,6 @@ from .results import Results
 from .rows import codecs
 from .run_search import RunFilter
 from .run_steps import after_ordinal, page_of, steps_of
-from .run_terms import label_term
 from .schema import (
     ATTEMPTS,
     CODE_VERSIONS,
@@ -58,16 +55,13 @@ from .schema import (
     OFFSETS,
     PINS,
     QUOTA_TREES,
-    RUN_TERMS,
     RUNS,
     STEPS,
     STORAGE_USE,
     STORED_ARTIFACTS,
     TABLE_HEADS,
 )
-
-T = TypeVar("T")
-Where = Sequence[sa.ColumnElement[bool]]
+from .scope import Head, LogMark, LogPage, Scope
 
 RELAY: Final = "relay"
 WAITING_MAX: Final = 1_000
@@ -80,45 +74,6 @@ _LIVE: Final[dict[sa.Table, tuple[str, ...]]] = {
     DEVICES: ("READY", "QUARANTINED"),
 }
 _LETTER_SUMMARY: Final = tuple(DEAD_LETTERS.c[field] for field in DeadLetterSummary.__struct_fields__)
-
-
-class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part of the log: one run's, or what fits all that is given; `types` are types of entries, `labels`
-    those that the run has all."""
-
-    run_id: str | None = None
-    project: str | None = None
-    flow: str | None = None
-    types: tuple[str, ...] = ()
-    labels: tuple[tuple[str, str], ...] = ()
-
-    def where(self) -> list[sa.ColumnElement[bool]]:
-        if self.run_id is not None:
-            return [LOG.c.run_id == self.run_id]
-        found = [] if self.project is None else [LOG.c.project == self.project]
-        if self.flow is not None:
-            found.append(LOG.c.run_id.in_(sa.select(RUNS.c.id).where(RUNS.c.flow == self.flow)))
-        for label in self.labels:
-            labelled = sa.select(RUN_TERMS.c.run_id).where(RUN_TERMS.c.term == label_term(*label))
-            found.append(LOG.c.run_id.in_(labelled))
-        return [*found, LOG.c.type.in_(self.types)] if self.types else found
-
-
-class Head(msgspec.Struct, frozen=True):
-    store_epoch: str
-    position: int
-
-
-class LogPage(msgspec.Struct, frozen=True):
-    """`through` is the position up to which the scope was read: entries of unknown types are passed over."""
-
-    entries: list[Entry]
-    through: int
-
-
-class LogMark(msgspec.Struct, frozen=True):
-    position: int
-    type: str
 
 
 class Queries:
@@ -170,9 +125,9 @@ class Queries:
     # Runs
 
     def runs(self, chosen: RunFilter, *, after: str | None = None, limit: int = PAGE_DEFAULT) -> Page[Any]:
-        before = None if after is None else _key(after, RUNS)[0]
+        before = None if after is None else key_after(after, RUNS)[0]
         rows = self._all(chosen.page(before=before, limit=limit + 1))
-        return _page(rows, limit, views.run_summary, lambda row: (row.id,))
+        return listed(rows, limit, views.run_summary, lambda row: (row.id,))
 
     def run_project(self, run_id: str) -> str | None:
         row = self._first(sa.select(RUNS.c.project).where(RUNS.c.id == run_id))
@@ -322,9 +277,9 @@ class Queries:
         """Those of the `chosen` state, code and trigger; newest first, by their ids, which are made from the time."""
         where = [DEAD_LETTERS.c[name] == value for name, value in chosen.items() if value]
         if after is not None:
-            where.append(DEAD_LETTERS.c.id < _key(after, DEAD_LETTERS)[0])
+            where.append(DEAD_LETTERS.c.id < key_after(after, DEAD_LETTERS)[0])
         statement = sa.select(*_LETTER_SUMMARY).where(*where).order_by(DEAD_LETTERS.c.id.desc()).limit(limit + 1)
-        return _page(self._all(statement), limit, lambda row: DeadLetterSummary(**row._mapping), lambda row: (row.id,))
+        return listed(self._all(statement), limit, lambda row: DeadLetterSummary(**row._mapping), lambda row: (row.id,))
 
     def dead_letter(self, letter_id: str) -> DeadLetterDetail | None:
         with reached(self._engine) as connection:
@@ -350,11 +305,11 @@ class Queries:
 
     def _listing(self, table: sa.Table, view: Callable[[Any], T], *, after: str | None, limit: int) -> Page[T]:
         keys = list(table.primary_key.columns)
-        where = [] if after is None else [sa.tuple_(*keys) > sa.tuple_(*map(sa.literal, _key(after, table)))]
+        where = [] if after is None else [sa.tuple_(*keys) > sa.tuple_(*map(sa.literal, key_after(after, table)))]
         with reached(self._engine) as connection:
             found = self._structs(connection, table, *where, limit=limit + 1)
         names = [column.name for column in keys]
-        return _page(found, limit, view, lambda row: tuple(getattr(row, name) for name in names))
+        return listed(found, limit, view, lambda row: tuple(getattr(row, name) for name in names))
 
     def _structs(
         self,
@@ -383,26 +338,3 @@ def _by_state(connection: sa.Connection, table: sa.Table, states: tuple[str, ...
     counted = sa.select(state, sa.func.count()).where(state.in_(states)).group_by(state)
     found = {str(row[0]): int(row[1]) for row in connection.execute(counted)}
     return {name: found.get(name, 0) for name in states}
-
-
-def _page(
-    rows: Sequence[Any], limit: int, view: Callable[[Any], T], key_of: Callable[[Any], tuple[Any, ...]]
-) -> Page[T]:
-    """One row more than `limit` was asked for, so that a last page says that it is the last."""
-    shown = rows[:limit]
-    more = len(rows) > limit
-    return Page(items=[view(row) for row in shown], next=_token(key_of(shown[-1])) if more else None)
-
-
-def _token(key: tuple[Any, ...]) -> str:
-    return msgspec.json.encode(key).decode()
-
-
-def _key(after: str, table: sa.Table) -> tuple[Any, ...]:
-    columns = table.primary_key.columns
-    types = tuple(column.type.python_type for column in columns)
-    try:
-        return msgspec.json.decode(after, type=tuple[types])  # type: ignore[valid-type]
-    except msgspec.DecodeError:
-        what = f"after={after[:80]!r} is no place in this listing"
-        raise InvalidInput(what, remedy="Send `next` unchanged.") from None

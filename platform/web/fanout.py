@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..store.queries import LogPage, Scope
+from ..store.scope import LogPage, Scope
 from ..wire.calls import Progress
 from ..wire.labels import carries
 from ..wire.types import Entry

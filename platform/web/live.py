@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..errors import Unavailable
-from ..store.queries import Queries, Scope
+from ..store.queries import Queries
+from ..store.scope import Scope
 from ..wire.calls import Progress
 from ..wire.types import TERMINAL, Entry
 from .direct import Line, chunked

@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 
 from ..actors.work.log_file import CHUNK_BYTES, SUFFIX, Part, left_out, read_at, read_whole
-from ..store.queries import Queries, Scope
+from ..store.queries import Queries
+from ..store.scope import Scope
 from ..wire.api.artifacts import LogText
 from ..wire.api.runs import RunDetail
 from ..wire.api.steps import StepView

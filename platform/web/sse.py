@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from ..store.queries import Queries, Scope
+from ..store.queries import Queries
+from ..store.scope import Scope
 from ..wire.cursor import Cursor
 from ..wire.types import TERMINAL, Entry
 from .direct import Line

@@ -13,8 +13,9 @@ from scenes.store import T0, Story, a_flow, a_run, a_step, accepted, an_attempt,
 from headwater.core.inventory import ModelVersion
 from headwater.core.records.inbox import InboxRow, Offset
 from headwater.errors import InvalidInput
-from headwater.store.queries import Queries, Scope
+from headwater.store.queries import Queries
 from headwater.store.run_search import RunFilter
+from headwater.store.scope import Scope
 from headwater.store.writer import Writer
 from headwater.wire.entries.events import CommandRefused, EventPublished
 from headwater.wire.terms import Failure

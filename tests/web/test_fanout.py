@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenes.store import T0, started
 
-from headwater.store.queries import LogPage, Scope
+from headwater.store.scope import LogPage, Scope
 from headwater.web.fanout import Follower, Gap, Subscription
 from headwater.wire.types import Entry
 

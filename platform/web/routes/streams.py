@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from ...core.records.runs import RunState
 from ...errors import InvalidInput, NotFound, did_you_mean
-from ...store.queries import Scope
+from ...store.scope import Scope
 from ...wire.labels import labels_of
 from ..answers import JsonAnswer
 from ..asyncapi import document
