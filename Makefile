@@ -10,7 +10,7 @@ MINUTES ?= 10
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench faults soak lock clean
+.PHONY: help setup demo up test check bench faults soak fuzz lock clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -e 's/:.*##/\t/' | expand -t 10
@@ -50,6 +50,9 @@ faults: setup  ## the slow faults that fit into BUDGET minutes, in the day's ord
 
 soak: setup  ## random faults for MINUTES minutes, by SEED, and what the oracle says
 	PYTHONPATH=tests $(BIN)/python tests/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+fuzz: setup  ## the property tests with new examples for MINUTES minutes, from SEED on
+	$(BIN)/python tests/fuzz.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lock: setup  ## the locks again from pyproject.toml, newest versions
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 \

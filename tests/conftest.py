@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 from xdist.scheduler import LoadScopeScheduling
 
 pytest.register_assert_rewrite("scenes")  # what their assertions say is read too
@@ -32,6 +35,12 @@ SHARED = {  # parts too dear to be there twice, and where the tests are that nee
         "tests/actors/test_worker_on_ray.py",
     ),
 }
+REPEATABLE, FUZZ = "repeatable", "fuzz"  # of Hypothesis: the same examples for the same code; new ones, by a seed
+settings.register_profile(
+    REPEATABLE, derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(FUZZ, settings.get_profile(REPEATABLE), derandomize=False, print_blob=True)
+settings.load_profile(REPEATABLE)
 
 
 @pytest.fixture(scope="session")
@@ -113,6 +122,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[DEADLINE] = time.monotonic() + 60.0 * config.getoption("--budget")
+
+
+def pytest_sessionstart() -> None:
+    if settings.get_current_profile_name() == REPEATABLE:
+        assert hasattr(providers, "_get_local_constants")
+        vars(providers)["_get_local_constants"] = Constants  # not those of whatever modules are loaded
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
