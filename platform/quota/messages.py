@@ -110,7 +110,7 @@ class AttemptReleased(Struct, frozen=True):
 
 
 class PlaceLeft(Struct, frozen=True):
-    """What was kept under this fence is free."""
+    """What was kept under this fence is free; all that was kept with 0."""
 
     fence: int
 

@@ -202,7 +202,8 @@ class Scheduler:
             case messages.AttemptReleased(fence, kept):
                 self._granting.came_back(self._holdings.over(fence, self._now_us if kept else None))
             case messages.PlaceLeft(fence):
-                self._granting.came_back(self._holdings.left(fence))
+                for place in [fence] if fence else self._holdings.sharers.kept():
+                    self._granting.came_back(self._holdings.left(place))
             case messages.AttemptCheckpointed(fence, at_us):
                 if fence in self._holdings.all:
                     self._holdings.put(fence, replace(self._holdings.all[fence], checkpoint_us=at_us))

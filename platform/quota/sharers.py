@@ -4,7 +4,8 @@
                                    ▲  └──the last is over, kept──► kept ──left, or forgotten──► free
                                    └────────the next joins──────────┘
 
-A place is kept by the Conductor, which says when it leaves it. Where it died meanwhile the place is free after a while.
+A place is kept by the Conductor, which says when it leaves it, and after a restart that it has left all. Where it stays
+away the place is free after a while.
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ class Sharers:
         self._undo.pop(self._kept, place)
         self._undo.pop(self._left, place)
         return True
+
+    def kept(self) -> list[int]:
+        """The places that nobody has a part in now."""
+        return list(self._kept)
 
     def forgotten(self, now_us: int) -> list[int]:
         """Places of which nothing was heard for long: whoever kept them is gone."""

@@ -519,10 +519,12 @@ class AnySequence(RuleBasedStateMachine):
                 taken.add(places[body.fence])
             elif isinstance(body, StepLeased):
                 taken.discard(body.place)
-            elif isinstance(body, StepPlaceLeft):
+            elif isinstance(body, StepPlaceLeft) and body.fence:
                 assert body.fence in taken
                 taken.remove(body.fence)
-        assert {kept.place.fence for kept in self.state.kept.values()} <= taken
+            elif isinstance(body, StepPlaceLeft):  # a restart: what was kept is forgotten
+                taken.clear()
+        assert {kept.place.fence for kept in self.state.kept.values()} == taken
 
     @invariant()
     def a_run_is_numbered_without_gaps(self) -> None:

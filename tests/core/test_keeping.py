@@ -173,6 +173,23 @@ def test_a_place_is_left_where_its_node_is_lost() -> None:
     assert leased(scene.issue(run_id, a_step(2))) == []
 
 
+def test_a_conductor_that_was_started_again_says_first_that_what_was_kept_is_free() -> None:
+    scene, run_id, _ = a_run_of_steps()
+    anew = Scene()
+    anew.machine.load(scene.rows_of({run_id}))
+    turn = anew.tell(m.Started((m.WorkerJoined("w1", "n1", None, "v1"),)))
+    assert places_left(turn) == [0]
+    assert isinstance(turn.said[0].body, StepPlaceLeft)
+    assert len(anew.state.kept) == 0
+    anew.tell(m.HostJoined("h2"))
+    assert leased(anew.issue(run_id, a_step(2))) == []  # it asks for its place like any other
+    assert anew.state.steps[f"{run_id}/2"].state is StepState.WAITING
+
+
+def test_where_no_run_goes_on_nothing_can_have_been_kept() -> None:
+    assert places_left(Scene().tell(m.Started())) == []
+
+
 def test_of_several_steps_called_at_once_the_first_goes_on() -> None:
     scene, run_id, place = a_run_of_steps()
     turn = scene.issue(run_id, a_step(2), a_step(3))

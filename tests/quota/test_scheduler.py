@@ -62,6 +62,18 @@ def test_a_place_that_is_kept_is_taken_until_it_is_left() -> None:
     assert granted(scheduler.decide(PlaceLeft(1))) == ["b"]
 
 
+def test_all_that_is_kept_is_free_when_the_conductor_has_started_again() -> None:
+    scheduler = a_scheduler(TWO, a_node(gpus=0, cpus=3))
+    for fence, name in enumerate("abc", 1):
+        run(scheduler, a_step(name, gpus=0, cpus_milli=1000), fence)
+    scheduler.decide(AttemptReleased(1, kept=True))
+    scheduler.decide(AttemptReleased(2, kept=True))
+    assert granted(scheduler.decide(a_step("d", gpus=0, cpus_milli=2000))) == []
+    assert granted(scheduler.decide(PlaceLeft(0))) == ["d"]
+    assert list(scheduler.holdings()) == [3, "d"]
+    assert scheduler.wakes_us() is None
+
+
 def test_the_next_attempt_has_what_was_kept() -> None:
     scheduler = one_kept()
     step = a_step("b", gpus=0, cpus_milli=1000)

@@ -250,11 +250,11 @@ class Platform(RuleBasedStateMachine):
             assert place in self.one._holdings.all
 
     @precondition(lambda self: self.kept)
-    @rule(which=st.integers(0, 50))
-    def leave_what_was_kept(self, which: int) -> None:
+    @rule(which=st.integers(0, 50), of_all=st.booleans())
+    def leave_what_was_kept(self, which: int, of_all: bool) -> None:
         place = sorted(self.kept)[which % len(self.kept)]
-        self.kept.discard(place)
-        self.feed(PlaceLeft(place))
+        self.kept = set() if of_all else self.kept - {place}
+        self.feed(PlaceLeft(0 if of_all else place))
 
     @precondition(lambda self: self.live)
     @rule(which=st.integers(0, 50))

@@ -38,7 +38,7 @@ from .state import State
 from .steps.crewing import take_up_or_lose, worker_joined, worker_lost, worker_not_started
 from .steps.ganging import joined
 from .steps.granting import proposed
-from .steps.keeping import leave, leave_in_time
+from .steps.keeping import leave, leave_forgotten, leave_in_time
 from .steps.placing import host_joined, let_go_of_hosts, parked
 from .steps.reclaiming import reclaims_proposed
 from .steps.reporting import checkpointed, claimed, progressed, reported
@@ -180,6 +180,7 @@ def _wake_for_the_next(state: State, turn: Turn) -> None:
 def _started(state: State, turn: Turn, event: m.Started) -> None:
     """What a start carries out: runs find a host, attempts their worker or another, timers are set."""
     going_on: list[Run] = []
+    leave_forgotten(state, turn)
     found = {worker.worker for worker in event.workers}
     for worker in event.workers:
         worker_joined(state, turn, worker)

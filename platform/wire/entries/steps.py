@@ -93,7 +93,8 @@ class StepSucceeded(Body, frozen=True, tag="step.succeeded"):
 
 
 class StepPlaceLeft(Body, frozen=True, tag="step.place_left"):
-    """The place that was kept after a step is free; `fence` is the one under which it was leased."""
+    """The place that was kept after a step is free; `fence` is the one under which it was leased. With 0 all are that
+    were kept until then: the Conductor was started again, and nobody knows of them any more."""
 
     step_id: str
     name: str

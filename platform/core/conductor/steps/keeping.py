@@ -6,7 +6,7 @@
 Where one short step follows another, asking for a place is a good part of the time of each. So the place of a step
 that was asked for after the step before it had ended is kept for a moment. The Scheduler hears from the log that it is
 taken still, and when it is not. Nothing is kept while another step waits, and no place longer than a step of a second
-would hold it. Memory alone knows of it: what a restart forgets, the Scheduler gives back after a while.
+would hold it. Memory alone knows of it, so whoever takes up running runs after a restart says that all is free.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from ...records.attempts import Attempt
 from ...records.runs import Run, RunState
 from ...records.steps import Step
 from ...turn import Turn
-from ..state import Kept, State
+from ..state import OWNER, Kept, State
+from ..storing import PRINCIPAL
 from .together import kind_of
 
 MOMENT_US: Final = 20_000
 STREAK_US: Final = 1_000_000
+ALL: Final = 0
 
 
 def keep(state: State, turn: Turn, attempt: Attempt, step: Step) -> bool:
@@ -61,6 +63,14 @@ def leave(state: State, turn: Turn, run: Run) -> None:
     step = state.steps.get(kept.step_id)
     body = StepPlaceLeft(step_id=kept.step_id, name="" if step is None else step.name, fence=kept.place.fence)
     turn.said.append(Said(body=body, subject=run.id, project=run.project, principal=run.principal, time_us=turn.now_us))
+
+
+def leave_forgotten(state: State, turn: Turn) -> None:
+    """At a start: what an earlier life of the Conductor may have kept is free."""
+    if any(run.state is RunState.RUNNING for run in state.runs.values()):
+        body, project = StepPlaceLeft(step_id="", name="", fence=ALL), state.mail.default_project
+        said = Said(body=body, subject=OWNER, project=project, principal=PRINCIPAL, time_us=turn.now_us)
+        turn.said.append(said)
 
 
 def leave_node(state: State, turn: Turn, node: str) -> None:
