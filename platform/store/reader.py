@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -44,8 +44,19 @@ class Picture:
 
     def _read(self, codec: RowCodec[S], where: Sequence[sa.ColumnElement[bool]]) -> list[S]:
         statement = sa.select(*codec.columns).where(*where).order_by(*codec.table.primary_key)
-        with closing(self._connection.execute(statement)) as rows:  # a row that cannot be read leaves no snapshot open
+        with self.driven(statement) as rows:
             return [codec.struct_of(row) for row in rows]
+
+    @contextmanager
+    def driven(self, statement: sa.Select[Any]) -> Iterator[Iterable[tuple[Any, ...]]]:
+        """The rows as the driver gives them, for who reads very many: JSON is text, msgpack is bytes, an enum's member
+        is what it is called."""
+        driver: Any = self._connection.dialect.loaded_dbapi
+        with closing(self._connection.execute(statement)) as found:  # a row that cannot be read leaves no snapshot open
+            try:
+                yield cast("Iterable[tuple[Any, ...]]", found.cursor)
+            except driver.OperationalError as error:
+                raise sa.exc.OperationalError(str(statement), None, error) from error
 
     def select(self, statement: sa.Select[Any]) -> list[sa.Row[Any]]:
         return list(self._connection.execute(statement))

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from headwater.core.records.inbox import InboxRow
 from headwater.core.records.runs import Run, RunState
+from headwater.errors import Unavailable
 from headwater.store.engine import open_engine
 from headwater.store.inbox import known_inbox, run_of_key
 from headwater.store.reader import Reader
@@ -55,6 +56,17 @@ def test_a_picture_and_its_position_belong_together(engine: sa.Engine, writer: W
     with Reader(reader).picture() as picture:
         assert (picture.position, picture.rows("runs")) == (1, [a_run()])
     reader.dispose()
+
+
+def test_many_rows_come_as_the_driver_has_them(engine: sa.Engine, writer: Writer) -> None:
+    writer.commit({"runs": {"r": a_run()}})
+    with Reader(engine).picture() as picture, picture.driven(sa.select(RUNS.c.id, RUNS.c.state, RUNS.c.labels)) as rows:
+        assert list(rows) == [("r", str(a_run().state), "{}")]
+
+
+def test_a_driver_that_fails_while_rows_are_read_is_a_database_that_does_not_answer(engine: sa.Engine) -> None:
+    with pytest.raises(Unavailable), Reader(engine).picture() as picture, picture.driven(sa.select(RUNS.c.id)):
+        raise engine.dialect.loaded_dbapi.OperationalError("disk I/O error")
 
 
 def a_run() -> Run:

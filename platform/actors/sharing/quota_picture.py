@@ -9,64 +9,33 @@ import msgspec
 import sqlalchemy as sa
 
 from ...core.inventory import DeviceRow, Node, QuotaNote, QuotaTree
-from ...core.records.attempts import AttemptState, Member, Preemption
-from ...core.records.leases import Lease, LeaseState
-from ...core.records.steps import StepState
+from ...core.records.attempts import AttemptState, Preemption
 from ...quota import messages as q
 from ...quota.runtimes import Kind, gathered
 from ...quota.scheduler import Scheduler
 from ...quota.tree import parse_tree
 from ...store.reader import Picture
-from ...store.schema import ATTEMPTS, DEVICES, LEASES, NODES, QUOTA_NOTES, QUOTA_TREES, RUNS, STEPS
-from ...wire.calls import Effect
-from ...wire.terms import Demand
+from ...store.schema import ATTEMPTS, DEVICES, NODES, QUOTA_NOTES, QUOTA_TREES, RUNS, STEPS
 from ..loop import wall_clock_us
-from . import quota_words as words
 from .quota_desk import FIRST_VERSION, QuotaDesk
-from .quota_notes import PRIORITY, prioritised
+from .quota_notes import prioritised
+from .quota_rows import LIVE, Rows
 
 Key = TypeVar("Key", int, str)
 Row = TypeVar("Row")
 
 _HOUR_US = 3_600_000_000
 _LOOKED_BACK = 5_000  # attempts
-_LIVE = (AttemptState.LEASED, AttemptState.RUNNING)
-_KEPT = (LeaseState.RELEASING, LeaseState.QUARANTINED)
 
 
-class Asking(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a step's row what says where it may go. What it is called with may be large, and stays where it is."""
-
-    id: str
-    run_id: str
-    project: str
-    name: str
-    demand: Demand
-    priority: int
-    max_runtime_s: float | None
-    min_runtime_s: float | None
-    ranks_min: int
-    effect: Effect
-    evictions: int
-    checkpoint_us: int | None
-    created_us: int
-    waiting_us: int | None
-
-
-class Leased(msgspec.Struct, frozen=True, kw_only=True):
-    """Of an attempt's row what says where it is; not what it gave."""
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """Of an attempt's row what says for whom it makes way; not what it gave."""
 
     fence: int
     step_id: str
     run_id: str
     state: AttemptState
-    node: str
-    devices: tuple[str, ...]
-    place: int
-    demand: Demand
-    leased_us: int
     preemption: Preemption | None
-    members: tuple[Member, ...]
 
 
 def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]) -> QuotaDesk:
@@ -76,8 +45,8 @@ def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]
     says so again.
     """
     newest = sa.select(sa.func.max(QUOTA_TREES.c.version)).scalar_subquery()
-    rows: list[QuotaTree] = picture.rows("quota_trees", QUOTA_TREES.c.version == newest)
-    stored = rows[0] if rows else None
+    trees: list[QuotaTree] = picture.rows("quota_trees", QUOTA_TREES.c.version == newest)
+    stored = trees[0] if trees else None
     tree = parse_tree(stored.tree if stored is not None else seed)
     devices: list[DeviceRow] = picture.rows("devices", DEVICES.c.state != "LEFT")
     now_us = wall_clock_us()
@@ -89,14 +58,13 @@ def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]
     nodes = tuple(specs[node_id] for node_id in here)
     left_us = {node.id: node.seen_us if node.state == "LEFT" else now_us for node in known if node.id not in here}
     notes: dict[str, QuotaNote] = {n.name: n for n in picture.rows("quota_notes", QUOTA_NOTES.c.name.is_not(None))}
-    flows = _flows(picture)
-    waits = STEPS.c.state == StepState.WAITING
+    rows = Rows(picture)
     engine = Scheduler.load(
         tree,
         stored.version if stored is not None else FIRST_VERSION,
         nodes=nodes,
-        history=[*(prioritised(event, notes) for event in _history(picture, flows)), *_quarantined(devices)],
-        waiting=[_waiting_of(step, notes, flows) for step in picture.parts("steps", Asking, waits)],
+        history=[*(prioritised(event, notes) for event in _history(rows)), *_quarantined(devices)],
+        waiting=rows.waiting(notes),
         leaving=_leaving(picture),
         away=[(specs[node_id], at_us) for node_id, at_us in left_us.items()],
     )
@@ -126,34 +94,16 @@ def _node_of(node: Node, devices: Sequence[DeviceRow]) -> q.NodeSpec:
     )
 
 
-def _history(picture: Picture, flows: dict[str, str]) -> Iterator[q.Event]:
+def _history(rows: Rows) -> Iterator[q.Event]:
     """Attempts that live, and those that have ended on devices which are not free yet."""
-    holding = LEASES.select().with_only_columns(LEASES.c.fence).where(LEASES.c.state.in_(_KEPT))
-    leases: list[Lease] = picture.rows("leases", LEASES.c.fence.in_(holding))
-    attempts = picture.parts("attempts", Leased, ATTEMPTS.c.state.in_(_LIVE) | ATTEMPTS.c.fence.in_(holding))
-    of = STEPS.c.id.in_(
-        ATTEMPTS.select()
-        .with_only_columns(ATTEMPTS.c.step_id)
-        .where(ATTEMPTS.c.state.in_(_LIVE) | ATTEMPTS.c.fence.in_(holding))
-    )
-    steps = {step.id: step for step in picture.parts("steps", Asking, of)}
-    of_fence = _by(lambda lease: lease.fence, leases)
-    for attempt in sorted(attempts, key=lambda each: each.fence):  # the first of those that share a place comes first
-        step = steps[attempt.step_id]
-        yield _leased_of(attempt, step, flows.get(step.run_id, ""))
-        if step.checkpoint_us is not None and step.checkpoint_us >= attempt.leased_us:
-            yield q.AttemptCheckpointed(attempt.fence, step.checkpoint_us)
-        if not attempt.state.live:
-            yield q.AttemptReleased(attempt.fence)
-            mine = of_fence.get(attempt.fence, [])
-            freed = [lease.device for lease in mine if lease.state is LeaseState.FREE]
-            yield q.DeviceFreed(tuple(freed), attempt.fence)
-
-
-def _flows(picture: Picture) -> dict[str, str]:
-    """By run, of those that have a step which waits or runs."""
-    of = sa.select(STEPS.c.run_id).where(STEPS.c.state.in_((StepState.WAITING, StepState.LEASED, StepState.RUNNING)))
-    return {run.id: run.flow for run in picture.select(sa.select(RUNS.c.id, RUNS.c.flow).where(RUNS.c.id.in_(of)))}
+    freed = rows.freed()
+    for leased, live, checkpoint_us in rows.held():
+        yield leased
+        if checkpoint_us is not None and checkpoint_us >= leased.now_us:
+            yield q.AttemptCheckpointed(leased.fence, checkpoint_us)
+        if not live:
+            yield q.AttemptReleased(leased.fence)
+            yield q.DeviceFreed(freed.get(leased.fence, ()), leased.fence)
 
 
 def _attempts_that_succeeded(picture: Picture) -> Iterator[tuple[Kind, int]]:
@@ -172,8 +122,8 @@ def _attempts_that_succeeded(picture: Picture) -> Iterator[tuple[Kind, int]]:
 def _leaving(picture: Picture) -> list[q.AttemptLeaving]:
     """What makes way for others, and what did within the last hour, in the order in which it was told to."""
     ended = (ATTEMPTS.c.state == AttemptState.PREEMPTED) & (ATTEMPTS.c.ended_us > wall_clock_us() - _HOUR_US)
-    which = ATTEMPTS.c.preemption.is_not(None) & (ATTEMPTS.c.state.in_(_LIVE) | ended)
-    told = picture.parts("attempts", Leased, which)
+    which = ATTEMPTS.c.preemption.is_not(None) & (ATTEMPTS.c.state.in_(LIVE) | ended)
+    told = picture.parts("attempts", Told, which)
     runs = ATTEMPTS.select().with_only_columns(ATTEMPTS.c.run_id).where(which)
     projects = {run.id: run.project for run in picture.rows("runs", RUNS.c.id.in_(runs))}
     leaving = [
@@ -193,46 +143,3 @@ def _leaving(picture: Picture) -> list[q.AttemptLeaving]:
 def _quarantined(devices: Sequence[DeviceRow]) -> list[q.Event]:
     ids = tuple(device.id for device in devices if device.state == "QUARANTINED")
     return [q.DeviceQuarantined(ids)] if ids else []
-
-
-def _leased_of(attempt: Leased, step: Asking, flow: str) -> q.AttemptLeased:
-    """Its demand is the step's, also where an elastic gang was given fewer ranks."""
-    return q.AttemptLeased(
-        step_id=attempt.step_id,
-        fence=attempt.fence,
-        node=attempt.node,
-        devices=words.by_rank(attempt.devices, attempt.demand.ranks),
-        demand=words.demand_of(step.demand),
-        nodes=tuple(member.node for member in attempt.members),
-        now_us=attempt.leased_us,
-        project=step.project,
-        run_id=attempt.run_id,
-        name=step.name,
-        max_runtime_s=words.seconds_of(step.max_runtime_s),
-        priority=step.priority,
-        min_runtime_s=words.seconds_of(step.min_runtime_s) or 0,
-        once=step.effect == "once",
-        ranks_min=step.ranks_min,
-        evictions=step.evictions,
-        place=attempt.place,
-        flow=flow,
-    )
-
-
-def _waiting_of(step: Asking, notes: dict[str, QuotaNote], flows: dict[str, str]) -> q.StepWaiting:
-    given = notes.get(PRIORITY + step.id)
-    return q.StepWaiting(
-        step_id=step.id,
-        run_id=step.run_id,
-        project=step.project,
-        name=step.name,
-        demand=words.demand_of(step.demand),
-        since_us=step.waiting_us or step.created_us,
-        priority=step.priority if given is None else given.note,
-        max_runtime_s=words.seconds_of(step.max_runtime_s),
-        min_runtime_s=words.seconds_of(step.min_runtime_s) or 0,
-        ranks_min=step.ranks_min,
-        once=step.effect == "once",
-        evictions=step.evictions,
-        flow=flows.get(step.run_id, ""),
-    )
