@@ -98,6 +98,9 @@ class Store(Section):
     letters_keep_s: Annotated[float, Field(ge=0)]
     open_letters_keep_s: Annotated[float, Field(ge=0)]
     cache_keep_s: Annotated[float, Field(ge=0)]
+    usage_keep_s: Annotated[float, Field(ge=0)]
+    code_keep_s: Annotated[float, Field(ge=0)]
+    trees_keep_s: Annotated[float, Field(ge=0)]
 
 
 class Data(Section):

@@ -125,7 +125,7 @@ class ConductorActor:
         self._start_relay(bus)
         self._start_ingest(bus)
         retention = Retention(journal, self._reader, wiring.settings.store, self._published)
-        forgetting = forget_for_ever(journal, OWNER, wiring.settings.store)
+        forgetting = forget_for_ever(journal, self._reader, OWNER, wiring.settings.store)
         for work in (self.hub.run(), retention.run(), forgetting):
             self._tasks.append(asyncio.create_task(or_end(OWNER, work)))
 

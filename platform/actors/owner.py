@@ -109,7 +109,7 @@ class OwnerActor:
         self.follower = Follower(self.reader, position, self.heard)
         self.must(self.loop.run())
         self.must(self.follower.run())
-        self.must(forget_for_ever(self.journal, self.owner, self.wiring.settings.store))
+        self.must(forget_for_ever(self.journal, self.reader, self.owner, self.wiring.settings.store))
         self.spawn(self._attach())
         await self.started()
         if self.command_topic is not None:

@@ -1,7 +1,7 @@
 """What each project had of the devices, counted from the rows of leases, exactly, for any stretch of time.
 
     lease     since_us ───────────────────── released_us ── freed_us
-    attempt        started_us ── ended_us
+    attempt        started_us ── ended_us         (in the lease's own row once it is released)
               idle │ running            │ idle (being emptied)
 
 A lease counts for its share of the device (thousandths) as long as the device is kept from others. Of that time the
@@ -43,16 +43,17 @@ def usage(
     buckets = _buckets(from_us, to_us, bucket_s, buckets_of(from_us, to_us, bucket_s))
     began, ended = buckets.c.began, buckets.c.ended
     held_to = _until(LEASES.c.freed_us, LEASES.c.state == LeaseState.FREE, now_us)
-    ran_to = _least(held_to, sa.func.coalesce(ATTEMPTS.c.ended_us, LEASES.c.released_us, held_to))
+    began_to_run = sa.func.coalesce(LEASES.c.started_us, ATTEMPTS.c.started_us)
+    ran_to = _least(held_to, sa.func.coalesce(LEASES.c.ended_us, ATTEMPTS.c.ended_us, LEASES.c.released_us, held_to))
     leased = _overlap(LEASES.c.since_us, held_to, began, ended)
-    running = _overlap(_greatest(ATTEMPTS.c.started_us, LEASES.c.since_us), ran_to, began, ended)
+    running = _overlap(_greatest(began_to_run, LEASES.c.since_us), ran_to, began, ended)
     statement = (
         sa.select(
             LEASES.c.project,
             began,
             ended,
             _summed(leased),
-            _summed(sa.case((ATTEMPTS.c.started_us.is_(None), 0), else_=running)),
+            _summed(sa.case((began_to_run.is_(None), 0), else_=running)),
             sa.func.count(sa.distinct(LEASES.c.fence)),
         )
         .select_from(

@@ -10,7 +10,9 @@ import sqlalchemy as sa
 from scenes.store import T0
 
 from headwater.actors.journal import Journal
-from headwater.actors.oblivion import forget_once
+from headwater.actors.oblivion import OUTGROWN, forget_once, let_go
+from headwater.config import load
+from headwater.core.inventory import QuotaTree
 from headwater.core.records.inbox import InboxRow
 from headwater.core.records.triggers import Gathering
 from headwater.store.engine import create, open_engine, sqlite_url
@@ -61,3 +63,21 @@ async def test_an_owner_forgets_its_own_inbox_by_age(engine: sa.Engine, owner: s
     assert {one: left.count(one) for one in OWNERS} == {one: 2 if one == owner else 4 for one in OWNERS}
     assert len(closed) == (2 if owner == "conductor" else 4)
     assert len(still_open) == 4
+
+
+@pytest.mark.parametrize(("keep_s", "stay"), [(0, [1, 2]), (5 * 3600, [2]), (20 * 3600, [1, 2])])
+async def test_the_scheduler_lets_go_of_old_trees_where_they_are_not_kept_for_ever(
+    engine: sa.Engine, keep_s: float, stay: list[int]
+) -> None:
+    assert OUTGROWN.keys() <= set(OWNERS)
+    journal = Journal(Writer(engine, "scheduler"))
+    await journal.take_epoch()
+    trees = {n: QuotaTree(version=n, tree={}, principal="me", applied_us=T0 + n) for n in (1, 2)}
+    await journal.commit({"quota_trees": trees}, [], [])
+    settings = load(environment={}, flags={"store.trees_keep_s": keep_s}).store
+    reader, now_us = Reader(engine), T0 + 10 * 3_600_000_000
+    while await let_go(journal, reader, "scheduler", settings, now_us):
+        pass
+    with reader.picture() as picture:
+        assert [tree.version for tree in picture.rows("quota_trees")] == stay
+    assert await let_go(journal, reader, "table_writer", settings, now_us) == 0

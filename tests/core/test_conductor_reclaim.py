@@ -73,6 +73,14 @@ def test_its_quota_is_free_and_its_device_is_to_be_seen_empty() -> None:
     assert turn.answer is None
 
 
+def test_a_released_lease_knows_when_its_attempt_ran() -> None:
+    scene = Scene()
+    _, fence = at_work(scene)
+    scene.report(fence)
+    lease = scene.rows["leases"][fence, "n1/0"]  # it outlives the attempt's row
+    assert (lease.state, lease.started_us, lease.ended_us) == (LeaseState.RELEASING, 1, 2)
+
+
 def test_what_is_done_within_the_grace_is_done() -> None:
     scene = Scene()
     step_id, fence = at_work(scene)

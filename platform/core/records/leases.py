@@ -15,7 +15,10 @@ class LeaseState(StrEnum):
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """A device lent to an attempt, or the part `milli` of it. The key is (fence, device)."""
+    """A device lent to an attempt, or the part `milli` of it. The key is (fence, device).
+
+    From RELEASING on it knows itself when the attempt ran: it outlives the attempt's row.
+    """
 
     fence: int
     device: str
@@ -26,5 +29,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     step_id: str
     project: str
     since_us: int
+    started_us: int | None = None
+    ended_us: int | None = None
     released_us: int | None = None
     freed_us: int | None = None

@@ -12,7 +12,7 @@ from ....wire.entries.runs import RunNeedsAttention
 from ....wire.entries.steps import StepFailed
 from ....wire.terms import Failure
 from ...records.attempts import Attempt, AttemptState
-from ...records.leases import LeaseState
+from ...records.leases import Lease, LeaseState
 from ...records.runs import GOING, Run, RunState
 from ...records.steps import Attention, Step, StepState
 from ...records.triggers import Timer
@@ -216,7 +216,18 @@ def close(state: State, turn: Turn, attempt: Attempt, report: calls.Report | Non
         if lease is None or lease.state is not LeaseState.HELD:
             continue
         state.held_on.discard(device, (attempt.fence, device))
-        state.leases.put((attempt.fence, device), replace(lease, state=LeaseState.RELEASING, released_us=turn.now_us))
+        state.leases.put((attempt.fence, device), released(lease, ended, turn.now_us))
+
+
+def released(lease: Lease, ended: Attempt, now_us: int) -> Lease:
+    """The GpuPool's from here on."""
+    return replace(
+        lease,
+        state=LeaseState.RELEASING,
+        started_us=ended.started_us,
+        ended_us=ended.ended_us,
+        released_us=now_us,
+    )
 
 
 def reclaim_timer_of(attempt: Attempt) -> str:
