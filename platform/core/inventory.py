@@ -68,7 +68,10 @@ class DeploymentState(StrEnum):
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """What should be served under a model's name, and how it stands. The key is the name."""
+    """What should be served under a model's name, and how it stands. The key is the name.
+
+    Each replica leases `gpus_milli`, in thousandths; none where that is 0. `tier` is 0 where it is of the project's.
+    """
 
     name: str
     project: str
@@ -76,6 +79,9 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     replicas_min: int
     replicas_max: int
+    gpus_milli: int = 0
+    gpu_model: str = ""
+    tier: int = 0
     state: DeploymentState = DeploymentState.REQUESTED
     reason: str = ""
     url: str = ""

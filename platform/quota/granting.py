@@ -243,7 +243,7 @@ class Granting:
 
     def _carry_through(self, step: StepWaiting, plan: Plan, now_us: int, why: str = "") -> list[Effect]:
         policy = self._usage.tree.policy
-        urgent = self._usage.tree.tier(self._usage.path(step.project)[0]) == 1
+        urgent = self._usage.tier(step) == 1
         grace_s = policy.urgent_grace_s if urgent else policy.grace_s
         effects: list[Effect] = [self._end(fence, step, grace_s, now_us, why) for fence in plan.victims]
         at_us, basis = now_us + grace_s * 1_000_000, f"{len(plan.victims)} gangs end for it within {grace_s} s"

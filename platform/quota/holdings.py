@@ -237,6 +237,7 @@ def step_of(leased: AttemptLeased) -> StepWaiting:
         leased.once,
         leased.evictions,
         leased.flow,
+        leased.tier,
     )
 
 

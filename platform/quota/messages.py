@@ -51,7 +51,7 @@ class StepWaiting(Struct, frozen=True):
 
     An elastic gang goes with any number of ranks from `ranks_min` (0: not elastic) to `demand.ranks`.
     `once`: it may run at most once, so it is never ended for another and never borrows. `evictions`: how
-    often it was ended for another already.
+    often it was ended for another already. `tier` is 0 where it is of its project's.
     """
 
     step_id: str
@@ -67,6 +67,7 @@ class StepWaiting(Struct, frozen=True):
     once: bool = False
     evictions: int = 0
     flow: str = ""
+    tier: int = 0
 
 
 class StepGone(Struct, frozen=True):
@@ -99,6 +100,7 @@ class AttemptLeased(Struct, frozen=True):
     evictions: int = 0
     place: int = 0
     flow: str = ""
+    tier: int = 0
 
 
 class AttemptReleased(Struct, frozen=True):

@@ -25,6 +25,7 @@ class Shape(NamedTuple):
     ranks_min: int
     max_runtime_s: int | None
     once: bool
+    tier: int = 0
 
 
 LineKey = tuple[str, Shape]
@@ -40,7 +41,7 @@ def turn_of(step: StepWaiting) -> Turn:
 
 
 def shape_of(step: StepWaiting) -> Shape:
-    return Shape(step.demand, step.ranks_min or step.demand.ranks, step.max_runtime_s, step.once)
+    return Shape(step.demand, step.ranks_min or step.demand.ranks, step.max_runtime_s, step.once, step.tier)
 
 
 def line_of(step: StepWaiting) -> LineKey:

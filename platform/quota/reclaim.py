@@ -139,7 +139,7 @@ class _Search:
         if not self.path or not self.usage.someone_borrows(self.path[-1], self.contested):
             return False
         right = self.entitled is not None and self.entitled != self.path[-1]
-        return right or bool(TAKES_FROM[self.usage.tree.tier(self.path[0])])
+        return right or bool(TAKES_FROM[self.usage.tier(self.step)])
 
     def run(self) -> Plan | None:
         candidates, fits = self._candidates(), self._fits_now()
@@ -273,8 +273,7 @@ class _Search:
         if not theirs or theirs[0] == self.path[0]:
             return bool(theirs) and holding.step.priority < self.step.priority
         if self.entitled in (None, self.path[-1]):
-            tiers = TAKES_FROM[self.usage.tree.tier(self.path[0])]
-            if self.usage.tree.tier(theirs[0]) not in tiers:
+            if self.usage.tier(holding.step) not in TAKES_FROM[self.usage.tier(self.step)]:
                 return False
         elif self.entitled in theirs:
             return False

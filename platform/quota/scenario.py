@@ -29,6 +29,7 @@ import msgspec
 from ..errors import InvalidInput
 from . import units
 from .messages import Demand, DeviceSpec, NodeSpec, StepWaiting
+from .policy import tier_of
 from .tree import Tree, parse_tree
 from .written import refuse_unknown, table
 
@@ -36,7 +37,7 @@ KEYS = ("quota", "lost", "drained", "nodes", "steps")
 NODE_KEYS = ("id", "count", "gpus", "model", "cpu", "memory", "labels")
 STEP_KEYS = (
     "project", "name", "count", "gpu", "gpu_model", "cpu", "memory", "ranks", "ranks_min", "priority",
-    "max_runtime_s", "min_runtime_s", "once", "topology", "topology_preferred",
+    "max_runtime_s", "min_runtime_s", "once", "topology", "topology_preferred", "tier",
 )  # fmt: skip
 COUNT_MAX = 10_000
 GPUS_MAX = 64
@@ -108,6 +109,7 @@ def _steps(body: Mapping[str, object], where: str, now_us: int) -> Iterator[Step
         _whole(body, "priority", where, least=-1000),
         _whole(body, "max_runtime_s", where, most=None) if "max_runtime_s" in body else None,
         _whole(body, "min_runtime_s", where, most=None), _whole(body, "ranks_min", where), body.get("once") is True,
+        tier=tier_of(body.get("tier"), where),
     )  # fmt: skip
     yield from [step] * _whole(body, "count", where, default=1)
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .half_life import HalfLife
-from .policy import PRIORITY_OF_TIER
+from .messages import StepWaiting
+from .policy import PRIORITY_OF_TIER, TIER_DEFAULT
 from .tree import Quota, Tree
 from .windows import Window, next_change_us, tree_at
 
@@ -75,6 +76,11 @@ class Usage:
     def path(self, project: str) -> tuple[int, ...]:
         """The tree nodes from the project up to its cohort; empty for an unknown project."""
         return self._paths.get(project, ())
+
+    def tier(self, step: StepWaiting) -> int:
+        """Its own, or that of its project."""
+        path = self.path(step.project)
+        return step.tier or (self.tree.tier(path[0]) if path else TIER_DEFAULT)
 
     def used(self, project: str, flavour: str) -> int:
         return self._ledgers[flavour].used[self._paths[project][0]]

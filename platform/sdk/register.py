@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..errors import InvalidInput, NotFound
+from ..quota.policy import tier_of
+from ..quota.units import amount
 from ..wire.calls import RegisterCall
 from .context import model_pins
 from .future import Future
@@ -20,12 +22,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Between how many replicas a served model keeps; none while nobody asks, where the least is 0."""
+    """Between how many replicas a served model keeps; none while nobody asks, where the least is 0.
+
+    With `gpus` each replica leases that many devices, or that part of one, of `gpu_model` where one is named; as
+    many replicas as `max_replicas` ask for a place, and as many stand as have one. `tier` 1 to 4 is that of these
+    leases, otherwise the project's.
+    """
 
     min_replicas: int = 1
     max_replicas: int = 1
+    gpus: float | str = 0
+    gpu_model: str | None = None
+    tier: int | None = None
 
     def __post_init__(self) -> None:
+        amount("gpu", self.gpus, where="Serving: gpus")
+        tier_of(self.tier, "Serving")
         if not 0 <= self.min_replicas <= self.max_replicas or self.max_replicas < 1:
             what = f"Serving({self.min_replicas}, {self.max_replicas}) is no range of replicas"
             raise InvalidInput(what, remedy="Write 0 <= min_replicas <= max_replicas, and at least one at most")
@@ -90,8 +102,14 @@ def _asked_for(name: str, version: int | None, alias: str | None) -> str:
     return asked
 
 
-def _serving(serve: bool | Serving | None) -> dict[str, int] | None:
+def _serving(serve: bool | Serving | None) -> dict[str, Any] | None:
     if serve is None or serve is False:
         return None
     chosen = Serving() if serve is True else serve
-    return {"replicas_min": chosen.min_replicas, "replicas_max": chosen.max_replicas}
+    said: dict[str, Any] = {"replicas_min": chosen.min_replicas, "replicas_max": chosen.max_replicas}
+    asked = {
+        "gpus_milli": amount("gpu", chosen.gpus, where="Serving: gpus"),
+        "gpu_model": chosen.gpu_model,
+        "tier": chosen.tier,
+    }
+    return said | {name: value for name, value in asked.items() if value}

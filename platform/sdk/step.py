@@ -13,6 +13,7 @@ import msgspec
 from ..core.retrying import SYSTEM
 from ..errors import InvalidInput, did_you_mean
 from ..quota.placement.topology import LEVELS
+from ..quota.policy import PRIORITY_OF_TIER, tier_of
 from ..quota.units import amount
 from ..wire.calls import StepCall
 from ..wire.terms import Demand
@@ -49,6 +50,7 @@ class Settings(TypedDict, total=False):
     max_runtime: Duration | None
     min_runtime: Duration | None
     priority: int
+    tier: int | None
     effect: Literal["retry", "once"]
     key: str | None
     retry_on: RetryOn
@@ -70,6 +72,7 @@ class Options:
     max_runtime_s: float | None = None
     min_runtime_s: float | None = None
     priority: int = 0
+    tier: int = 0
     effect: Literal["retry", "once"] = "retry"
     key: str | None = None
     retry_on: tuple[str, ...] = ()
@@ -125,13 +128,14 @@ class Step(Generic[P, R]):
             arguments=running.keep(with_inputs(dumped, bound.arguments)),
             needs=dumped.needs,
             demand=asks.demand,
-            priority=asks.priority,
+            priority=asks.priority + PRIORITY_OF_TIER.get(asks.tier, 0),
             retries=asks.retries,
             backoff_s=asks.backoff_s,
             timeout_s=asks.timeout_s,
             max_runtime_s=asks.max_runtime_s,
             min_runtime_s=asks.min_runtime_s,
             ranks_min=asks.ranks_min,
+            tier=asks.tier,
             effect=asks.effect,
             code_digest=self._code_digest,
             retry_on=asks.retry_on,
@@ -168,8 +172,8 @@ def step(function: Callable[P, R] | None = None, /, **settings: Unpack[Settings]
 
     `gang=4` runs four ranks of it, each with these demands, or none; `gang=(2, 4)` any number from two to four. The
     result is that of rank 0. `topology="rack"` keeps all ranks within one rack (or node, island, block) or lets them
-    wait; `topology_preferred` goes on where no rack holds them. `effect="once"` promises that user code starts at most
-    once; such a step takes no `retries`.
+    wait; `topology_preferred` goes on where no rack holds them. `tier` 1 to 4 stands for that of its project.
+    `effect="once"` promises that user code starts at most once; such a step takes no `retries`.
     """
 
     def made(function: Callable[P, R]) -> Step[P, R]:
@@ -238,6 +242,8 @@ def _plain(settings: Settings, where: str) -> dict[str, Any]:
         if name in given:
             written = given[name]
             plain[f"{name}_s"] = None if written is None else seconds(written, where=f"{where}: {name}")
+    if "tier" in given:
+        plain["tier"] = tier_of(given["tier"], where)
     return plain
 
 

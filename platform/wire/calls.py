@@ -55,6 +55,7 @@ class StepCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     max_runtime_s: float | None = None
     min_runtime_s: float | None = None
     ranks_min: int = 0
+    tier: int = 0
     effect: Effect = "retry"
     code_digest: str = ""
     retry_on: tuple[str, ...] = ()

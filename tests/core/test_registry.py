@@ -333,6 +333,32 @@ def test_what_cannot_be_applied_is_refused_with_what_there_is() -> None:
     assert bounds["refused"]["code"] == "bad_replicas"
 
 
+def test_a_deployment_says_what_each_of_its_replicas_leases() -> None:
+    desk = Desk()
+    desk.request("eta", serving={"replicas_min": 1, "replicas_max": 2, "gpus_milli": 500, "tier": 1})
+    asked = desk.last(DeploymentRequested).body
+    assert (asked.gpus_milli, asked.gpu_model, asked.tier) == (500, "", 1)
+    assert desk.order("deployment.apply", name="eta", gpus_milli=1000, gpu_model="H100")["done"]["unchanged"] is False
+    asked = desk.last(DeploymentRequested).body
+    assert (asked.gpus_milli, asked.gpu_model, asked.tier, asked.replicas_max) == (1000, "H100", 1, 2)
+    assert desk.order("deployment.apply", name="eta", gpus_milli=1000)["done"]["unchanged"] is True
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"gpus_milli": -1}, "gpus_milli is -1"),
+        ({"gpus_milli": 1500}, "gpus_milli is 1500"),
+        ({"gpus_milli": 1000, "tier": 5}, "tier is 5"),
+        ({"tier": 1}, "Give gpus_milli too"),
+    ],
+)
+def test_a_lease_that_cannot_be_is_refused(asked: dict[str, int], named: str) -> None:
+    desk = Desk()
+    desk.request("eta")
+    assert named in desk.order("deployment.apply", name="eta", **asked)["refused"]["reason"]
+
+
 def test_a_removed_deployment_stops_and_is_told_as_a_request_for_no_replicas() -> None:
     desk = Desk()
     desk.request("eta", serving={})

@@ -46,6 +46,7 @@ def a_step(
     min_runtime_s: int = 0,
     once: bool = False,
     evictions: int = 0,
+    tier: int = 0,
 ) -> StepWaiting:
     demand = Demand(gpus_milli=int(gpus * 1000), cpus_milli=cpus_milli, ranks=ranks)
     return StepWaiting(
@@ -61,6 +62,7 @@ def a_step(
         ranks_min,
         once,
         evictions,
+        tier=tier,
     )
 
 

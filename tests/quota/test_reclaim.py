@@ -162,6 +162,19 @@ def test_tier_1_takes_what_lower_tiers_have_borrowed_within_seconds() -> None:
     assert platform.victims() == []  # training is within its guarantee now, and research is of tier 2
 
 
+def test_a_step_of_tier_1_takes_like_a_project_of_tier_1() -> None:
+    tree = {"projects": {"eta": {"gpu": 0}, "maps": {"gpu": 0}, "spare": {"gpu": 2}}}
+    platform = Platform(tree, a_node("n0", gpus=2))
+    platform.start(a_step("e0", "eta"), a_step("m0", "maps"))
+    platform.start(a_step("more", "eta"), at=60)
+    assert platform.victims() == []  # of tier 3 as what runs
+    platform.start(a_step("answer", "eta", tier=1), at=60)
+    assert platform.victims() == ["m0"]
+    assert [effect.grace_s for effect in platform.said if isinstance(effect, Reclaim)] == [5]
+    platform.start(a_step("answers", "eta", tier=1, priority=200), at=60)
+    assert platform.victims() == ["e0"]  # of its own project, by the priority that the tier gives
+
+
 def test_a_limit_on_evictions_per_hour_holds() -> None:
     platform = Platform(HALVES, a_node("n0", gpus=8), policy={"evictions_per_hour": 2})
     platform.start(*(a_step(f"g{n}", "guest", since=n) for n in range(8)))

@@ -40,6 +40,7 @@ _ASKED: Final = (
     STEPS.c.ranks_min,
     STEPS.c.effect,
     STEPS.c.evictions,
+    STEPS.c.tier,
 )
 _HELD: Final = (
     ATTEMPTS.c.fence,
@@ -75,7 +76,7 @@ class Rows:
         given = {name.removeprefix(PRIORITY): note for name, note in notes.items() if name.startswith(PRIORITY)}
         with self._picture.driven(which) as rows:
             for (
-                step_id, run_id, project, name, demand, priority, longest, shortest, fewest, effect, evictions,
+                step_id, run_id, project, name, demand, priority, longest, shortest, fewest, effect, evictions, tier,
                 waiting_us, created_us,
             ) in rows:  # fmt: skip
                 yield q.StepWaiting(
@@ -92,6 +93,7 @@ class Rows:
                     effect == "once",
                     evictions,
                     flows.get(run_id, ""),
+                    tier,
                 )
 
     def held(self) -> list[Held]:
@@ -117,7 +119,7 @@ class Rows:
         demands, flows, seconds_of = self._demands, self._flows, words.seconds_of
         with self._picture.driven(statement) as rows:
             for (
-                step_id, run_id, project, name, demand, priority, longest, shortest, fewest, effect, evictions,
+                step_id, run_id, project, name, demand, priority, longest, shortest, fewest, effect, evictions, tier,
                 fence, state, node, devices, given, members, leased_us, place, checkpoint_us,
             ) in rows:  # fmt: skip
                 nodes = () if members == "[]" else tuple(member.node for member in _MEMBERS.decode(members))
@@ -140,6 +142,7 @@ class Rows:
                     evictions,
                     place,
                     flows.get(run_id, ""),
+                    tier,
                 )
                 yield Held(leased, state in LIVE, checkpoint_us)
 

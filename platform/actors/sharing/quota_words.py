@@ -60,6 +60,7 @@ def waiting_of(entry: Entry, body: StepWaiting) -> q.StepWaiting:
         once=body.once,
         evictions=body.evictions,
         flow=body.flow,
+        tier=body.tier,
     )
 
 

@@ -41,6 +41,7 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True):
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """A step of a run. Its id is `run_id/ordinal`. `attempts` counts all, `failures` those that eat `retries`,
     `evictions` those that were ended for other steps. An elastic gang goes with `ranks_min` ranks or more.
+    `tier` is 0 where it is of its project's.
 
     `attention` is set while a person has to say what becomes of it; `alone` once it was lost together with others.
     """
@@ -61,6 +62,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     max_runtime_s: float | None = None
     min_runtime_s: float | None = None
     ranks_min: int = 0
+    tier: int = 0
     effect: Effect = "retry"
     retry_on: tuple[str, ...] = ()
     code_digest: str = ""

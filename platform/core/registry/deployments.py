@@ -9,7 +9,7 @@ most asks for the end of the deployment.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -23,6 +23,9 @@ from ..turn import Turn
 from . import messages as m
 from .state import Replicas, Speaker, State, refuse, say
 
+WHOLE: Final = 1000
+TIERS: Final = (0, 1, 2, 3, 4)
+
 replace = msgspec.structs.replace
 
 
@@ -33,13 +36,16 @@ class Apply(msgspec.Struct, frozen=True):
     version: int | None = None
     replicas_min: int | None = None
     replicas_max: int | None = None
+    gpus_milli: int | None = None
+    gpu_model: str | None = None
+    tier: int | None = None
 
 
 def apply(state: State, turn: Turn, order: Order, data: dict[str, Any]) -> CommandDone | CommandRefused:
     try:
         wanted = msgspec.convert(data, Apply)
     except msgspec.ValidationError as error:
-        return refuse(order, "bad_command", f"It takes name, version, replicas_min, replicas_max: {error}")
+        return refuse(order, "bad_command", f"It takes {', '.join(Apply.__struct_fields__)}: {error}")
     newest = state.newest.get(wanted.name)
     row = newest if wanted.version is None else state.versions.get((wanted.name, wanted.version))
     if newest is None:
@@ -72,14 +78,27 @@ def remove(state: State, turn: Turn, order: Order, data: dict[str, Any]) -> Comm
 
 
 def replicas_of(given: JSON, otherwise: Replicas) -> Replicas | str:
-    """The bounds that `given` names, the rest from `otherwise`; text says what is wrong with them."""
+    """What `given` names, the rest from `otherwise`; text says what is wrong with it."""
     said = given if isinstance(given, dict) else {}
     least, most = said.get("replicas_min"), said.get("replicas_max")
     least = otherwise.least if least is None else least
     most = max(otherwise.most, least if isinstance(least, int) else 0) if most is None else most
     if not (isinstance(least, int) and isinstance(most, int) and 0 <= least <= most and most >= 1):
         return f"{least!r} to {most!r} is no range of replicas. Give 0 <= replicas_min <= replicas_max >= 1"
-    return Replicas(least, most)
+    asked = {name: said[name] for name in ("gpus_milli", "gpu_model", "tier") if said.get(name) is not None}
+    replicas = replace(otherwise, least=least, most=most, **asked)
+    return _wrong_with_lease(replicas) or replicas
+
+
+def _wrong_with_lease(asked: Replicas) -> str:
+    milli = asked.gpus_milli
+    if isinstance(milli, bool) or not isinstance(milli, int) or milli < 0 or (milli > WHOLE and milli % WHOLE):
+        return f"gpus_milli is {milli!r}. Give thousandths of a GPU: a part of one up to 1000, or whole ones"
+    if isinstance(asked.tier, bool) or asked.tier not in TIERS:
+        return f"tier is {asked.tier!r}. Give 1 (matters most) to 4, or 0 for that of the project"
+    if not isinstance(asked.gpu_model, str) or (not milli and (asked.gpu_model or asked.tier)):
+        return f"gpu_model {asked.gpu_model!r} and tier {asked.tier!r} are of leased devices. Give gpus_milli too"
+    return ""
 
 
 def request(state: State, turn: Turn, row: ModelVersion, replicas: Replicas, principal: str) -> None:
@@ -91,6 +110,9 @@ def request(state: State, turn: Turn, row: ModelVersion, replicas: Replicas, pri
         digest=row.digest,
         replicas_min=replicas.least,
         replicas_max=replicas.most,
+        gpus_milli=replicas.gpus_milli,
+        gpu_model=replicas.gpu_model,
+        tier=replicas.tier,
         principal=principal,
         requested_us=turn.now_us,
     )
@@ -125,7 +147,7 @@ def serving_began(state: State, turn: Turn, event: m.ServingBegan) -> None:
     for row in [row for row in state.deployments.values() if row.state is DeploymentState.READY]:
         again = replace(row, state=DeploymentState.REQUESTED, url="", ready_us=None, requested_us=turn.now_us)
         state.deployments.put(row.name, again)
-        _say_requested(turn, again, Replicas(row.replicas_min, row.replicas_max), row.principal)
+        _say_requested(turn, again, _asked_by(row), row.principal)
 
 
 def _wanted(state: State, name: str, version: int) -> Deployment | None:
@@ -135,14 +157,17 @@ def _wanted(state: State, name: str, version: int) -> Deployment | None:
 
 def _bounds_now(state: State, name: str) -> Replicas:
     row = state.deployments.get(name)
-    return Replicas(row.replicas_min, row.replicas_max) if row else state.replicas
+    return _asked_by(row) if row else state.replicas
+
+
+def _asked_by(row: Deployment) -> Replicas:
+    return Replicas(row.replicas_min, row.replicas_max, row.gpus_milli, row.gpu_model, row.tier)
 
 
 def _stands(deployment: Deployment | None, row: ModelVersion, replicas: Replicas) -> bool:
     if deployment is None or deployment.state not in (DeploymentState.REQUESTED, DeploymentState.READY):
         return False
-    now = Replicas(deployment.replicas_min, deployment.replicas_max)
-    return deployment.version == row.version and now == replicas
+    return deployment.version == row.version and _asked_by(deployment) == replicas
 
 
 def _say_requested(turn: Turn, row: Deployment, replicas: Replicas, principal: str) -> None:
@@ -152,5 +177,8 @@ def _say_requested(turn: Turn, row: Deployment, replicas: Replicas, principal: s
         digest=row.digest,
         replicas_min=replicas.least,
         replicas_max=replicas.most,
+        gpus_milli=replicas.gpus_milli,
+        gpu_model=replicas.gpu_model,
+        tier=replicas.tier,
     )
     say(turn, body, row.name, Speaker(row.project, principal))

@@ -25,10 +25,13 @@ CURSOR_LAG_MAX: Final = 1_000
 
 
 class Replicas(msgspec.Struct, frozen=True):
-    """Between how many replicas a deployment keeps."""
+    """Between how many replicas a deployment keeps, and what each of them leases, in thousandths of a GPU."""
 
     least: int = 0
     most: int = 1
+    gpus_milli: int = 0
+    gpu_model: str = ""
+    tier: int = 0
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,3 +63,6 @@ class DeploymentView(Answer, frozen=True):
     principal: str
     requested_us: int
     ready_us: int | None = None
+    gpus_milli: int = 0
+    gpu_model: str = ""
+    tier: int = 0

@@ -57,6 +57,9 @@ class DeploymentRequested(Body, frozen=True, tag="deployment.requested"):
     digest: str
     replicas_min: int
     replicas_max: int
+    gpus_milli: int = 0
+    gpu_model: str = ""
+    tier: int = 0
 
 
 class DeploymentReady(Body, frozen=True, tag="deployment.ready"):

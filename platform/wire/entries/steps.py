@@ -20,6 +20,7 @@ class StepWaiting(Body, frozen=True, tag="step.waiting"):
     ranks_min: int = 0
     evictions: int = 0
     flow: str = ""
+    tier: int = 0
 
 
 class StepHeld(Body, frozen=True, tag="step.held"):

@@ -117,6 +117,7 @@ def ask(state: State, turn: Turn, step: Step) -> None:
         ranks_min=step.ranks_min,
         evictions=step.evictions,
         flow=state.runs[step.run_id].flow,
+        tier=step.tier,
     )
     state.say_of_run(turn, step.run_id, body)
 

@@ -66,6 +66,7 @@ def step_of(run: Run, row: CommandRow, call: calls.StepCall, now_us: int) -> Ste
         max_runtime_s=call.max_runtime_s,
         min_runtime_s=call.min_runtime_s,
         ranks_min=call.ranks_min,
+        tier=call.tier,
         effect=call.effect,
         retry_on=call.retry_on,
         code_digest=call.code_digest,
