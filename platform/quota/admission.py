@@ -172,18 +172,18 @@ class Admission:
         ranks = shape.demand.ranks
         for flavour, amount in option.each.items():
             if self._usage.governs(flavour):
-                ranks = min(ranks, self._usage.lendable(project, flavour, shape.max_runtime_s).amount // amount)
+                ranks = min(ranks, self._usage.lendable(project, flavour, shape).amount // amount)
                 if shape.once:
-                    ranks = min(ranks, self._usage.owned_room(project, flavour) // amount)
+                    ranks = min(ranks, self._usage.owned_room(project, flavour, shape) // amount)
         return ranks
 
     def _over_quota(self, project: str, shape: Shape, option: Option) -> OverQuota | None:
         for flavour, needed in option.amounts.items():
             if self._usage.governs(flavour):
-                room = self._usage.lendable(project, flavour, shape.max_runtime_s)
+                room = self._usage.lendable(project, flavour, shape)
                 if room.amount < needed:
                     return OverQuota(flavour, room.bound_by, max(0, room.amount), needed)
-                owned = self._usage.owned_room(project, flavour) if shape.once else needed
+                owned = self._usage.owned_room(project, flavour, shape) if shape.once else needed
                 if owned < needed:
                     node = self._usage.path(project)[0]
                     return OverQuota(flavour, node, max(0, owned), needed, once=True)

@@ -81,8 +81,11 @@ class Backfill:
         with self._undo.undone():
             for holder in {*(fence for _, fence in ends), *self._holdings.going}:
                 self._holdings.as_if_gone(holder)
+            at_us = max(self._usage.now_us, ends[-1][0]) if ends else None
             for flavour, amount in option.amounts.items():
-                if self._usage.governs(flavour) and self._usage.room(step.project, flavour).amount < amount:
+                if not self._usage.governs(flavour):
+                    continue
+                if self._usage.lendable(step.project, flavour, shape_of(step), at_us).amount < amount:
                     return None
             demand = fewest(step)
             seats = widest(self._inventory, demand, demand.ranks, option.models)

@@ -34,7 +34,7 @@ def policy_of(written: object, where: str) -> Policy:
     """The policy that a table describes. Raises InvalidInput naming the key."""
     found = table(written, where)
     refuse_unknown(found, tuple(field.name for field in fields(Policy)), where)
-    return Policy(**{key: _seconds(value, f"{where}.{key}") for key, value in found.items()})
+    return Policy(**{key: seconds_in(value, f"{where}.{key}") for key, value in found.items()})
 
 
 def written_policy(policy: Policy) -> dict[str, int]:
@@ -51,7 +51,7 @@ def tier_of(written: object, where: str) -> int:
     return int(str(written))
 
 
-def _seconds(value: object, where: str) -> int:
+def seconds_in(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= SECONDS_MAX:
         raise InvalidInput(f"{where} is {value!r}", remedy=f"Write a whole number from 0 to {SECONDS_MAX}")
     return value

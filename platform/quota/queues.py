@@ -19,13 +19,15 @@ Turn = tuple[int, int, str]  # minus priority, waiting since, step id: the small
 
 
 class Shape(NamedTuple):
-    """All that decides whether and where a step of a project may go. `ranks_min` is the fewest that it goes with."""
+    """All that decides whether and where a step of a project may go. `ranks_min` is the fewest that it goes with,
+    `min_runtime_s` how long it is not ended for another."""
 
     demand: Demand
     ranks_min: int
     max_runtime_s: int | None
     once: bool
     tier: int = 0
+    min_runtime_s: int = 0
 
 
 LineKey = tuple[str, Shape]
@@ -41,7 +43,8 @@ def turn_of(step: StepWaiting) -> Turn:
 
 
 def shape_of(step: StepWaiting) -> Shape:
-    return Shape(step.demand, step.ranks_min or step.demand.ranks, step.max_runtime_s, step.once, step.tier)
+    ranks_min = step.ranks_min or step.demand.ranks
+    return Shape(step.demand, ranks_min, step.max_runtime_s, step.once, step.tier, step.min_runtime_s)
 
 
 def line_of(step: StepWaiting) -> LineKey:

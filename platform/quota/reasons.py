@@ -8,6 +8,7 @@ from ..wire.api.quota import Eta
 from . import units
 from .admission import Cause, NoPlace, NoProject, OverQuota, each_shown
 from .holdings import Holding, Holdings
+from .hours import dated
 from .messages import Demand, StepWaiting, Waiting
 from .order import Order
 from .placement.inventory import Inventory
@@ -99,11 +100,13 @@ class Reasons:
         """Where there would be room but for a window: whose it is."""
         if self._usage.room(step.project, cause.flavour).amount < cause.needed:
             return ""
-        window = self._usage.window_before(step.project, cause.flavour, step.max_runtime_s)
-        if window is None:
+        keeper = self._usage.window_before(step.project, cause.flavour, shape_of(step))
+        if keeper is None:
             return ""
+        window, (opens_us, closes_us) = keeper
         whose = self._usage.tree.nodes[window.node].path
-        return f" The rest is kept for a window of {whose} ({units.shown(cause.flavour, window.amount)})."
+        when = f"opens at {dated(opens_us)}" if opens_us > self._usage.now_us else f"is open until {dated(closes_us)}"
+        return f" The rest is kept for a window of {whose} ({window.shown()}), which {when}."
 
     def _no_place(self, step: StepWaiting, cause: NoPlace) -> tuple[str, Eta | None]:
         count, names = self._in_service(cause)

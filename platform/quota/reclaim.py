@@ -230,8 +230,12 @@ class _Search:
         with self.whole._undo.undone():
             for fence in self.chosen:
                 self.whole._holdings.discharge(self.whole._holdings.all[fence])
-            rooms = (self.usage.room(self.step.project, f).amount >= self.option.amounts[f] for f in self.contested)
-            return all(rooms)
+            return self._payable()
+
+    def _payable(self) -> bool:
+        """Whether there is quota, without what windows keep."""
+        project, shape = self.step.project, shape_of(self.step)
+        return all(self.usage.lendable(project, f, shape).amount >= self.option.amounts[f] for f in self.contested)
 
     # Who may be asked.
 
@@ -304,9 +308,8 @@ class _Search:
         with self.whole._undo.undone():
             for fence in fences:
                 holdings.as_if_gone(fence)
-            for flavour in self.contested:
-                if self.usage.room(self.step.project, flavour).amount < self.option.amounts[flavour]:
-                    return None
+            if not self._payable():
+                return None
             seats = widest(self.inventory, self.demand, self.demand.ranks, self.option.models)
         return None if seats is None else Placed(self.option, seats)
 

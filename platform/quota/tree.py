@@ -31,8 +31,9 @@ from typing import Literal
 
 from ..errors import InvalidInput
 from . import units
+from .peaks import refuse_what_cannot_hold
 from .policy import TIER_DEFAULT, Policy, policy_of, tier_of, written_policy
-from .windows import Window, windows_of
+from .windows import Window, refuse_too_many, windows_of
 from .written import MODELS_STAND, refuse_unknown, table
 
 FLAVOURS = ("gpu", "cpu", "memory")
@@ -107,6 +108,7 @@ def parse_tree(written: Mapping[str, object]) -> Tree:
         )
     parser = _Parser(_models(written.get("gpu_models", ())))
     parser.group(written.get("cohort", {}), "quota.cohort", "cohort", -1)
+    refuse_too_many(parser.windows)
     policy = policy_of(written.get("policy", {}), "quota.policy")
     return _settled(Tree(tuple(parser.nodes), parser.models, parser.projects, policy, tuple(parser.windows)))
 
@@ -184,11 +186,10 @@ def _settled(tree: Tree) -> Tree:
     for window in tree.windows:
         node = nodes[window.node]
         nodes[window.node] = replace(node, quotas={window.flavour: Quota(-1), **node.quotas})
-    peaks = _peaks(tree)
     for index in range(len(nodes) - 1, -1, -1):
         node = nodes[index]
         quotas = dict(node.quotas)
-        for flavour in {**below[index], **quotas, **peaks[index]}:
+        for flavour in {**below[index], **quotas}:
             children = below[index].get(flavour, 0)
             quota = quotas.get(flavour, Quota(-1))
             if 0 <= quota.nominal < children:
@@ -198,31 +199,9 @@ def _settled(tree: Tree) -> Tree:
                 above = below[node.parent]
                 above[flavour] = above.get(flavour, 0) + quotas[flavour].nominal
         nodes[index] = replace(node, quotas=quotas)
-        for flavour, more in peaks[index].items():
-            _refuse_beyond_windows(nodes[index], flavour, below[index].get(flavour, 0) + more)
-    return replace(tree, nodes=tuple(nodes))
-
-
-def _peaks(tree: Tree) -> list[dict[str, int]]:
-    """By parent and flavour what all windows of its children together take, were they open at once."""
-    found: list[dict[str, int]] = [{} for _ in tree.nodes]
-    for window in tree.windows:
-        parent = tree.nodes[window.node].parent
-        if parent < 0:
-            what = f"{tree.nodes[window.node].path} has a window, and a cohort takes from nobody"
-            raise InvalidInput(what, remedy="Give windows to teams and projects")
-        found[parent][window.flavour] = found[parent].get(window.flavour, 0) + window.amount
+    found = replace(tree, nodes=tuple(nodes))
+    refuse_what_cannot_hold(found)
     return found
-
-
-def _refuse_beyond_windows(node: TreeNode, flavour: str, needed: int) -> None:
-    nominal = node.quotas[flavour].nominal
-    if needed > nominal:
-        raise InvalidInput(
-            f"{node.path} guarantees {units.shown(flavour, nominal)}, but its children with all their windows open "
-            f"{units.shown(flavour, needed)}",
-            remedy="Raise the parent's nominal: a window is taken from what it shares",
-        )
 
 
 def _refuse_beyond(node: TreeNode, flavour: str, nominal: int, children: int) -> None:
@@ -267,7 +246,8 @@ def _models(written: object) -> tuple[str, ...]:
         raise InvalidInput(f"quota.gpu_models is {written!r}", remedy='Write a list of names, for example ["H100"]')
     for model in written:
         if (
-            model in (*FLAVOURS, "teams", "projects", "tier", "windows", "days", "from", "to", "storage")
+            model
+            in (*FLAVOURS, "teams", "projects", "tier", "windows", "storage", "days", "from", "to", "zone", "lead_s")
             or written.count(model) > 1
         ):
             raise InvalidInput(f"quota.gpu_models names {model!r}, which is taken", remedy="Name each model once")

@@ -10,23 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
+from . import withheld
 from .half_life import HalfLife
 from .messages import StepWaiting
 from .policy import PRIORITY_OF_TIER, TIER_DEFAULT
 from .tree import Quota, Tree
-from .windows import Window, next_change_us, tree_at
+from .windows import next_change_us, tree_at
+from .withheld import Calendar, Keeper, Room, calendar_of, room_of, stay_of
+
+if TYPE_CHECKING:
+    from .queues import Shape
+    from .windows import Window
 
 PARTS = 1_000_000_000
 NONE = Quota(0)
-
-
-class Room(NamedTuple):
-    """How much of a flavour may be taken now, and the tree node whose bound says so."""
-
-    amount: int
-    bound_by: int
 
 
 @dataclass(slots=True)
@@ -56,6 +55,7 @@ class Usage:
         flavours = [f for f in tree.flavours() if f in named or (f == "gpu" and tree.governs_gpus())]
         self._ledgers = {flavour: _ledger(tree, flavour) for flavour in flavours}
         self._paths = {project: _path(tree, index) for project, index in tree.projects.items()}
+        self._calendars = _calendars(tree, self._ledgers, now_us) if tree.windows else {}
         self.priorities = {p: PRIORITY_OF_TIER[tree.tier(index)] for p, index in tree.projects.items()}
         self.paths_by_node = {path[0]: path for path in self._paths.values()}
         half_life_s = tree.policy.half_life_s
@@ -89,28 +89,37 @@ class Usage:
         return self._ledgers[flavour].nominal[self._paths[project][0]]
 
     def room(self, project: str, flavour: str) -> Room:
-        return _room(self._ledgers[flavour], self._paths[project])
+        return room_of(self._ledgers[flavour], self._paths[project])
 
     def largest(self, project: str, flavour: str) -> Room:
-        """What the project could take if nobody used anything."""
-        ledger, room, bound_by = self._ledgers[flavour], 0, self._paths[project][-1]
-        path = self._paths[project]
-        room = ledger.stored[bound_by]
+        """What the project could take if nobody used anything, and each window on its way was open."""
+        ledger, path = self._ledgers[flavour], self._paths[project]
+        bound_by = path[-1]
+        room = ledger.stored[bound_by] + self._more(bound_by, path, flavour)
         for node in path[-2::-1]:
-            most = ledger.stored[node] - ledger.kept[node] + ledger.limit[node]
+            most = ledger.stored[node] - ledger.kept[node] + ledger.limit[node] + self._more(node, path, flavour)
             if ledger.limit[node] >= 0 and most < room:
                 room, bound_by = most, node
             room += ledger.kept[node]
         return Room(room, bound_by)
 
-    def owned_room(self, project: str, flavour: str) -> int:
+    def owned_room(self, project: str, flavour: str, shape: Shape) -> int:
         """What steps that may run only once may still take of what is guaranteed to no other: they never borrow."""
-        ledger = self._ledgers[flavour]
-        return sum(max(0, ledger.own[node] - ledger.once[node]) for node in self._paths[project])
+        ledger, path = self._ledgers[flavour], self._paths[project]
+        calendar = self._calendars.get((path[-1], flavour))
+        if calendar is not None:
+            return withheld.owned(ledger, calendar, path, stay_of(shape, self.now_us), self.now_us)
+        return sum(max(0, ledger.own[node] - ledger.once[node]) for node in path)
 
     def largest_owned(self, project: str, flavour: str) -> int:
-        """What such steps could take if nobody used anything."""
-        return sum(self._ledgers[flavour].own[node] for node in self._paths[project])
+        """What such steps could take if nobody used anything, and each window on the way was open."""
+        path = self._paths[project]
+        return sum(self._ledgers[flavour].own[node] + self._more(node, path, flavour) for node in path)
+
+    def _more(self, node: int, path: tuple[int, ...], flavour: str) -> int:
+        """What windows may add to the node beyond what they do now."""
+        calendar = self._calendars.get((path[-1], flavour))
+        return 0 if calendar is None else withheld.largest_added(calendar, node) - calendar.now.added.get(node, 0)
 
     def open(self, node: int, amounts: Mapping[str, int]) -> bool:
         """Whether the node's own bound would let something below it take `amounts`; its parents' are not asked."""
@@ -229,44 +238,21 @@ class Usage:
         if self.past is not None and before.past is not None:
             self.past.load(before.past.kept(), before.past.ticked_s)
 
-    def lendable(self, project: str, flavour: str, max_runtime_s: int | None) -> Room:
-        """As `room`, for who is over by then; what windows will take is lent to nobody who is still there."""
-        room = self.room(project, flavour)
-        if self.changes_us is None:
-            return room
-        ledger, path = self._ledgers[flavour], self._paths[project]
-        kept = sum(
-            self._taken_by(window, path, max_runtime_s) for window in self.tree.windows if window.flavour == flavour
-        )
-        own = max(ledger.nominal[node] - ledger.total[node] for node in path[:-1] or path)
-        return Room(max(min(own, room.amount), room.amount - kept), room.bound_by)
+    def lendable(self, project: str, flavour: str, shape: Shape, at_us: int | None = None) -> Room:
+        """As `room`, for who stays as long as steps of this shape do: without what windows keep from them."""
+        path, at_us = self._paths[project], self.now_us if at_us is None else at_us
+        calendar = self._calendars.get((path[-1], flavour))
+        if calendar is None:
+            return self.room(project, flavour)
+        return withheld.lendable(self._ledgers[flavour], calendar, path, stay_of(shape, at_us), at_us)
 
-    def window_before(self, project: str, flavour: str, max_runtime_s: int | None) -> Window | None:
-        """The window that keeps the most from who is not over by then; None where none keeps anything."""
+    def window_before(self, project: str, flavour: str, shape: Shape) -> Keeper | None:
+        """The window that keeps the most from such steps; None where none keeps anything."""
         path = self._paths[project]
-        mine = [window for window in self.tree.windows if window.flavour == flavour]
-        taken = [(self._taken_by(window, path, max_runtime_s), window) for window in mine]
-        most, window = max(taken, key=lambda each: each[0], default=(0, None))
-        return window if most else None
-
-    def _taken_by(self, window: Window, path: tuple[int, ...], max_runtime_s: int | None) -> int:
-        """What the window keeps from the project of this path: it is open, or opens while the step is there."""
-        span = window.span(self.now_us)
-        if span is None or window.node in path or self._root(window.node) != path[-1]:
-            return 0
-        ledger = self._ledgers[window.flavour]
-        unused = ledger.nominal[window.node] - ledger.total[window.node]
-        if span[0] <= self.now_us:
-            return max(0, min(window.amount, unused))
-        stays_s = self.tree.policy.window_lead_s if max_runtime_s is None else max_runtime_s
-        if not self.now_us < span[0] < self.now_us + stays_s * 1_000_000:
-            return 0
-        return max(0, window.amount + min(0, unused))
-
-    def _root(self, node: int) -> int:
-        while self.tree.nodes[node].parent >= 0:
-            node = self.tree.nodes[node].parent
-        return node
+        calendar = self._calendars.get((path[-1], flavour))
+        if calendar is None:
+            return None
+        return withheld.keeper(self._ledgers[flavour], calendar, path, stay_of(shape, self.now_us), self.now_us)
 
     def _borrowed(self, node: int, flavour: str) -> int:
         ledger = self._ledgers[flavour]
@@ -282,6 +268,15 @@ class Usage:
         return {flavour: ledger.used + ledger.once + ledger.total for flavour, ledger in self._ledgers.items()}
 
 
+def _calendars(tree: Tree, flavours: Iterable[str], now_us: int) -> dict[tuple[int, str], Calendar]:
+    """By cohort and flavour."""
+    windows: dict[tuple[int, str], list[Window]] = {}
+    for window in tree.windows:
+        if window.flavour in flavours:
+            windows.setdefault((_path(tree, window.node)[-1], window.flavour), []).append(window)
+    return {key: calendar_of(tree, key[0], mine, now_us) for key, mine in windows.items()}
+
+
 def _total(ledger: Ledger, path: tuple[int, ...], amount: int) -> None:
     if not path:
         return
@@ -292,19 +287,6 @@ def _total(ledger: Ledger, path: tuple[int, ...], amount: int) -> None:
     is_over = ledger.total[project] > ledger.nominal[project]
     if is_over is not was_over:
         ledger.over[cohort] = ledger.over.get(cohort, 0) + (1 if is_over else -1)
-
-
-def _room(ledger: Ledger, path: tuple[int, ...]) -> Room:
-    root = path[-1]
-    amount, bound_by = ledger.stored[root] - ledger.used[root], root
-    for node in path[-2::-1]:
-        kept, used, limit = ledger.kept[node], ledger.used[node], ledger.limit[node]
-        if limit >= 0:
-            most = ledger.stored[node] - kept - max(0, used - kept) + limit
-            if most < amount:
-                amount, bound_by = most, node
-        amount += max(0, kept - used)
-    return Room(amount, bound_by)
 
 
 def _ledger(tree: Tree, flavour: str) -> Ledger:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from headwater.errors import InvalidInput
+from headwater.quota.hours import DAY_US, Hours
 from headwater.quota.messages import Ticked
 from headwater.quota.tree import parse_tree
-from headwater.quota.windows import DAY_US, Window
 
 from .scene import Platform, a_node, a_step
 
@@ -78,7 +78,10 @@ def test_who_waits_because_of_a_window_is_told_whose_it_is() -> None:
     platform.start(*(a_step(f"l{n}", "training", since=n, max_runtime_s=3 * HOUR) for n in range(5)), at=6 * HOUR)
     said = platform.scheduler.explained("l4")
     assert said is not None
-    assert said.sentence.endswith("The rest is kept for a window of all/serving (4 GPUs).")
+    assert said.sentence.endswith(
+        "The rest is kept for a window of all/serving (4 GPUs, daily 08:00 to 18:00 UTC), which opens at "
+        "1970-01-01T08:00:00Z."
+    )
     platform.start(*(a_step(f"s{n}", "training", since=n, max_runtime_s=HOUR) for n in range(4)), at=6 * HOUR)
     said = platform.scheduler.explained("l4")
     assert said is not None
@@ -103,13 +106,13 @@ def test_its_own_and_what_is_over_before_the_next_window_is_not_touched() -> Non
     ],
 )
 def test_the_open_or_the_next_window_is_found(days: tuple[int, ...], at: int, span: tuple[int, int]) -> None:
-    window = Window(0, "gpu", 1000, days, 8 * HOUR * 1_000_000, 18 * HOUR * 1_000_000)
-    assert window.span(at * 1_000_000) == (span[0] * 1_000_000, span[1] * 1_000_000)
+    hours = Hours(days, 8 * HOUR * 1_000_000, 18 * HOUR * 1_000_000)
+    assert hours.span(at * 1_000_000) == (span[0] * 1_000_000, span[1] * 1_000_000)
 
 
 def test_a_window_over_midnight_is_open_in_the_night() -> None:
     tree = parse_tree(written({"gpu": 4, "from": "22:00", "to": "04:00"}))
-    assert tree.windows[0].span(DAY_US + 1) == (22 * HOUR * 1_000_000, 28 * HOUR * 1_000_000)
+    assert tree.windows[0].hours.span(DAY_US + 1) == (22 * HOUR * 1_000_000, 28 * HOUR * 1_000_000)
 
 
 def written(window: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -129,7 +132,9 @@ def test_windows_come_back_from_json_the_same(window: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("window", "said"),
     [
-        ({**PEAK, "gpu": 7}, "all their windows open 9 GPUs"),
+        ({**PEAK, "gpu": 7}, "takes 7 GPUs, and all shares 6 GPUs then"),
+        ({**PEAK, "zone": "Mars/Olympus"}, "zone is 'Mars/Olympus'"),
+        ({**PEAK, "lead_s": -1}, "lead_s is -1"),
         ({"from": "08:00", "to": "09:00"}, "no amount"),
         ({**PEAK, "gpus": 1}, "unknown key 'gpus'"),
         ({**PEAK, "from": "25:00"}, "from '25:00'"),
