@@ -313,6 +313,41 @@ def test_the_first_worker_to_register_is_bound() -> None:
     assert scene.state.workers["w2"].fences == ()
 
 
+def test_a_worker_that_is_free_sooner_takes_over_what_waits_for_one_to_start() -> None:
+    scene = Scene()
+    run_id = scene.a_running_run()
+    at_work = scene.a_step_at_work(run_id)
+    scene.issue(run_id, a_step(1), a_step(2, env=("tool==1",)))
+    other, waiting = (scene.grant(f"{run_id}/{ordinal}").answer[0].fence for ordinal in (2, 1))
+    assert m.Dispatch("w1", (waiting,)) in scene.report(at_work).effects
+    assert scene.state.attempts[waiting].worker == "w1"
+    turn = scene.tell(m.WorkerJoined("w2", "n1", waiting))
+    assert not any(isinstance(effect, m.Dispatch) for effect in turn.effects)
+    assert scene.state.attempts[other].worker is None
+    scene.report(waiting)
+    assert "step.succeeded" in scene.types()
+
+
+def test_a_worker_that_did_not_start_costs_nothing_once_another_has_taken_over() -> None:
+    scene = Scene()
+    run_id = scene.a_running_run()
+    at_work = scene.a_step_at_work(run_id)
+    scene.issue(run_id, a_step(1))
+    waiting = scene.grant(f"{run_id}/1").answer[0].fence
+    scene.report(at_work)
+    scene.tell(m.WorkerNotStarted(waiting, "no worker started"))
+    assert scene.state.attempts[waiting].state is AttemptState.LEASED
+    assert scene.state.workers["w1"].fences == (waiting,)
+
+
+def test_a_blank_worker_that_joins_takes_over_what_waits() -> None:
+    scene = Scene()
+    run_id = scene.a_running_run()
+    scene.issue(run_id, a_step(0))
+    fence = scene.grant(f"{run_id}/0").answer[0].fence
+    assert m.Dispatch("w1", (fence,)) in scene.tell(m.WorkerJoined("w1", "n1")).effects
+
+
 def test_a_step_with_packages_of_its_own_gets_a_worker_that_was_started_with_them() -> None:
     scene = Scene()
     run_id = scene.a_running_run()

@@ -76,6 +76,7 @@ def worker_joined(state: State, turn: Turn, event: m.WorkerJoined) -> None:
         state.starting_workers.remove(event.fence)
     if attempt is None or not attempt.state.live or not _wants(attempt, worker):
         state.workers.put(worker.id, worker)
+        take_over(state, turn, worker.id)
         return
     step = state.steps[attempt.step_id]
     if attempt.members:
@@ -88,6 +89,24 @@ def worker_joined(state: State, turn: Turn, event: m.WorkerJoined) -> None:
         state.attempts.put(attempt.fence, replace(attempt, worker=worker.id))
         state.workers.put(worker.id, busy)
     turn.effects.append(m.Dispatch(worker.id, (attempt.fence,)))
+
+
+def take_over(state: State, turn: Turn, worker_id: str) -> None:
+    """A worker that is free takes the first attempt for which one is still to start, rather than let it wait for
+    that; whoever starts for it will be idle."""
+    worker = state.workers.get(worker_id)
+    if worker is None or worker.fences:
+        return
+    for fence in state.starting_workers:
+        attempt = state.attempts.get(fence) if state.starting_workers[fence] == worker.node else None
+        if attempt is None or not attempt.state.live or attempt.members or attempt.worker is not None:
+            continue
+        step = state.steps[attempt.step_id]
+        if step.env == worker.env and worker.code_version in (step.code_version, None):
+            state.attempts.put(fence, replace(attempt, worker=worker.id))
+            state.workers.put(worker.id, replace(worker, code_version=step.code_version, fences=(fence,)))
+            turn.effects.append(m.Dispatch(worker.id, (fence,)))
+            return
 
 
 def _wants(attempt: Attempt, worker: Worker) -> bool:
@@ -149,8 +168,10 @@ def worker_lost(state: State, turn: Turn, event: m.WorkerLost) -> None:
 
 def worker_not_started(state: State, turn: Turn, event: m.WorkerNotStarted) -> None:
     state.starting_workers.remove(event.fence)
-    failure = event.cause or Failure(kind="lost", message=event.why)
     attempt = state.attempts.get(event.fence)
+    if attempt is not None and attempt.worker is not None and not attempt.members:
+        return  # another has taken it over
+    failure = event.cause or Failure(kind="lost", message=event.why)
     if attempt is not None and attempt.members and attempt.state.live:
         rank_not_started(state, turn, attempt, failure)
     else:

@@ -15,6 +15,7 @@ from ..runs.attending import go_on
 from ..runs.failing import fail, give_back, give_up
 from ..state import State
 from ..storing import know
+from .crewing import take_over
 from .ending import accept, start, succeeded
 from .ganging import GIVEN_UP, rank_ended
 
@@ -90,6 +91,8 @@ def reported(state: State, turn: Turn, event: m.Reported) -> None:
             succeeded(state, turn, attempt, report)
         else:
             fail(state, turn, attempt, report.outcome.failure, report)
+    for worker_id in dict.fromkeys(report.worker for report in event.reports):
+        take_over(state, turn, worker_id)
 
 
 def _is_late(state: State, report: calls.Report) -> bool:
