@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -12,14 +13,20 @@ from ..core.records.attempts import AttemptState
 from ..core.records.leases import LeaseState
 from ..core.records.steps import StepState
 from ..core.turn import GrantGuard, ReclaimGuard
-from .schema import ATTEMPTS, DEVICES, LEASES, LOG_HEAD, NODES, QUOTA_TREES, STEPS
+from .schema import ATTEMPTS, LOG_HEAD, QUOTA_TREES, STEPS
 from .writer import Guard
 
 _SUPPOSED: Final = (
     "SELECT (SELECT scheduler_epoch FROM log_head), (SELECT max(version) FROM quota_trees), "
-    "(SELECT state FROM steps WHERE id = {mark})"
+    "(SELECT state FROM steps WHERE id = {marks})"
 )
-"""Asked for every grant: straight of the driver, which answers in a fifth of the time."""
+
+_DEVICES: Final = (
+    "SELECT devices.id, (SELECT coalesce(sum(milli), 0) FROM leases "
+    f"WHERE leases.device = devices.id AND leases.state <> '{LeaseState.FREE}') "
+    "FROM devices JOIN nodes ON nodes.id = devices.node "
+    "WHERE devices.state = 'READY' AND nodes.state = 'READY' AND devices.id IN ({marks})"
+)
 
 _ELSEWHERE: Final = (
     sa.select(sa.func.count())
@@ -57,7 +64,7 @@ def grant_guard(wanted: GrantGuard) -> Guard:
     """Objects with the reason where a row says otherwise than the grant supposes."""
 
     def ask(connection: sa.Connection) -> str:
-        epoch, version, state = _supposed(connection, wanted.step_id)
+        ((epoch, version, state),) = _asked(connection, _SUPPOSED, (wanted.step_id,))
         reason = _led(wanted, epoch, version)
         if reason:
             return reason
@@ -72,14 +79,6 @@ def grant_guard(wanted: GrantGuard) -> Guard:
     return ask
 
 
-def _supposed(connection: sa.Connection, step_id: str) -> tuple[int, int, str | None]:
-    """The Scheduler's epoch, the tree's version, the step's state."""
-    sql = _SUPPOSED.format(mark="?" if connection.dialect.paramstyle == "qmark" else "%s")
-    driver: Any = connection.connection.driver_connection
-    found: tuple[int, int, str | None] = driver.execute(sql, (step_id,)).fetchone()
-    return found
-
-
 def _led(wanted: turn.Guard, epoch: int, version: int) -> str:
     if epoch != wanted.scheduler_epoch:
         return f"scheduler_epoch: {wanted.scheduler_epoch} proposed, {epoch} leads"
@@ -89,19 +88,18 @@ def _led(wanted: turn.Guard, epoch: int, version: int) -> str:
 
 
 def _devices_free(connection: sa.Connection, wanted: GrantGuard) -> str:
-    in_service = (
-        sa.select(sa.func.count())
-        .select_from(DEVICES.join(NODES, NODES.c.id == DEVICES.c.node))
-        .where(DEVICES.c.id.in_(wanted.devices), DEVICES.c.state == "READY", NODES.c.state == "READY")
-    )
-    if connection.scalar(in_service) != len(wanted.devices):
+    """One question for all: a row for each device in service, with what is lent of it. The words of the index on live
+    leases stand in it, so that it never looks at those that are over."""
+    found = _asked(connection, _DEVICES, wanted.devices)
+    if len(found) != len(wanted.devices):
         return f"device_out_of_service: of {', '.join(wanted.devices)}"
-    held = (
-        sa.select(LEASES.c.device, sa.func.sum(LEASES.c.milli))
-        .where(LEASES.c.device.in_(wanted.devices), LEASES.c.state != LeaseState.FREE)
-        .group_by(LEASES.c.device)
-    )
-    for device, milli in connection.execute(held):
-        if milli + wanted.milli > 1000:
-            return f"device_held: {device}"
-    return ""
+    return next((f"device_held: {device}" for device, milli in found if milli + wanted.milli > 1000), "")
+
+
+def _asked(connection: sa.Connection, sql: str, values: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The rows of a question that is asked for every grant: straight of the driver, which answers in a fifth of the
+    time. `{marks}` stands for the values."""
+    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    driver: Any = connection.connection.driver_connection
+    found: list[tuple[Any, ...]] = driver.execute(sql.format(marks=", ".join([mark] * len(values))), values).fetchall()
+    return found

@@ -14,7 +14,7 @@ from ..errors import Conflict
 from .run_terms import terms_of_columns
 from .schema import METADATA
 
-HEAD: Final = "0018"
+HEAD: Final = "0019"
 FOLDER: Final = Path(__file__).parent / "migrations"
 
 

@@ -154,6 +154,12 @@ LEASES: Final = _table(
     ("fence", "device"),
     sa.Index("leases_by_state", "state"),
     sa.Index(
+        "live_leases_by_device",
+        "device",
+        sqlite_where=sa.text("state <> 'FREE'"),
+        postgresql_where=sa.text("state <> 'FREE'"),
+    ),
+    sa.Index(
         "one_live_lease_a_whole_device",
         "device",
         unique=True,

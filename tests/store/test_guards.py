@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from headwater.core.records.attempts import Attempt, AttemptState
 from headwater.core.records.leases import Lease, LeaseState
 from headwater.core.records.steps import Step, StepState
 from headwater.core.turn import GrantGuard, ReclaimGuard
+from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.guards import guard_of
 from headwater.store.writer import CommitFailed, Objected, Writer
 from headwater.wire.calls import Payload
@@ -133,6 +135,34 @@ def test_the_rest_of_a_shared_device_is_granted(desk: Desk) -> None:
 def test_a_freed_device_is_granted(desk: Desk) -> None:
     desk.put(leases={(1, "n1/0"): msgspec.structs.replace(LEASE, state=LeaseState.FREE)})
     assert desk.ask() == ""
+
+
+def test_a_grant_does_not_look_through_the_leases_that_are_over(tmp_path: Path) -> None:
+    create(sqlite_url(tmp_path / "store.db"), store_epoch="s")
+    engine = open_engine(sqlite_url(tmp_path / "store.db"))
+    desk = Desk(engine)
+    few = instructions_of(engine)
+    over = [msgspec.structs.replace(LEASE, fence=fence, state=LeaseState.FREE) for fence in range(100)]
+    desk.put(leases={(lease.fence, lease.device): lease for lease in over})
+    assert instructions_of(engine) == few
+    engine.dispose()
+
+
+def instructions_of(engine: sa.Engine) -> int:
+    """How many steps of SQLite's machine the guard of GRANT takes."""
+    count = 0
+
+    def step() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(step, 1)
+        assert guard_of(GRANT)(connection) == ""
+        driver.set_progress_handler(None, 1)
+    return count
 
 
 def test_a_step_without_devices_asks_for_none(desk: Desk) -> None:
