@@ -26,10 +26,10 @@ def quiet(part: str, seconds: float) -> None:
 
 
 @contextmanager
-def platform(home: Path | None = None, flows: Path = FLOWS) -> Iterator[tuple[Supervisor, Client]]:
+def platform(home: Path | None = None, flows: Path = FLOWS, gpus: int = 1) -> Iterator[tuple[Supervisor, Client]]:
     """A platform on free ports with `flows` deployed; this process has joined its Ray."""
     with tempfile.TemporaryDirectory(prefix="hwbench") as fresh:
-        flags = {"home": str(home or Path(fresh) / "home"), "gpus": 1, "http.port": 0, "serve.port": 0}
+        flags = {"home": str(home or Path(fresh) / "home"), "gpus": gpus, "http.port": 0, "serve.port": 0}
         supervisor = Supervisor(load(flags=flags), quiet)
         supervisor.start()
         threading.Thread(target=supervisor.run, daemon=True).start()
