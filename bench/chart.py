@@ -15,7 +15,7 @@ def stacked(steps: Sequence[tuple[int, dict[str, int]]], total_milli: int, teams
     times = [end * n // SAMPLES for n in range(SAMPLES + 1)]
     levels = _sampled(steps, times, teams)
     below = [0] * len(times)
-    parts = [_text(LEFT, 18, title, "start", 14)]
+    parts = [f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>', _text(LEFT, 18, title, "start", 14)]
     for number, team in enumerate(teams):
         above = [low + each[number] for low, each in zip(below, levels, strict=True)]
         edge = [(at, top) for at, top in zip(times, above, strict=True)]
@@ -23,13 +23,14 @@ def stacked(steps: Sequence[tuple[int, dict[str, int]]], total_milli: int, teams
         points = " ".join(f"{_x(at, end):.1f},{_y(level, total_milli):.1f}" for at, level in edge)
         colour = COLOURS[number % len(COLOURS)]
         parts.append(f'<polygon points="{points}" fill="{colour}"/>')
-        parts.append(_text(WIDTH - 150 + 2, TOP + 18 * number + 12, team, "start", 12, colour))
+        line = TOP + 18 * number + 12
+        parts.append(f'<rect x="{WIDTH - 148}" y="{line - 10}" width="11" height="11" fill="{colour}"/>')
+        parts.append(_text(WIDTH - 131, line, team, "start", 12))
         below = above
     parts += _axes(total_milli, end)
     size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
     body = "\n".join(parts)
-    style = 'font-family="sans-serif" style="background:#fff"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n{body}\n</svg>\n'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif">\n{body}\n</svg>\n'
 
 
 def _sampled(
@@ -51,8 +52,16 @@ def _axes(total_milli: int, end: int) -> list[str]:
         _text(LEFT - 6, _y(total_milli * n // 4, total_milli) + 4, f"{total_milli * n // 4000}", "end", 11)
         for n in range(5)
     ]
-    lines += [_text(_x(end * n // 6, end), HEIGHT - 20, f"{end * n / 6 / 3600:.0f} h", "middle", 11) for n in range(7)]
+    for hour in range(0, end // 3600 + 1, _every(end // 3600)):
+        x = _x(hour * 3600, end)
+        lines.append(f'<path d="M{x:.1f} {floor}v4" stroke="#333"/>')
+        lines.append(_text(x, HEIGHT - 20, f"{hour} h", "middle", 11))
     return [*lines, _text(LEFT - 40, TOP - 2, "GPUs", "start", 11)]
+
+
+def _every(hours: int) -> int:
+    """How many hours lie between two marks: eight marks or fewer, at times that a clock has."""
+    return next((step for step in (1, 2, 3, 6, 12, 24, 48, 168) if hours / step <= 8), 720)
 
 
 def _x(at: int, end: int) -> float:
@@ -63,5 +72,5 @@ def _y(level: int, total: int) -> float:
     return HEIGHT - BOTTOM - level / total * (HEIGHT - BOTTOM - TOP - 8)
 
 
-def _text(x: float, y: float, words: str, anchor: str, size: int, colour: str = "#333") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{colour}">{words}</text>'
+def _text(x: float, y: float, words: str, anchor: str, size: int) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="#333">{words}</text>'

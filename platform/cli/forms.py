@@ -121,10 +121,16 @@ def devices(rows: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or NONE
 
 
+def reason(text: str) -> str:
+    """Of a dead letter: what was wrong, without the trigger's name, which has a column of its own."""
+    return re.sub(r"^Trigger \S+: ", "", text)
+
+
 FORMS: Final[dict[str, Callable[[Any], str]]] = {
     "time": lambda value: moment(value) if value else NONE,
     "bytes": lambda value: size(value) if value else NONE,
     "number": number,
+    "reason": reason,
     "names": names,
     "counted": counted,
     "metrics": metrics,

@@ -135,7 +135,8 @@ LISTINGS: Final[dict[tuple[str, ...], Listing]] = {
         (
             Column("id", "id", "id"),
             Column("code", "code", "id"),
-            Column("reason", "reason"),
+            Column("reason", "reason", "reason"),
+            Column("trigger", "trigger", rank=2),
             Column("event", "event_type", rank=1),
             Column("topic", "topic", rank=2),
             Column("offset", "offset", "number", rank=3),

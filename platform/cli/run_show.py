@@ -76,10 +76,12 @@ def _provenance(run: RunDetail) -> Iterator[Text]:
     source, environment = known.get("source") or {}, known.get("environment") or {}
     diff = str(source.get("diff") or "").splitlines()
     files = [line.removeprefix("+++ b/") for line in diff if line.startswith("+++ ")]
-    if changed := [*files, *source.get("untracked", ())]:
+    if files:
         more = sum(line.startswith("+") for line in diff) - len(files)
         less = sum(line.startswith("-") for line in diff) - len(files)
-        yield _fact("changed", f"{', '.join(changed)}  (+{more} -{less} since the commit)")
+        yield _fact("changed", f"{', '.join(files)}  (+{more} -{less} since the commit)")
+    if new := source.get("untracked"):
+        yield _fact("new", f"{', '.join(new)}  (not in git)")
     if environment:
         packages = len(environment.get("packages") or {})
         yield _fact("runs on", f"Python {environment['python']}, {environment['platform']}, {packages} packages")

@@ -39,7 +39,12 @@ def evaluate(expression: str, seen: Mapping[str, Any]) -> Any | Failed:
         value = _program(expression).execute(dict(seen))
         return msgspec.json.decode(msgspec.json.encode(value))
     except Exception as error:  # the evaluator raises whatever its evaluation met
-        return Failed(f"{type(error).__name__}: {error}")
+        return Failed(f"{type(error).__name__}: {_first_sentence(str(error))}")
+
+
+def _first_sentence(message: str) -> str:
+    """What went wrong; the evaluator goes on with what it commonly comes from, in general."""
+    return message.partition(". ")[0].strip().rstrip(".")
 
 
 def problem_of(expression: str) -> str:

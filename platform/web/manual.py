@@ -10,13 +10,14 @@ from html import escape
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 Schema = Mapping[str, Any]
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 CODE: Final = re.compile(r"`([^`]+)`")
 STYLE: Final = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --dim: #777; --get: #1a7f4b; --post: #1f5fbf }
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; --dim: #6a6a6a; --get: #1a7f4b; --post: #1f5fbf }
+@media (prefers-color-scheme: dark) { :root { --dim: #a0a0a0; --get: #5fd39a; --post: #8ab4f8 } }
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.5rem 6rem; font: 16px/1.55 system-ui, sans-serif }
 h1 { margin: 0 } h1 small { font-size: 1rem; font-weight: 400; color: var(--dim) }
@@ -24,6 +25,7 @@ h2 { margin: 2.5rem 0 .6rem; text-transform: capitalize }
 nav a { margin-right: 1rem; text-transform: capitalize } a { color: var(--post) }
 code, pre { font: 13.5px/1.5 ui-monospace, "DejaVu Sans Mono", monospace }
 p code, td code { background: var(--soft); padding: .1em .3em; border-radius: 4px }
+p code { overflow-wrap: anywhere }
 pre { background: var(--soft); padding: .8rem 1rem; border-radius: 6px; overflow-x: auto; margin: .4rem 0 1rem }
 details { border: 1px solid var(--line); border-radius: 8px; margin: .5rem 0 }
 summary { padding: .55rem .9rem; cursor: pointer; display: flex; gap: .8rem; align-items: baseline }
@@ -34,10 +36,16 @@ section p { margin: .2rem 0 }
 b.verb { min-width: 3.4rem; font-size: .8rem; letter-spacing: .04em } .get { color: var(--get) }
 .post { color: var(--post) }
 table { border-collapse: collapse; font-size: .9rem } td { padding: .15rem 1rem .15rem 0; vertical-align: top }
+@media (max-width: 40rem) { body { padding: 1.2rem 1rem 4rem } summary { flex-wrap: wrap; row-gap: .1rem }
+  summary > code { overflow-wrap: anywhere; min-width: 0; flex: 1 } summary > span { flex-basis: 100% } }
 """
 
 
 def install(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def front() -> Response:
+        return RedirectResponse("/docs")
+
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:
         text = page(app.openapi(), str(request.base_url).rstrip("/"))
@@ -47,8 +55,8 @@ def install(app: FastAPI) -> None:
 def page(document: Schema, url: str) -> str:
     """The document as HTML; `url` is the address that the examples call."""
     info, by_tag = document["info"], _by_tag(document)
-    links = " ".join(f'<a href="#{escape(tag)}">{escape(tag)}</a>' for tag in (*by_tag, "schemas"))
-    parts = [f"<h2 id='{escape(tag)}'>{escape(tag)}</h2>{''.join(calls)}" for tag, calls in _written(by_tag, url)]
+    links = " ".join(f'<a href="#{_slug(tag)}">{escape(tag)}</a>' for tag in (*by_tag, "schemas"))
+    parts = [f"<h2 id='{_slug(tag)}'>{escape(tag)}</h2>{''.join(calls)}" for tag, calls in _written(by_tag, url)]
     schemas = document["components"]["schemas"]
     parts.append(f"<h2 id='schemas'>schemas</h2>{''.join(_schema(name, schemas[name]) for name in sorted(schemas))}")
     return (
@@ -152,6 +160,10 @@ def _media(answer: Schema) -> Schema:
 
 def _block(heading: str, text: str) -> str:
     return f"<h3>{heading}</h3><pre>{escape(text)}</pre>"
+
+
+def _slug(tag: str) -> str:
+    return escape(tag.replace(" ", "-"))
 
 
 def _plain(words: str) -> str:

@@ -66,7 +66,9 @@ def missing(folder: Path, run: RunDetail) -> str:
         return f"[... {size_bytes:,} bytes of older attempts were removed: logs.total_max_bytes was reached ...]\n"
     if not run.ended_us or not run.steps or folder.is_dir():
         return ""
-    return "[... no logs of this run are here: they go after logs.keep_s, or at logs.total_max_bytes ...]\n"
+    return (
+        "[... no logs are here: the run wrote nothing, or they went after logs.keep_s or at logs.total_max_bytes ...]\n"
+    )
 
 
 def text_of(parts: Iterable[tuple[str, Path]], note: str = "") -> Iterator[bytes]:

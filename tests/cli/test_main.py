@@ -304,7 +304,8 @@ async def test_a_run_shows_how_far_its_steps_are_and_what_its_code_came_from(tmp
         scene.hub.progress([word])
         shown = await headwater("run", "show", RUN, url=url)
         assert "25 of 100 rows, 25 %, 5 rows/s, 15.0 s left" in shown.out
-        assert "flows.py, new.py  (+1 -1 since the commit)" in shown.out
+        assert "flows.py  (+1 -1 since the commit)" in shown.out
+        assert "new.py  (not in git)" in shown.out
         assert "Python 3.11.9, linux-x86_64, 1 packages" in shown.out
         assert (await AsyncClient(url, TOKEN).runs[RUN].detail()).steps[0].progress == word
         ended = StepEnded(step_id=step.id, name="fit", state="CANCELLED", reason="x")

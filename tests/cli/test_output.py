@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headwater.cli.forms import counted, metrics, number, seconds, size
+from headwater.cli.forms import counted, metrics, number, reason, seconds, size
 from headwater.cli.listings import Column
 from headwater.cli.output import lines_of
 
@@ -48,3 +48,10 @@ def test_values_are_said_as_people_say_them() -> None:
     assert [number(3), number(0.5), number(1234567)] == ["3", "0.50", "1,234,567"]
     assert [seconds(0.005), seconds(2.04), seconds(61), seconds(7_260)] == ["5 ms", "2.0 s", "1 min 01 s", "2 h 01 min"]
     assert [size(500), size(1536), size(1 << 30)] == ["500 B", "1.5 KiB", "1.0 GiB"]
+
+
+def test_the_reason_of_a_dead_letter_begins_with_what_was_wrong() -> None:
+    assert reason("Trigger eta/fit/event:x: The filter 'a > 1' cannot be evaluated") == (
+        "The filter 'a > 1' cannot be evaluated"
+    )
+    assert reason("The body is no JSON: at 3") == "The body is no JSON: at 3"

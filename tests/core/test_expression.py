@@ -51,6 +51,12 @@ def test_what_has_no_value_says_why(expression: str, word: str) -> None:
     assert word in failed.reason
 
 
+def test_a_reason_has_no_general_advice_of_the_evaluator() -> None:
+    failed = evaluate("number > 0", {"number": "four"})
+    assert isinstance(failed, Failed)
+    assert failed.reason.endswith("No such overload: the operation is not defined for the given operand types")
+
+
 @pytest.mark.parametrize(
     ("expression", "data"),
     [

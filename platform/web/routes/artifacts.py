@@ -77,6 +77,7 @@ async def show_result(request: Request, run_id: str, ordinal: int, rows: Rows = 
 
 @router.get("/v1/runs/{run_id}/steps/{ordinal}/result/content", responses={200: _BYTES})
 async def read_result(request: Request, run_id: str, ordinal: int) -> Response:
+    """The bytes of a step's result as they were written, small ones too; nothing is unpickled here."""
     platform = platform_of(request)
     return await asyncio.to_thread(_content, platform, _of_step(platform, run_id, ordinal))
 

@@ -21,6 +21,7 @@ READY_TIMEOUT_S = 5.0
 
 @router.get("/livez", responses={200: {"description": "The API answers"}})
 async def live() -> Response:
+    """200 as long as the API answers at all; `/readyz` says whether it can do its work."""
     return JsonAnswer({"live": True})
 
 
@@ -42,12 +43,14 @@ async def ready(request: Request) -> Response:
 
 @router.get("/metrics", responses={200: {"description": "Prometheus text", "content": {"text/plain": {}}}})
 async def metrics(request: Request) -> Response:
+    """Counts and states for Prometheus, as text."""
     text = await asyncio.to_thread(exposition, platform_of(request), request.app.state.requests)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @router.get("/v1/status", responses=answers(Status))
 async def status(request: Request) -> Response:
+    """Where the platform is: its version, home folder and addresses, and how far its log and the relay are."""
     platform = platform_of(request)
     settings, head = platform.settings, await asyncio.to_thread(platform.queries.head)
     found = Status(

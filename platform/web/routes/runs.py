@@ -86,6 +86,7 @@ async def list_steps(request: Request, run_id: str, asked: Annotated[StepQuery, 
 
 @router.post("/{run_id}/cancel", responses=answers(CommandView), openapi_extra=takes(CancelRun))
 async def cancel_run(request: Request, run_id: str) -> Response:
+    """Ends a run: its steps are told, and killed after a grace. 409 where it has ended; the state is in the answer."""
     asked = await struct_of(request, CancelRun)
     run = await _run(platform_of(request), run_id)
     data = {"run_id": run_id, "reason": asked.reason}
