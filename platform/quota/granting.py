@@ -7,7 +7,7 @@ when it came, when its project gave something back, and when the time has come t
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from .admission import Admission, Placed
 from .alarms import Alarms

@@ -7,9 +7,8 @@ comes back, its place is kept until its own devices are seen empty.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from .admission import Admission, Placed
 from .holdings import Holding, Holdings

@@ -6,7 +6,9 @@ Each holding takes room of the inventory and quota of its project, from the mome
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .admission import amounts_of
 from .messages import AttemptLeased, Demand, Grant, StepWaiting
@@ -18,8 +20,7 @@ from .undo import Undo
 from .usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(Struct, frozen=True):
     step: StepWaiting
     seats: tuple[Seat, ...]
     flavour: str | None
@@ -80,6 +81,11 @@ class Holdings:
         self._inventory.hold(holder, holding.seats)
         self._places.taken()
         self.charge(holding)
+
+    def load(self, fence: int, holding: Holding) -> None:
+        """As `hold` does for what nobody takes back; the caller charges it."""
+        self._inventory.load_held(fence, holding.seats)
+        self._swap(fence, holding, None)
 
     def drop(self, holder: Holder) -> Holding:
         """Everything back at once: a grant that came to nothing."""

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import assert_never
 
-from msgspec.structs import replace as replace_fields
+from msgspec.structs import replace
 
 from ..wire.api.quota import StepExplained
 from . import absences, messages
@@ -30,6 +29,7 @@ from .granting import Granting
 from .growing import Growing
 from .half_life import HalfLife
 from .holdings import Holding, Holdings, charged_anew, holding_of, step_of
+from .loading import Loading
 from .messages import Effect, Event, Grant, NodeDrained, NodeJoined, NodeLeft, NodeSpec, StepWaiting, Waiting
 from .moving import Moving
 from .order import Order
@@ -81,8 +81,7 @@ class Scheduler:
         machine = cls(tree, version)
         machine._inventory.load(nodes, away)
         machine._models_changed()
-        for event in history:
-            machine._take(event)
+        Loading(machine._usage, machine._inventory, machine._holdings, version).load(history, machine._take)
         machine._queues.load(waiting)
         machine._telling.loaded()
         machine._reclaiming.victims()  # in order from the start, so that no claim waits for it
@@ -130,7 +129,7 @@ class Scheduler:
     def wakes_us(self) -> int | None:
         """When a `Ticked` would find something to decide; None where only other events would."""
         given_up_us = absences.given_up_us(self._inventory, self._usage.tree.policy)
-        kept_us = self._holdings.sharers.wakes_us()
+        kept_us = self._now_us if self._telling.behindhand else self._holdings.sharers.wakes_us()
         times = (self._granting.wakes_us(self._now_us), self._usage.changes_us, given_up_us, kept_us)
         return min((at for at in times if at is not None), default=None)
 
@@ -225,7 +224,7 @@ class Scheduler:
             case messages.NodeJoined() | messages.NodeLeft() | messages.NodeDrained():
                 self._node(event)
             case messages.Ticked():
-                pass
+                return []
             case _:
                 assert_never(event)
         return []
@@ -264,7 +263,7 @@ class Scheduler:
         """It goes along with the attempt that has the place. After a restart that one may be over already."""
         self._gone(leased.step_id)
         if leased.place not in self._holdings.all:
-            self._leased(replace_fields(leased, fence=leased.place, place=0))
+            self._leased(replace(leased, fence=leased.place, place=0))
         else:
             self._holdings.sharers.begin(leased.place)
         self._holdings.sharers.join(leased.place, leased.fence)
@@ -375,8 +374,7 @@ class Scheduler:
         self._order.something_came_back()
 
     def _models_changed(self) -> None:
-        models = self._inventory.gpu_models()
-        if models != self._models:
+        if (models := self._inventory.gpu_models()) != self._models:
             self._undo.note(self._use_models, self._models)
             self._use_models(models)
 

@@ -1,6 +1,8 @@
 """Who is told why it waits, and when: on its arrival, when it comes first in its line, when the tree changes.
 
 A reason is said again only where it is another. What changes meanwhile is found by `explain`, which asks anew.
+Where very many lines moved at once, after a start or a change of the tree, the first are told now and the rest with
+the next events, so that no decision waits for it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from .undo import Undo
 
 BEHIND, RESERVED = "queue", "reserved"
 BEHIND_MAX = 100  # who stands further back in its line is told when it comes first, or asks
+TOLD_MAX = 1000  # lines after one event
 REFUSED = "its grant was refused"
 
 
@@ -22,7 +25,7 @@ class Telling:
         self._undo, self._queues = undo, queues
         self.told: dict[str, object] = {}  # step → the reason that was said last
         self._moved: dict[LineKey, None] = {}
-        self._unsaid: dict[LineKey, None] = {}  # those of the rows, until the first decision that stays
+        self._unsaid: dict[LineKey, None] = {}  # lines that moved earlier, and have still to be told
         self._came: list[StepWaiting] = []
 
     def moved(self, key: LineKey) -> None:
@@ -32,6 +35,11 @@ class Telling:
     def loaded(self) -> None:
         """What moved until now came with the rows: a decision that is taken back leaves it to be said."""
         self._unsaid, self._moved = self._moved, {}
+
+    @property
+    def behindhand(self) -> bool:
+        """Whether there is more to tell, without any event."""
+        return bool(self._unsaid)
 
     def came(self, step: StepWaiting) -> None:
         self._came.append(step)
@@ -50,18 +58,23 @@ class Telling:
                 effects += self._tell(step, RESERVED, reasons.reserved(step))
             elif step.step_id in self._queues.steps and self._is_told_of_those_ahead(step):
                 effects += self._tell(step, BEHIND, reasons.behind(step))
-        lines = {**self._unsaid, **self._moved}
-        moved = [(first, key) for key in lines if (first := self._queues.first_free(key)) is not None]
-        for first, key in sorted(moved, key=lambda each: turn_of(each[0])):
+        for first, key in self._next_moved():
             causes = asked.causes(*key, asked.options(key[1]))
             reason = tuple(map(admission.key_of, causes))
             if self.told.get(first.step_id) != reason and causes:
                 effects += self._tell(first, reason, reasons.first(first, causes))
-        if self._unsaid:
-            self._undo.note(setattr, self, "_unsaid", self._unsaid)
-            self._unsaid = {}
         self.clear()
         return effects
+
+    def _next_moved(self) -> list[tuple[StepWaiting, LineKey]]:
+        """The firsts of the lines that moved, in their turn, as many as are told now; the others are left for later."""
+        lines = {**self._unsaid, **self._moved}
+        moved = [(first, key) for key in lines if (first := self._queues.first_free(key)) is not None]
+        moved.sort(key=lambda each: turn_of(each[0]))
+        if self._unsaid or len(moved) > TOLD_MAX:
+            self._undo.note(setattr, self, "_unsaid", self._unsaid)
+            self._unsaid = {key: None for _, key in moved[TOLD_MAX:]}
+        return moved[:TOLD_MAX]
 
     def why(self, step: StepWaiting, reasons: Reasons, asked: Admission) -> Waiting:
         key = line_of(step)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
-from ...core.inventory import DeviceRow, Node, QuotaNote, QuotaTree
+from ...core.inventory import Node, QuotaNote, QuotaTree
 from ...core.records.attempts import AttemptState, Preemption
 from ...quota import messages as q
 from ...quota.runtimes import Kind, gathered
@@ -21,11 +21,17 @@ from .quota_desk import FIRST_VERSION, QuotaDesk
 from .quota_notes import prioritised
 from .quota_rows import LIVE, Rows
 
-Key = TypeVar("Key", int, str)
-Row = TypeVar("Row")
-
 _HOUR_US = 3_600_000_000
 _LOOKED_BACK = 5_000  # attempts
+
+
+class Device(NamedTuple):
+    """Of a device's row what says where it is."""
+
+    id: str
+    node: str
+    model: str
+    state: str
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +54,13 @@ def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]
     trees: list[QuotaTree] = picture.rows("quota_trees", QUOTA_TREES.c.version == newest)
     stored = trees[0] if trees else None
     tree = parse_tree(stored.tree if stored is not None else seed)
-    devices: list[DeviceRow] = picture.rows("devices", DEVICES.c.state != "LEFT")
+    devices = _devices(picture)
     now_us = wall_clock_us()
     lately = NODES.c.seen_us > now_us - tree.policy.return_s * 1_000_000
     known: list[Node] = picture.rows("nodes", (NODES.c.state != "LEFT") | lately)
-    of_node = _by(lambda device: device.node, devices)
+    of_node: dict[str, list[Device]] = {}
+    for device in devices:
+        of_node.setdefault(device.node, []).append(device)
     specs = {node.id: _node_of(node, of_node.get(node.id, [])) for node in known}
     here = {node.id: None for node in known if node.state != "LEFT" and node.ray_node in ray_nodes}
     nodes = tuple(specs[node_id] for node_id in here)
@@ -75,14 +83,14 @@ def load_desk(picture: Picture, seed: dict[str, Any], ray_nodes: Collection[str]
     return desk
 
 
-def _by(key: Callable[[Row], Key], rows: Iterable[Row]) -> dict[Key, list[Row]]:
-    found: dict[Key, list[Row]] = {}
-    for row in rows:
-        found.setdefault(key(row), []).append(row)
-    return found
+def _devices(picture: Picture) -> list[Device]:
+    """Those that are there, by id."""
+    which = sa.select(*(DEVICES.c[field] for field in Device._fields)).where(DEVICES.c.state != "LEFT")
+    with picture.driven(which.order_by(DEVICES.c.id)) as rows:
+        return list(map(Device._make, rows))
 
 
-def _node_of(node: Node, devices: Sequence[DeviceRow]) -> q.NodeSpec:
+def _node_of(node: Node, devices: Sequence[Device]) -> q.NodeSpec:
     return q.NodeSpec(
         id=node.id,
         cpus_milli=node.cpus_milli,
@@ -140,6 +148,6 @@ def _leaving(picture: Picture) -> list[q.AttemptLeaving]:
     return sorted(leaving, key=lambda event: (event.at_us, event.fence))
 
 
-def _quarantined(devices: Sequence[DeviceRow]) -> list[q.Event]:
+def _quarantined(devices: Sequence[Device]) -> list[q.Event]:
     ids = tuple(device.id for device in devices if device.state == "QUARANTINED")
     return [q.DeviceQuarantined(ids)] if ids else []

@@ -56,6 +56,10 @@ class Inventory:
         self._undo.note(self._unhold, holder, seats)
         self._hold(holder, seats)
 
+    def load_held(self, holder: Holder, seats: tuple[Seat, ...]) -> None:
+        """As `hold`, of what nobody takes back."""
+        self._hold(holder, seats)
+
     def unhold(self, holder: Holder, seats: tuple[Seat, ...]) -> None:
         """Everything back at once: a grant that came to nothing."""
         self._undo.note(self._hold, holder, seats)
