@@ -67,10 +67,18 @@ def _type_of(kind: Any) -> sa.types.TypeEngine[Any]:
     return JsonText()
 
 
-def _table(name: str, struct: type[msgspec.Struct], keys: tuple[str, ...], *rest: sa.schema.SchemaItem) -> sa.Table:
+def _table(
+    name: str,
+    struct: type[msgspec.Struct],
+    keys: tuple[str, ...],
+    *rest: sa.schema.SchemaItem,
+    fixed: tuple[str, ...] = (),
+) -> sa.Table:
+    """`fixed` are columns that keep what the first write gave them: an index is left alone where none of its columns is
+    written again."""
     hints = typing.get_type_hints(struct)
     columns = [_column(field, hints[field], key=field in keys) for field in struct.__struct_fields__]
-    return sa.Table(name, METADATA, *columns, *rest, info={"struct": struct, "keys": keys})
+    return sa.Table(name, METADATA, *columns, *rest, info={"struct": struct, "keys": keys, "fixed": fixed})
 
 
 LOG_HEAD: Final = sa.Table(
@@ -117,6 +125,7 @@ RUNS: Final = _table(
         sqlite_where=sa.text("parent_id IS NOT NULL"),
         postgresql_where=sa.text("parent_id IS NOT NULL"),
     ),
+    fixed=("idempotency_key", "project", "flow", "parent_id"),
 )
 RUN_TERMS: Final = sa.Table(
     "run_terms",
@@ -132,6 +141,7 @@ STEPS: Final = _table(
     ("id",),
     sa.Index("steps_by_run", "run_id", "ordinal"),
     sa.Index("steps_by_state", "state"),
+    fixed=("run_id", "ordinal"),
 )
 ATTEMPTS: Final = _table(
     "attempts",
@@ -147,6 +157,7 @@ ATTEMPTS: Final = _table(
         sqlite_where=sa.text("artifact IS NOT NULL"),
         postgresql_where=sa.text("artifact IS NOT NULL"),
     ),
+    fixed=("step_id", "run_id"),
 )
 LEASES: Final = _table(
     "leases",

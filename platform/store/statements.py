@@ -46,7 +46,9 @@ class Statements:
         if name not in self._upserts:
             table = METADATA.tables[name]
             keys = ", ".join(self._quote(column.name) for column in table.primary_key)
-            rest = [self._quote(column.name) for column in table.columns if not column.primary_key]
+            fixed = table.info["fixed"]
+            changing = [column for column in table.columns if not column.primary_key and column.name not in fixed]
+            rest = [self._quote(column.name) for column in changing]
             sets = ", ".join(f"{column} = excluded.{column}" for column in rest)
             action = f"DO UPDATE SET {sets}" if sets else "DO NOTHING"
             self._upserts[name] = self._insert(table, f" ON CONFLICT ({keys}) {action}")

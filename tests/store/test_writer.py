@@ -8,16 +8,20 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
 from headwater.core.records.inbox import DeadLetter, Offset
+from headwater.core.records.steps import Step, StepState
 from headwater.core.records.triggers import Timer
 from headwater.store.engine import create, open_engine, sqlite_path, sqlite_url
 from headwater.store.reader import Reader
 from headwater.store.schema import DEAD_LETTERS, OWNERS
 from headwater.store.writer import CommitFailed, Fenced, Objected, Unwritable, Writer
+from headwater.wire.calls import Payload
 from headwater.wire.entries.events import CommandRefused
+from headwater.wire.terms import Demand
 from headwater.wire.types import Said
 
 COMMITS = 24
@@ -215,6 +219,28 @@ def test_a_row_is_put_over_the_one_of_its_key_and_taken_away(engine: sa.Engine) 
     writer.commit({"timers": {"t1": a_timer(), "t2": a_timer(2)}})
     writer.commit({"timers": {"t1": a_timer(due_us=99), "t2": None, "never": None}})
     assert timers(engine) == [a_timer(due_us=99)]
+
+
+def test_what_never_changes_is_written_once(engine: sa.Engine) -> None:
+    writer = a_writer(engine)
+    step = Step(
+        id="r/1",
+        run_id="r",
+        ordinal=1,
+        project="eta",
+        name="fit",
+        function="flow:fit",
+        code_version="v1",
+        state=StepState.WAITING,
+        demand=Demand(),
+        arguments=Payload(),
+        created_us=1,
+    )
+    writer.commit({"steps": {step.id: step}})
+    later = msgspec.structs.replace(step, state=StepState.LEASED, attempts=1)
+    writer.commit({"steps": {step.id: msgspec.structs.replace(later, run_id="another", ordinal=9)}})
+    with Reader(engine).picture() as picture:
+        assert picture.rows("steps") == [later]
 
 
 def test_a_row_with_several_keys_is_taken_away_by_all_of_them(engine: sa.Engine) -> None:
