@@ -24,6 +24,7 @@ Point = Literal[
     "t1.before",  # a batch of records is parsed, and nothing of it is written
     "t1.inside",  # the transaction that takes events in has begun, and not committed
     "t1.after",  # it has committed, and ingest does not know
+    "t2.inside",  # the transaction that leases has begun, and not committed; a worker may stand ready
     "t2.after",  # attempts are LEASED, and their workers have not heard
     "t2.answer",  # attempts are LEASED, and the Scheduler has not heard
     "dispatch.answer",  # a worker has reported, and the Conductor has not taken it in

@@ -55,7 +55,7 @@ from .order_rows import asked_of, looked_up
 from .owner import arrived, gap_of, or_end, start_or_end
 from .retention import Retention
 from .wiring import Wiring
-from .work_orders import attempt_order, run_order
+from .work_orders import attempt_orders, run_order
 
 RELAY: Final = "relay"
 WAKE_MAX_S: Final = 5.0  # the wall clock may be set meanwhile
@@ -104,7 +104,12 @@ class ConductorActor:
         await self.care.begin(journal, wall_clock_us())
         collect_rarely()
         self.loop = Loop(
-            self.machine, journal, carry_out=self._carry_out, published=self._published, take_back=self._take_back
+            self.machine,
+            journal,
+            carry_out=self._carry_out,
+            published=self._published,
+            foretell=self._foretell,
+            take_back=self._take_back,
         )
         self.charges = Charges(self._reader, self._files)
         self.crew = Crew(
@@ -203,17 +208,19 @@ class ConductorActor:
     def _published(self, entries: list[Entry]) -> None:
         self.hub.committed(entries)
 
+    def _foretell(self, effects: Sequence[m.Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, m.Dispatch):
+                self.crew.foretell(effect.worker, attempt_orders(self.state, effect.worker, effect.fences))
+
     def _carry_out(self, effects: Sequence[m.Effect]) -> None:
         answers: dict[str, list[calls.Answer]] = defaultdict(list)
-        wanted: list[m.LookUp] = []
         for effect in effects:
             if isinstance(effect, m.Deliver):
                 answers[effect.host].append(effect.answer)
-            elif isinstance(effect, m.LookUp):
-                wanted.append(effect)
             else:
                 self._do(effect)
-        self._kept.look_up(wanted)
+        self._kept.look_up([effect for effect in effects if isinstance(effect, m.LookUp)])
         for host, words in answers.items():
             crash.at("t4.answer")
             self.crew.deliver(host, words)
@@ -234,8 +241,7 @@ class ConductorActor:
                 self.crew.start_worker(node, fence, env)
             case m.Dispatch(worker, fences):
                 crash.at("t2.after")
-                orders = [attempt_order(self.state, worker, fence) for fence in fences]
-                self.crew.dispatch(worker, [order for order in orders if order is not None])
+                self.crew.dispatch(worker, attempt_orders(self.state, worker, fences))
             case m.CancelAttempt(worker, fence):
                 self.crew.cancel(worker, fence, self._wiring.settings.leases.stop_grace_s)
             case m.PreemptAttempt(worker, fence, due_us):

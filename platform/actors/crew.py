@@ -25,6 +25,7 @@ from ..errors import HeadwaterError, Unavailable
 from ..wire import calls
 from ..wire.terms import Failure
 from .environments import folder_of
+from .foretold import Foretold
 from .lines.directory import Directory
 from .lines.line import Line
 from .names import NAMESPACE, living
@@ -70,6 +71,7 @@ class Crew:
         self._handles: dict[str, Any] = {}  # of workers
         self._tasks: set[asyncio.Task[None]] = set()
         self._at_work: dict[str, list[calls.AttemptOrder]] = {}
+        self._foretold = Foretold()
         self._out_of_memory = ended_for_memory()
         self._starting_hosts = 0
         self._starting_blank: set[str] = set()
@@ -231,12 +233,19 @@ class Crew:
         come_to(spare, log_file)
         return cause_of(log_file, order.name, no_memory=self._out_of_memory > before)
 
+    def foretell(self, worker: str, orders: list[calls.AttemptOrder]) -> None:
+        """To be got ready while the lease is being written: one order, by a worker that knows its code."""
+        line = self._workers.get(worker)
+        if len(orders) == 1 and line is not None and worker in self._at_work:
+            self._foretold.say(worker, line, orders[0])
+
     def dispatch(self, worker: str, orders: list[calls.AttemptOrder]) -> None:
         """To be run one after the other."""
         line = self._workers.get(worker)
         if orders and line is not None:  # a worker that is gone is told of by its watch
             self._at_work[worker] = orders
-            self._spawn(self._run(worker, orders, line.ask("run", orders)))
+            asked = self._foretold.begin(worker, line, orders) or line.ask("run", orders)
+            self._spawn(self._run(worker, orders, asked))
 
     async def _run(self, worker: str, orders: list[calls.AttemptOrder], asked: Awaitable[list[calls.Report]]) -> None:
         """Asks for what has no report yet, also over a line that was lost: a worker runs a fence once, and gives its

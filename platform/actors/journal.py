@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from .. import crash
 from ..core import turn
-from ..core.records.attempts import Attempt
+from ..core.records.attempts import Attempt, AttemptState
 from ..errors import Unavailable
 from ..store.guards import guard_of
 from ..store.writer import Changes, CommitFailed, Guard, Writer
@@ -119,9 +119,13 @@ def _crashes_in(changes: Changes) -> list[Guard]:
     """The points that lie inside a transaction, as guards that never object."""
     if crash.armed_folder() is None:
         return []
-    ended = any(isinstance(row, Attempt) and not row.state.live for row in changes.get("attempts", {}).values())
-    takes_in, completes = [_crash_at("t1.inside")], [_crash_at("t4.inside")]
-    return (takes_in if "inbox" in changes else []) + (completes if ended else [])
+    states = {row.state for row in changes.get("attempts", {}).values() if isinstance(row, Attempt)}
+    passed: list[tuple[crash.Point, bool]] = [
+        ("t1.inside", "inbox" in changes),
+        ("t2.inside", AttemptState.LEASED in states),
+        ("t4.inside", any(not state.live for state in states)),
+    ]
+    return [_crash_at(point) for point, is_passed in passed if is_passed]
 
 
 def _crash_at(point: crash.Point) -> Guard:

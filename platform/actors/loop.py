@@ -57,8 +57,9 @@ def wall_clock_us() -> int:
 class Loop:
     """Feeds events to a machine in the order they came.
 
-    `carry_out` gets the effects of a commit in order and must not block; `published` gets its entries; `take_back` has
-    the machine take back the runs that a decision found to be away.
+    `carry_out` gets the effects of a commit in order and must not block; `published` gets its entries; `foretell` gets
+    the effects while they are being committed, for what may be got ready; `take_back` has the machine take back the
+    runs that a decision found to be away.
     """
 
     def __init__(
@@ -68,12 +69,13 @@ class Loop:
         *,
         carry_out: Callable[[list[Any]], None],
         published: Callable[[list[Entry]], None],
+        foretell: Callable[[list[Any]], None] | None = None,
         take_back: Callable[[frozenset[str]], Awaitable[None]] | None = None,
         clock: Callable[[], int] = wall_clock_us,
     ) -> None:
         self._machine, self._journal = machine, journal
         self._carry_out, self._published, self._clock = carry_out, published, clock
-        self._take_back = take_back
+        self._foretell, self._take_back = foretell, take_back
         self._waiting: asyncio.Queue[Waiting] = asyncio.Queue()
         self._again: list[Waiting] = []
         self._failures = 0
@@ -207,6 +209,8 @@ class Loop:
         changes = self._machine.book.changes()
         entries: list[Entry] = []
         if changes or said:
+            if self._foretell is not None:
+                self._foretell([effect for turn in turns for effect in turn.effects])
             try:
                 entries = await self._journal.commit(changes, said, guards)
             except CommitFailed as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..core.conductor.state import State
 from ..core.conductor.steps.members import seat_of
 from ..wire import calls
@@ -24,6 +26,12 @@ def run_order(state: State, run_id: str, fence: int) -> calls.RunOrder:
         secret=state.secret_of("run", run.id, str(fence)),
         record=tuple(calls.Recorded(command=row.command, outcome=row.outcome, answered=row.answered) for row in record),
     )
+
+
+def attempt_orders(state: State, worker: str, fences: Iterable[int]) -> list[calls.AttemptOrder]:
+    """What this worker needs to run these attempts, as far as they live."""
+    orders = (attempt_order(state, worker, fence) for fence in fences)
+    return [order for order in orders if order is not None]
 
 
 def attempt_order(state: State, worker: str, fence: int) -> calls.AttemptOrder | None:

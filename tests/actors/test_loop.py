@@ -91,7 +91,15 @@ class Bench:
         self.machine, self.journal = Words(), journal
         self.done: list[str] = []
         self.told: list[Entry] = []
-        self.loop = Loop(self.machine, journal, carry_out=self.done.extend, published=self.told.extend, clock=lambda: 1)
+        self.foretold: list[str] = []
+        self.loop = Loop(
+            self.machine,
+            journal,
+            carry_out=self.done.extend,
+            published=self.told.extend,
+            foretell=self.foretold.extend,
+            clock=lambda: 1,
+        )
 
 
 @asynccontextmanager
@@ -136,6 +144,20 @@ async def test_nothing_is_carried_out_or_answered_before_the_commit() -> None:
         bench.journal.gate.set()
         assert await waiting == "a noted"
         await answers(bench, "b")
+        assert bench.done == ["do a", "do b"]
+
+
+async def test_effects_are_foretold_while_they_are_committed_and_again_where_they_are_decided_again() -> None:
+    async with running(Bench(Shelf())) as bench:
+        bench.journal.gate.clear()
+        (waiting,) = asked(bench, "a")
+        await asyncio.wait([waiting], timeout=0.02)
+        assert (bench.foretold, bench.done) == (["do a"], [])
+        bench.journal.gate.set()
+        await waiting
+        bench.journal.objects_to = {"grant": "stale"}
+        await answers(bench, "b", "grant")
+        assert bench.foretold == ["do a", "do b", "do grant", "do b"]
         assert bench.done == ["do a", "do b"]
 
 

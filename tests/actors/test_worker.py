@@ -4,6 +4,7 @@ import logging
 import os
 import pickle
 import sys
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from headwater.actors.work import latch
 from headwater.actors.work.ground import ROOMY, Limits
 from headwater.actors.work.worker import Worker
 from headwater.wire.calls import GangSeat, Outcome, Report
@@ -122,6 +124,13 @@ class Place:
         order = desk.attempt(self.bundle, f"worker_steps:{function}", *arguments, **more)
         (report,) = await asyncio.wait_for(self.worker.run([order]), 20)
         return report
+
+    async def prepared(self, function: str, *arguments: object, **more: Any) -> asyncio.Task[list[Report]]:
+        """What the worker will say of an order that it has and that is not leased."""
+        order = desk.attempt(self.bundle, f"worker_steps:{function}", *arguments, **more)
+        asked = asyncio.create_task(self.worker.prepare([order]))
+        await asyncio.sleep(0)
+        return asked
 
 
 @pytest.fixture
@@ -399,6 +408,52 @@ async def test_behind_one_that_takes_long_what_has_not_begun_is_given_back(place
     assert ended.outcome.failure is not None
     assert ended.begun
     assert Path(path).read_text() == "x"
+
+
+async def test_what_is_prepared_begins_when_it_is_leased(place: Place, tmp_path: Path) -> None:
+    path = str(tmp_path / "count")
+    prepared = await place.prepared("counts", path)
+    await place.worker.leased([1])
+    (report,) = await prepared
+    assert value_of(report.outcome) is None
+    assert Path(path).read_text() == "x"
+    assert await place.run("counts", path) == report
+
+
+async def test_what_is_not_leased_never_begins_and_leaves_at_the_next_order(place: Place, tmp_path: Path) -> None:
+    path = str(tmp_path / "count")
+    prepared = await place.prepared("counts", path)
+    assert value_of((await place.run("add", 1, 2, fence=2)).outcome) == 3
+    assert [report.begun for report in await prepared] == [False]
+    await place.worker.leased([1])
+    assert not Path(path).exists()
+
+
+async def test_what_was_prepared_and_is_ordered_anew_runs_once(place: Place, tmp_path: Path) -> None:
+    path = str(tmp_path / "count")
+    prepared = await place.prepared("breaks")  # the same fence, of a life that was not written
+    assert value_of((await place.run("counts", path)).outcome) is None
+    assert [report.begun for report in await prepared] == [False]
+    assert Path(path).read_text() == "x"
+
+
+async def test_what_nobody_leases_is_given_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latch, "SPEAK_WITHIN_S", 0.01)
+    (report,) = await (await place.prepared("add", 1, 2))
+    assert report.begun is False
+    assert value_of((await place.run("add", 1, 2)).outcome) == 3
+
+
+async def test_the_time_of_what_is_prepared_counts_from_its_lease(place: Place) -> None:
+    prepared = await place.prepared("naps", timeout_s=0.05)
+    await asyncio.wait([prepared], timeout=0.1)
+    assert not prepared.done()
+    before_us = time.time_ns() // 1_000
+    await place.worker.leased([1])
+    (report,) = await prepared
+    assert report.outcome.failure is not None
+    assert report.outcome.failure.kind == "timeout"
+    assert report.started_us >= before_us
 
 
 async def test_an_attempt_that_prints_nothing_leaves_no_log(place: Place) -> None:

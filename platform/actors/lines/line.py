@@ -44,9 +44,11 @@ class Line:
 
     def ask(self, word: str, *said: Any) -> Awaitable[Any]:
         """The same, said before this returns where the line is open."""
-        if self._end is not None and self._end.is_open:
-            return self._end.ask(word, said)
-        return self._ask_once_open(word, said)
+        return self.ask_if_open(word, *said) or self._ask_once_open(word, said)
+
+    def ask_if_open(self, word: str, *said: Any) -> asyncio.Future[Any] | None:
+        """The same, said now or never."""
+        return self._end.ask(word, said) if self._end is not None and self._end.is_open else None
 
     async def _ask_once_open(self, word: str, said: tuple[Any, ...]) -> Any:
         return await (await self.open()).ask(word, said)

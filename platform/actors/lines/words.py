@@ -67,6 +67,8 @@ WORDS: Final[dict[str, Word]] = {
     "close": Word(tuple[str, int, str]),
     # To a worker.
     "run": Word(tuple[list[calls.AttemptOrder]], list[calls.Report]),
+    "prepare": Word(tuple[list[calls.AttemptOrder]], list[calls.Report]),
+    "leased": Word(tuple[list[int]]),
     "cancel": Word(tuple[int, float]),
     "preempt": Word(tuple[int, float]),
     "begin": Word(tuple[int, str]),

@@ -22,6 +22,7 @@ from ...wire.terms import Failure
 from . import memory_peak
 from .device_view import show, view_of
 from .ground import Ground
+from .latch import Latch
 from .progress_feed import ProgressFeed
 from .secret_files import resolved
 from .stoppable import Gate, Stopped
@@ -31,8 +32,18 @@ from .surroundings import Owner, Pins, surrounded
 class Attempt:
     """Everything that one attempt needs. `perform` is called once, in the thread of user code."""
 
-    def __init__(self, order: AttemptOrder, ground: Ground, pins: Pins, feed: ProgressFeed, master: str = "") -> None:
+    def __init__(
+        self,
+        order: AttemptOrder,
+        ground: Ground,
+        pins: Pins,
+        feed: ProgressFeed,
+        *,
+        master: str = "",
+        latch: Latch | None = None,
+    ) -> None:
         self._master = master  # host:port of rank 0, in a gang
+        self.latch = latch
         self.order, self.feed, self.gate = order, feed, Gate()
         self._ground, self._pins, self._files = ground, pins, ground.files
         self.preempting = threading.Event()
@@ -64,6 +75,8 @@ class Attempt:
         owner, place = Owner(order.run_id, order.project, order.principal), self._place()
         ranked = in_environment(gang_environment(order.gang, self._master)) if order.gang else nullcontext()
         with ranked, surrounded(self._ground.home, owner, self._pins, place):
+            if self.latch is not None:
+                self.latch.wait()
             function = _function(self._ground.code.find(order.function), order.function)
             with _followed_streams(self.feed):
                 given = decode(order.arguments.codec, content_of(self._files, order.arguments), self._input)

@@ -19,6 +19,7 @@ import os
 import time
 import uuid
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +36,7 @@ from .conductor_door import ConductorDoor, LineDoor, until_answered
 from .device_view import has_children, real_devices
 from .gathering import Gathering
 from .ground import ROOMY, Ground, Limits
+from .latch import Latch
 from .loaded_code import Code
 from .output import ProcessOutput
 from .progress_feed import ProgressFeed
@@ -75,6 +77,7 @@ class Worker:
         self._queue: deque[_Queued] = deque()
         self._serving: asyncio.Task[None] | None = None
         self._running: dict[int, _Job] = {}
+        self._ready: dict[int, Latch] = {}  # of what is not leased yet
         self._called_off: OrderedDict[int, str] = OrderedDict()  # fence → cancelled or preempted, before it came
         self._gathering: dict[int, Gathering] = {}  # gangs that this process is a rank of, and that have not begun
         self._telling: set[asyncio.Task[None]] = set()
@@ -87,9 +90,24 @@ class Worker:
     async def run(self, orders: list[AttemptOrder]) -> list[Report]:
         """The reports, in the order of the orders: of all, or of those that have ended while others take longer. Who
         asks again for the rest is given them."""
+        return await self._done(orders)
+
+    async def prepare(self, orders: list[AttemptOrder]) -> list[Report]:
+        """Like `run`, of what is not leased yet: user code begins once `leased` was said. Any other order drops it."""
+        return await self._done(orders, Latch)
+
+    async def leased(self, fences: list[int]) -> None:
+        for fence in fences:
+            if (latch := self._ready.pop(fence, None)) is not None:
+                latch.open()
+                if (job := self._running.get(fence)) is not None:
+                    job.begin()
+
+    async def _done(self, orders: list[AttemptOrder], latch: Callable[[], Latch] | None = None) -> list[Report]:
         self._last = ("run", _now_us())
+        self._drop_ready()
         call = object()
-        jobs = [self._job(order, call) for order in orders]
+        jobs = [self._job(order, call, latch) for order in orders]
         if self._serving is None or self._serving.done():
             self._serving = asyncio.get_running_loop().create_task(self._serve())
         done, _ = await asyncio.wait(jobs, timeout=TOGETHER_S if len(jobs) > 1 else None)
@@ -152,12 +170,22 @@ class Worker:
             "memory_bytes": memory_peak.resident_bytes(),
         }
 
-    def _job(self, order: AttemptOrder, call: object) -> asyncio.Future[Report]:
+    def _drop_ready(self) -> None:
+        for fence, latch in self._ready.items():
+            latch.drop()
+            self._jobs.pop(fence, None)
+        self._ready.clear()
+
+    def _job(
+        self, order: AttemptOrder, call: object, latch: Callable[[], Latch] | None = None
+    ) -> asyncio.Future[Report]:
         if (known := self._jobs.get(order.fence)) is not None:
             return known
         job: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
         self._jobs[order.fence] = job
-        self._queue.append(_Queued(order, call, job))
+        self._queue.append(queued := _Queued(order, call, job, latch() if latch else None))
+        if queued.latch is not None:
+            self._ready[order.fence] = queued.latch
         while len(self._jobs) > REPORTS_MAX and next(iter(self._jobs.values())).done():
             self._jobs.popitem(last=False)
         return job
@@ -180,7 +208,7 @@ class Worker:
         if self._queue:
             giving_back = asyncio.get_running_loop().call_later(TOGETHER_S, self._give_back, queued.call)
         try:
-            return await self._attempt(queued.order)
+            return await self._attempt(queued.order, latch=queued.latch)
         finally:
             if giving_back is not None:
                 giving_back.cancel()
@@ -195,7 +223,7 @@ class Worker:
             del self._gathering[order.fence]
         if refusal is not None:
             return self._report(order, _now_us(), Outcome(failure=refusal))
-        return await self._attempt(order, gathering.address)
+        return await self._attempt(order, master=gathering.address)
 
     def _give_back(self, call: object) -> None:
         """What came in the same call and has not begun will not be run here."""
@@ -226,16 +254,14 @@ class Worker:
         except TimeoutError:
             raise Unavailable(f"The Conductor did not answer within {CLAIM_WITHIN_S:g} s") from None
 
-    async def _attempt(self, order: AttemptOrder, master: str = "") -> Report:
+    async def _attempt(self, order: AttemptOrder, *, master: str = "", latch: Latch | None = None) -> Report:
         loop = asyncio.get_running_loop()
         feed = ProgressFeed(loop, order, self._incarnation, self._tell)
         pins = Pins(order.run_id, self._door, loop, self._incarnation)
-        attempt = Attempt(order, self._ground, pins, feed, master)
+        attempt = Attempt(order, self._ground, pins, feed, master=master, latch=latch)
         job = self._running[order.fence] = _Job(attempt, loop)
-        started_us = _now_us()
-        timers = [loop.call_later(SAY_RUNNING_AFTER_S, feed.say_running)]
-        if order.timeout_s is not None:
-            timers.append(loop.call_later(order.timeout_s, job.stop, "timeout", STOP_GRACE_S))
+        if latch is None or latch.is_open:
+            job.begin()
         crash.at("attempt.start")
         self._thread.give(lambda: self._perform(job))
         watching = loop.create_task(_watch_memory(job, order)) if order.memory_bytes else None
@@ -245,14 +271,22 @@ class Worker:
             if watching is not None:
                 watching.cancel()
             del self._running[order.fence]
-            for timer in (*timers, *job.timers):
+            for timer in job.timers:
                 timer.cancel()
+        if latch is not None and latch.dropped:
+            return self._never_begun(order, latch)
         feed.flush()
         crash.at("attempt.effect")
         is_left = bool(order.devices) and bool(real_devices(order) or has_children())
         if is_left:  # the Conductor ends this process once it has the report
             loop.call_later(LINGER_S, os._exit, 0)
-        return self._report(order, started_us, outcome, feed=feed, seen_empty=not (job.overdue or is_left))
+        return self._report(order, job.started_us, outcome, feed=feed, seen_empty=not (job.overdue or is_left))
+
+    def _never_begun(self, order: AttemptOrder, latch: Latch) -> Report:
+        """Of what was not leased in time: whoever orders it again has it run."""
+        if self._ready.get(order.fence) is latch:
+            del self._ready[order.fence], self._jobs[order.fence]
+        return self._report(order, _now_us(), Outcome(), begun=False)
 
     def _perform(self, job: _Job) -> None:
         """In the thread of user code."""
@@ -297,6 +331,7 @@ class _Queued:
     order: AttemptOrder
     call: object
     job: asyncio.Future[Report]
+    latch: Latch | None = None
 
 
 class _Job:
@@ -306,7 +341,15 @@ class _Job:
         self.attempt, self._loop = attempt, loop
         self.ended: asyncio.Future[Outcome] = loop.create_future()
         self.timers: list[asyncio.TimerHandle] = []
+        self.started_us = _now_us()
         self.overdue = False
+
+    def begin(self) -> None:
+        """User code may begin: its time runs from now on."""
+        self.started_us = _now_us()
+        self.timers.append(self._loop.call_later(SAY_RUNNING_AFTER_S, self.attempt.feed.say_running))
+        if (timeout_s := self.attempt.order.timeout_s) is not None:
+            self.timers.append(self._loop.call_later(timeout_s, self.stop, "timeout", STOP_GRACE_S))
 
     def stop(self, kind: str, grace_s: float) -> None:
         self.attempt.gate.stop(kind)
