@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..wire.api.quota import Eta, Kept, Lack, StepExplained
 from .admission import Admission, Cause, NoPlace, OverQuota
-from .forecast import Forecast
 from .messages import StepWaiting, Waiting
 from .placement.inventory import Inventory
 from .placement.shortfall import shortfall
 from .queues import line_of
 from .reasons import Reasons
 from .reservations import Reservations
-from .runtimes import Measured
-from .telling import BEHIND, RESERVED, Telling
+from .telling import RESERVED, Telling
 from .usage import Usage
 
 
@@ -24,16 +24,15 @@ class Explaining:
         admission: Admission,
         reservations: Reservations,
         telling: Telling,
-        forecast: Forecast,
     ) -> None:
         self._usage, self._inventory, self._admission = usage, inventory, admission
-        self._reservations, self._telling, self._forecast = reservations, telling, forecast
+        self._reservations, self._telling = reservations, telling
 
     def why(self, step: StepWaiting, reasons: Reasons) -> Waiting:
         return self._telling.why(step, reasons, self._admission)
 
-    def of(self, step: StepWaiting, reasons: Reasons, measured: Measured, now_us: int) -> StepExplained:
-        """What the step lacks, and when it should have it, is looked at for itself, whoever stands before it."""
+    def of(self, step: StepWaiting, reasons: Reasons, foreseen: Callable[[], Eta | None]) -> StepExplained:
+        """What the step lacks is looked at for itself, whoever stands before it."""
         said, key = self.why(step, reasons), line_of(step)
         causes = self._admission.causes(*key, self._admission.options(key[1]))
         lacks = tuple(lack for cause in causes if (lack := self._lack(step, cause)) is not None)
@@ -46,15 +45,8 @@ class Explaining:
             ahead=said.ahead,
             lacks=lacks,
             kept=self._kept(step),
-            eta=said.eta if said.code == RESERVED else self._eta(step, said, measured, now_us),
+            eta=said.eta if said.code == RESERVED else foreseen(),
         )
-
-    def _eta(self, step: StepWaiting, said: Waiting, measured: Measured, now_us: int) -> Eta | None:
-        """As if it were the first of its line; where it is not, the basis says so."""
-        eta = self._forecast.eta(step, measured, now_us)
-        if eta is None or said.code != BEHIND:
-            return eta
-        return Eta(at_us=eta.at_us, basis=f"{eta.basis}; those ahead of it go first")
 
     def _lack(self, step: StepWaiting, cause: Cause) -> Lack | None:
         match cause:

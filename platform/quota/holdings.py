@@ -5,7 +5,7 @@ Each holding takes room of the inventory and quota of its project, from the mome
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -92,7 +92,7 @@ class Holdings:
         holding = self._pop(holder)
         self._inventory.unhold(holder, holding.seats)
         self.discharge(holding)
-        self._came_back()
+        self.room_came()
         return holding
 
     def rename(self, holder: Holder, fence: int, holding: Holding) -> None:
@@ -136,10 +136,15 @@ class Holdings:
             self.put(fence, replace(holding, released=True))
         else:
             self._pop(fence)
-        self._came_back()
+        self.room_came()
 
-    def empty(self, device_id: str, fence: int | None) -> None:
-        """What was released of the device is seen empty; with a fence, that of this attempt alone."""
+    def empty(self, device_ids: Iterable[str], fence: int | None) -> None:
+        """What was released of the devices is seen empty; with a fence, that of this attempt alone."""
+        for device_id in device_ids:
+            if device_id in self._inventory.devices:
+                self._empty(device_id, fence)
+
+    def _empty(self, device_id: str, fence: int | None) -> None:
         devices = self._inventory.devices
         for holder in list(devices[device_id].holders):
             if fence not in (None, holder) or holder not in self.all or not self.all[holder].released:
@@ -148,7 +153,7 @@ class Holdings:
             held = (i for seat in self.all[holder].seats for i in seat.devices)
             if not any(i in devices and holder in devices[i].holders for i in held):
                 self._pop(holder)
-        self._came_back()
+        self.room_came()
 
     def as_if_gone(self, holder: Holder) -> None:
         """Takes off what the holder has, as long as the caller takes it back."""
@@ -202,15 +207,20 @@ class Holdings:
             if after is not None:
                 added(fence, after)
 
+    def charge_anew(self) -> None:
+        """Charges the quota in use for all there is, none of which was."""
+        for holder, holding in list(self.all.items()):
+            charged = charged_anew(holding, self._inventory, self._usage)
+            self.put(holder, charged)
+            if not charged.released:
+                self.charge(charged)
+        self.room_came()
+
     def room_came(self) -> None:
         """Something may fit now that did not, or be paid."""
-        self._undo.note(setattr, self, "came_back", self.came_back)
-        self.came_back += 1
-        self._order.something_came_back()
-
-    def _came_back(self) -> None:
+        self._undo.put_attribute(self, "came_back", self.came_back + 1)
         self._places.changed()
-        self.room_came()
+        self._order.something_came_back()
 
 
 def holding_of(leased: AttemptLeased, step: StepWaiting, inventory: Inventory, usage: Usage, version: int) -> Holding:

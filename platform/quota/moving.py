@@ -53,7 +53,8 @@ class Moving:
         if not self._usage.path(step.project):
             return False
         contested = (flavour for flavour in option.amounts if self._usage.governs(flavour))
-        return all(self._usage.room(step.project, each).amount >= option.amounts[each] for each in contested)
+        shape = shape_of(step)
+        return all(self._usage.lendable(step.project, f, shape).amount >= option.amounts[f] for f in contested)
 
     def _movable(self, step: StepWaiting, option: Option, now_us: int) -> dict[Holder, Movable]:
         found: dict[Holder, Movable] = {}

@@ -28,7 +28,7 @@ from .forecast import Forecast
 from .granting import Granting
 from .growing import Growing
 from .half_life import HalfLife
-from .holdings import Holding, Holdings, charged_anew, holding_of, step_of
+from .holdings import Holding, Holdings, holding_of, step_of
 from .loading import Loading
 from .messages import Effect, Event, Grant, NodeDrained, NodeJoined, NodeLeft, NodeSpec, StepWaiting, Waiting
 from .moving import Moving
@@ -60,7 +60,9 @@ class Scheduler:
         self._granting = Granting(self._undo, self._queues, self._holdings, self._reservations, self._telling)
         self._evicted: dict[str, tuple[int, ...]] = {}
         self._now_us, self._models = 0, list[str]()
+        self._is_tried, self.decided = False, 0  # how often something was, what was taken back included
         self._use(Usage(tree), version)
+        self._forecast = Forecast(self)
 
     @classmethod
     def load(
@@ -112,7 +114,7 @@ class Scheduler:
 
     def decide_all(self, events: Sequence[Event], now_us: int = 0) -> list[Effect]:
         """What follows from all of them, as if they had happened at once: one look at who may go."""
-        depth = self._undo.depth()
+        depth, self.decided = self._undo.depth(), self.decided + 1
         try:
             self._tick(now_us)
             if all(isinstance(event, messages.GrantRefused) for event in events):
@@ -147,7 +149,9 @@ class Scheduler:
     def explained(self, step_id: str, measured: Measured = unmeasured) -> StepExplained | None:
         """Everything about why the step waits, `measured` to tell when; None where it does not."""
         step = self._queues.steps.get(step_id)
-        return None if step is None else self._explaining.of(step, self._reasons, measured, self._now_us)
+        if step is None:
+            return None
+        return self._explaining.of(step, self._reasons, lambda: self._forecast.eta(step, measured, self._now_us))
 
     def usage(self) -> list[NodeUsage]:
         """Each node of the tree, parents first, with what is used, borrowed, lent and waited for."""
@@ -157,6 +161,7 @@ class Scheduler:
     def tried(self) -> Iterator[None]:
         """What is decided inside is taken back at the end."""
         with self._undo.undone():
+            self._undo.put_attribute(self, "_is_tried", True)
             yield
         self.back_to(self._undo.depth())
 
@@ -170,6 +175,9 @@ class Scheduler:
 
     def waiting(self, step_id: str) -> StepWaiting | None:
         return self._queues.steps.get(step_id)
+
+    def count_waiting(self) -> int:
+        return len(self._queues.steps)
 
     @property
     def workload(self) -> Workload:
@@ -211,12 +219,12 @@ class Scheduler:
             case messages.ReclaimRefused(fence):
                 self._granting.not_ended(fence)
             case messages.DeviceFreed(device_ids, fence):
-                self._freed(device_ids, fence)
+                self._holdings.empty(device_ids, fence)
             case messages.DeviceQuarantined(device_ids):
                 self._quarantine(device_ids, True)
             case messages.DeviceRestored(device_ids):
                 self._quarantine(device_ids, False)
-                self._freed(device_ids, None)
+                self._holdings.empty(device_ids, None)
             case messages.TreeChanged(tree, version):
                 self._change_tree(tree, version)
             case messages.GrantRefused(step_id, reason):
@@ -295,11 +303,6 @@ class Scheduler:
         if holding is not None and not holding.leaving and not holding.released:
             self._granting.make_way_again([event])
 
-    def _freed(self, device_ids: tuple[str, ...], fence: int | None) -> None:
-        for device_id in device_ids:
-            if device_id in self._inventory.devices:
-                self._holdings.empty(device_id, fence)
-
     def _quarantine(self, device_ids: tuple[str, ...], quarantined: bool) -> None:
         for device_id in device_ids:
             if device_id in self._inventory.devices:
@@ -333,12 +336,7 @@ class Scheduler:
         usage = Usage(tree, self._now_us)
         usage.inherit(self._usage)
         self._use(usage, version)
-        for holder, holding in list(self._holdings.all.items()):
-            charged = charged_anew(holding, self._inventory, self._usage)
-            self._holdings.put(holder, charged)
-            if not charged.released:
-                self._holdings.charge(charged)
-        self._holdings.room_came()
+        self._holdings.charge_anew()
         self._reclaiming.victims()
         for key in self._queues.lines:
             self._telling.moved(key)
@@ -354,16 +352,15 @@ class Scheduler:
         """Other nodes or devices are in service."""
         for step_id in self._reservations.broken():
             self._granting.unkeep(step_id)
-        self._places.changed()
         self._holdings.room_came()
 
     def _tick(self, now_us: int) -> None:
         if now_us > self._now_us:
-            self._undo.note(setattr, self, "_now_us", self._now_us)
-            self._now_us = now_us
+            self._undo.put_attribute(self, "_now_us", now_us)
             for place in self._holdings.sharers.forgotten(now_us):
                 self._granting.came_back(self._holdings.left(place))
-            if self._usage.pass_to(now_us):
+            self._undo.put_attribute(self._usage, "now_us", now_us)
+            if not self._is_tried and self._usage.pass_to(now_us):
                 self._order.stale()
             if self._usage.changes_us is not None and now_us >= self._usage.changes_us:
                 self._change_tree(self._usage.declared, self._version)  # a window opens or closes
@@ -395,6 +392,5 @@ class Scheduler:
         growing = Growing(self._undo, usage, self._places, self._holdings, self._admission)
         moving = Moving(usage, self._inventory, self._holdings, self._admission, self._reclaiming)
         self._granting.look_with(self._reclaiming, backfill, growing, moving)
-        ask = Forecast(backfill, self._holdings, self._admission)
-        self._explaining = Explaining(usage, self._inventory, self._admission, self._reservations, self._telling, ask)
+        self._explaining = Explaining(usage, self._inventory, self._admission, self._reservations, self._telling)
         self._reasons = Reasons(usage, self._inventory, self._queues, self._holdings, self._order, self._reservations)

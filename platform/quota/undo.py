@@ -54,6 +54,10 @@ class Undo:
             self.note(mapping.pop, key)
         mapping[key] = value
 
+    def put_attribute(self, owner: object, name: str, value: object) -> None:
+        self.note(setattr, owner, name, getattr(owner, name))
+        setattr(owner, name, value)
+
     def pop(self, mapping: dict[Key, Value], key: Key) -> Value:
         value = mapping.pop(key)
         self.note(mapping.__setitem__, key, value)

@@ -328,6 +328,16 @@ class Platform(RuleBasedStateMachine):
     def suspect(self, name: str, n: int, event: type[DeviceQuarantined] | type[DeviceRestored]) -> None:
         self.feed(event((f"{name}/{n}",)))
 
+    @precondition(lambda self: self.one._queues.steps)
+    @rule(which=st.integers(0, 50))
+    def ask_when_one_should_go(self, which: int) -> None:
+        """Only the one is asked, and both decide alike from then on."""
+        waiting, before = sorted(self.one._queues.steps), picture(self.one)
+        said = self.one.explained(waiting[which % len(waiting)])
+        assert said is not None
+        assert said.eta is None or said.eta.at_us >= self.one._now_us
+        assert picture(self.one) == before
+
     @rule(tree=st.sampled_from(TREES))
     def change_tree(self, tree: Tree) -> None:
         self.count += 1
