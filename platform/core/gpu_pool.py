@@ -194,7 +194,7 @@ class GpuPool:
             leaves_us = (*leaves_us, turn.now_us)
         self.nodes.put(node_id, replace(node, state="LEFT", seen_us=turn.now_us, leaves_us=leaves_us))
         self._say(turn, node_id, NodeLeft(node=node_id, reason=event.reason))
-        for fence in {lease.fence for lease in self.leases.values() if lease.node == node_id}:
+        for fence in sorted({lease.fence for lease in self.leases.values() if lease.node == node_id}):
             elsewhere = any(self._is_here(lease.node) for _, lease in self._of_fence(fence))
             if fence in self.examined and not elsewhere:
                 self._free(turn, fence)

@@ -140,7 +140,8 @@ class Groups(Generic[K, M]):
         return member in self._groups.get(group, ())
 
     def groups(self) -> list[K]:
-        return list(self._groups)
+        """Those that have members, by whose first joined first."""
+        return sorted(self._groups, key=lambda group: next(iter(self._groups[group].values())))
 
     def count(self, group: K) -> int:
         return len(self._groups.get(group, ()))

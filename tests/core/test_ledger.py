@@ -27,7 +27,7 @@ class AnyChanges(RuleBasedStateMachine):
         self.store: dict[str, int] = {}
 
     def seen(self) -> Any:
-        groups = {group: self.groups.of(group) for group in self.groups.groups()}
+        groups = [(group, self.groups.of(group)) for group in self.groups.groups()]
         return [{key: ledger[key] for key in ledger} for ledger in (self.written, self.memory)], groups
 
     @rule(key=KEYS, value=VALUES, written=st.booleans())
@@ -99,6 +99,17 @@ def test_a_member_comes_back_to_its_old_place() -> None:
     groups.discard("g", "a")
     book.rollback()
     assert groups.of("g") == ["a", "b", "c"]
+
+
+def test_a_group_comes_back_to_its_old_place() -> None:
+    book = Book()
+    groups: Groups[str, str] = Groups(book)
+    for group in "abc":
+        groups.add(group, "m")
+    book.settle()
+    groups.discard("a", "m")
+    book.rollback()
+    assert groups.groups() == ["a", "b", "c"]
 
 
 def test_what_was_loaded_is_neither_written_nor_undone() -> None:

@@ -219,7 +219,7 @@ class QuotaDesk:
 
     def _refused_reclaims(self) -> list[q.Event]:
         refused: list[q.Event] = []
-        for fence in list(self.not_ended):
+        for fence in sorted(self.not_ended):
             refused.append(q.ReclaimRefused(fence, self.not_ended[fence]))
             self.not_ended.remove(fence)
         return refused

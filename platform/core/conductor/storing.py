@@ -68,7 +68,7 @@ def artifacts_gone(state: State, turn: Turn, event: m.ArtifactsGone) -> None:
 
 
 def logs_counted(state: State, turn: Turn, event: m.LogsCounted) -> None:
-    for project in {*state.storage, *event.size_bytes}:
+    for project in sorted({*state.storage, *event.size_bytes}):
         _keep(state, turn, replace(_use(state, project), logs_bytes=event.size_bytes.get(project, 0)))
 
 
@@ -84,7 +84,7 @@ def limits_changed(state: State, turn: Turn, tree: object) -> None:
         state.storage_limits.remove(project)
     for project, limit_bytes in limits.items():
         state.storage_limits.put(project, limit_bytes)
-    for project in {*state.storage, *limits}:
+    for project in sorted({*state.storage, *limits}):
         _keep(state, turn, _use(state, project))
 
 

@@ -87,7 +87,7 @@ def seen_gone(state: State, worker: str) -> None:
 
 
 def _in_doubt(state: State, run_id: str) -> list[Step]:
-    steps = [state.steps[step_id] for step_id in state.doubtful.values()]
+    steps = [state.steps[state.doubtful[fence]] for fence in sorted(state.doubtful)]
     return [step for step in steps if step.run_id == run_id]
 
 

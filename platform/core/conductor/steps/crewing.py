@@ -24,7 +24,7 @@ replace = msgspec.structs.replace
 def worker_for(state: State, node: str, step: Step) -> Worker | None:
     """An idle worker with the step's code and packages, or a blank one where it needs no packages of its own."""
     there = [worker for worker in state.workers.values() if worker.node == node and worker.env == step.env]
-    idle = [worker for worker in there if not worker.fences]
+    idle = sorted((worker for worker in there if not worker.fences), key=lambda worker: worker.id)
     warm = next((worker for worker in idle if worker.code_version == step.code_version), None)
     return warm or next((worker for worker in idle if worker.code_version is None), None)
 

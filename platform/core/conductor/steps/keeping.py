@@ -75,7 +75,7 @@ def leave_forgotten(state: State, turn: Turn) -> None:
 
 def leave_node(state: State, turn: Turn, node: str) -> None:
     """Nothing goes on where the node is out of reach."""
-    for run_id in list(state.kept):
+    for run_id in sorted(state.kept):
         run = state.runs.known(run_id)
         if run is not None and state.kept[run_id].place.node == node:
             leave(state, turn, run)
@@ -83,7 +83,7 @@ def leave_node(state: State, turn: Turn, node: str) -> None:
 
 def leave_in_time(state: State, turn: Turn) -> None:
     """Leaves what nothing has come for; the others' time comes."""
-    for run_id in list(state.kept):
+    for run_id in sorted(state.kept):
         kept, run = state.kept[run_id], state.runs.known(run_id)
         if kept.until_us > turn.now_us:
             state.wake(turn, kept.until_us)

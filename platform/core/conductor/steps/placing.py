@@ -45,11 +45,15 @@ def place(state: State, turn: Turn, run: Run) -> None:
 
 def _host_for(state: State, run: Run) -> Host | None:
     most = 1 if run.id in state.suspects else state.limits.runs_a_host
-    hosts = state.hosts.values()
+    hosts = _hosts(state)
     for host in hosts:
         if host.code_version == run.code_version and not host.alone and state.runs_on.count(host.id) < most:
             return host
     return next((host for host in hosts if host.code_version is None), None)
+
+
+def _hosts(state: State) -> list[Host]:
+    return sorted(state.hosts.values(), key=lambda host: host.id)
 
 
 def settle_down(state: State, turn: Turn, version: str) -> None:
@@ -106,7 +110,7 @@ def leave_host(state: State, turn: Turn, run: Run) -> None:
 
 def let_go_of_hosts(state: State, turn: Turn) -> None:
     """Hosts that had nothing to do for a while end; the next wake comes for those that are not idle long enough."""
-    for host in state.hosts.values():
+    for host in _hosts(state):
         if host.idle_since_us is None or state.runs_on.count(host.id):
             continue
         due_us = host.idle_since_us + state.limits.host_idle_us
