@@ -231,7 +231,7 @@ class Admission:
             return (
                 f"No node has {'a GPU' if demand.gpu_model is None else demand.gpu_model}; GPU models here: {models}."
             )
-        node = max(nodes, key=lambda node: (len(node.devices), node.spec.cpus_milli, node.spec.memory_bytes))
+        node = min(nodes, key=lambda n: (-len(n.devices), -n.spec.cpus_milli, -n.spec.memory_bytes, n.spec.id))
         most = Demand(len(node.devices) * WHOLE, node.spec.gpu_model, node.spec.cpus_milli, node.spec.memory_bytes)
         return f"The largest that would fit is {each_shown(most)}, on node {node.spec.id}."
 

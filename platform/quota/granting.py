@@ -42,6 +42,7 @@ class Granting:
 
     def use(self, usage: Usage, order: Order, admission: Admission, version: int) -> None:
         """The quota that decides from now on."""
+        self._tried.clear()
         self._usage, self._order, self._admission, self._version = usage, order, admission, version
 
     def look_with(self, reclaiming: Reclaiming, backfill: Backfill, growing: Growing, moving: Moving) -> None:
@@ -265,7 +266,7 @@ class Granting:
     def make_way_again(self, leaving: list[AttemptLeaving]) -> None:
         """As it was before the restart: evictions counted, and a place kept for each step that others end for."""
         victims: dict[str, list[AttemptLeaving]] = {}
-        for event in leaving:
+        for event in sorted(leaving, key=lambda each: (each.at_us, each.fence)):
             holding = self._holdings.all.get(event.fence)
             if holding is None or event.for_step != holding.step.step_id:
                 self.count_eviction(event.project, event.at_us)

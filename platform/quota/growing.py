@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from .admission import Admission, Placed
 from .holdings import Holding, Holdings
 from .messages import Reclaim, StepWaiting
-from .placement.inventory import Holder
 from .places import Places
 from .queues import shape_of
 from .undo import Undo
@@ -42,9 +41,10 @@ class Growing:
 
         At once it might go with fewer ranks, and have gained nothing. None where it gets no more by waiting.
         """
-        fence = next((fence for fence in self._holdings.going if self._was_to_grow(fence, step)), None)
-        if not isinstance(fence, int):
+        had = [fence for fence in self._holdings.going if isinstance(fence, int) and self._was_to_grow(fence, step)]
+        if not had:
             return None
+        fence = max(had)
         shape = shape_of(step)
         options = self._admission.options(shape)
         at_once = self._admission.judge(step.project, shape, options)
@@ -56,7 +56,7 @@ class Growing:
         gains = placed is not None and (at_once is None or len(placed.seats) > len(at_once.seats))
         return (fence, placed) if placed is not None and gains else None
 
-    def _was_to_grow(self, fence: Holder, step: StepWaiting) -> bool:
+    def _was_to_grow(self, fence: int, step: StepWaiting) -> bool:
         holding = self._holdings.all[fence]
         return holding.grows and holding.released and holding.step.step_id == step.step_id
 

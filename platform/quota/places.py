@@ -1,6 +1,7 @@
 """Where a shape would go now, asked once until something changes.
 
-What did not fit cannot fit before something comes back, so a full platform answers from memory.
+What did not fit cannot fit before something comes back, so a full platform answers from memory. What is typically
+asked for decides where something goes, so what was found by other kinds is asked again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class Places:
         self._inventory = inventory
         self._fitting: dict[Key, tuple[Seat, ...]] = {}
         self._full: set[Key] = set()
+        self._kinds = inventory.workload.kinds
 
     def taken(self) -> None:
         """Something was taken: what fitted is to be asked again."""
@@ -31,6 +33,9 @@ class Places:
     def seats(self, demand: Demand, ranks_min: int, models: tuple[str, ...]) -> tuple[Seat, ...] | None:
         """Seats for as many ranks as fit, at most `demand.ranks`; None where even the fewest do not."""
         key = (demand, ranks_min, models)
+        if self._kinds is not self._inventory.workload.kinds:
+            self._kinds = self._inventory.workload.kinds
+            self._fitting.clear()
         if key in self._full:
             return None
         found = self._fitting.get(key)

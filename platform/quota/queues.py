@@ -52,7 +52,9 @@ def line_of(step: StepWaiting) -> LineKey:
 
 
 class SortedLines:
-    """Lines, each once, by the turn that each was put with."""
+    """Lines, each once, by the turn that each was put with. Two have the same where a step asked for something else
+    meanwhile; they have an order too, so that what is taken back leaves no trace.
+    """
 
     def __init__(self, undo: Undo) -> None:
         self._undo = undo
@@ -83,7 +85,10 @@ class SortedLines:
 
     def _enter(self, key: LineKey, turn: Turn) -> None:
         self._turns[key] = turn
-        insort(self._sorted, (turn, key), key=_turn)
+        entry, position = (turn, key), bisect_left(self._sorted, turn, key=_turn)
+        while position < len(self._sorted) and _comes_first(self._sorted[position], entry):
+            position += 1
+        self._sorted.insert(position, entry)
 
     def _strike(self, key: LineKey) -> None:
         position = bisect_left(self._sorted, self._turns.pop(key), key=_turn)
@@ -207,3 +212,8 @@ class Queues:
 
 def _turn(entry: tuple[Turn, LineKey]) -> Turn:
     return entry[0]
+
+
+def _comes_first(one: tuple[Turn, LineKey], other: tuple[Turn, LineKey]) -> bool:
+    """Of two with one turn."""
+    return one[0] == other[0] and repr(one[1]) < repr(other[1])

@@ -130,7 +130,7 @@ class Reasons:
         found: list[tuple[str, Holding]] = []
         for name in names:
             for device in self._inventory.nodes[name].devices.values():
-                holders = [holder for holder in device.holders if holder in self._holdings]
+                holders = sorted((holder for holder in device.holders if holder in self._holdings), key=str)
                 found += [(device.id, self._holdings[holder]) for holder in holders]
         return found
 

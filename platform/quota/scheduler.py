@@ -102,7 +102,10 @@ class Scheduler:
     def back_to(self, depth: int) -> None:
         revision = self._inventory.revision
         self._undo.back_to(depth)
-        if self._inventory.revision != revision:  # what was found meanwhile was found without these nodes
+        self._went_back(revision)
+
+    def _went_back(self, revision: int) -> None:
+        if self._inventory.revision != revision:  # what was found meanwhile was found with other nodes
             self._order.stale()
         self._granting.rolled_back()
         self._telling.clear()
@@ -135,10 +138,6 @@ class Scheduler:
         times = (self._granting.wakes_us(self._now_us), self._usage.changes_us, given_up_us, kept_us)
         return min((at for at in times if at is not None), default=None)
 
-    def outstanding(self) -> list[Effect]:
-        """The grants that have no answer yet."""
-        return [holding.grant() for key, holding in self._holdings.all.items() if isinstance(key, str)]
-
     def explain(self, step_id: str) -> Waiting | Grant | None:
         """Why the step waits, as of now; its grant where it has one; None where it is neither."""
         if step_id in self._holdings.all:
@@ -160,10 +159,13 @@ class Scheduler:
     @contextmanager
     def tried(self) -> Iterator[None]:
         """What is decided inside is taken back at the end."""
-        with self._undo.undone():
-            self._undo.put_attribute(self, "_is_tried", True)
-            yield
-        self.back_to(self._undo.depth())
+        revision = self._inventory.revision
+        try:
+            with self._undo.undone():
+                self._undo.put_attribute(self, "_is_tried", True)
+                yield
+        finally:
+            self._went_back(revision)
 
     def holdings(self) -> Mapping[Holder, Holding]:
         """By step id what was proposed, by fence what was leased."""
@@ -372,12 +374,9 @@ class Scheduler:
 
     def _models_changed(self) -> None:
         if (models := self._inventory.gpu_models()) != self._models:
-            self._undo.note(self._use_models, self._models)
-            self._use_models(models)
-
-    def _use_models(self, models: list[str]) -> None:
-        self._models = models
-        self._order.stale()
+            self._undo.note(setattr, self, "_models", self._models)
+            self._models = models
+            self._order.stale()
 
     def _use(self, usage: Usage, version: int) -> None:
         self._usage, self._version = usage, version

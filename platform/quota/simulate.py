@@ -84,8 +84,9 @@ def _without(machine: Scheduler, nodes: tuple[str, ...]) -> tuple[tuple[str, ...
     gone = set(nodes)
     events: list[Event] = [NodeLeft(name) for name in nodes]
     homeless = []
-    for holder, holding in machine.holdings().items():
-        if isinstance(holder, int) and not holding.released and any(seat.node in gone for seat in holding.seats):
+    for holder in sorted(holder for holder in machine.holdings() if isinstance(holder, int)):
+        holding = machine.holdings()[holder]
+        if not holding.released and any(seat.node in gone for seat in holding.seats):
             devices = tuple(device for seat in holding.seats for device in seat.devices)
             events += [AttemptReleased(holder), *([DeviceFreed(devices, holder)] if devices else []), holding.step]
             homeless.append(holding.step.step_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -25,6 +26,7 @@ from headwater.quota.reservations import Reservation
 from headwater.quota.scheduler import Scheduler
 
 S = 1_000_000
+Mixed = Callable[[list[Any]], list[Any]]
 
 
 def picture(scheduler: Scheduler) -> object:
@@ -207,16 +209,23 @@ def no_date_is_later(scheduler: Scheduler, before: Mapping[str, int]) -> None:
 # Restart.
 
 
-def begun_anew(scheduler: Scheduler, leaving: Iterable[AttemptLeaving], version: int) -> Scheduler:
-    """A Scheduler as the rows would have it: what was proposed and not leased waits again."""
+def begun_anew(
+    scheduler: Scheduler,
+    leaving: Iterable[AttemptLeaving],
+    version: int,
+    mixed: Callable[[list[Any]], list[Any]] = list,
+) -> Scheduler:
+    """A Scheduler as the rows would have it: what was proposed and not leased waits again. `mixed`: the rows of a
+    table in another order.
+    """
     inventory = scheduler._inventory
     nodes = [
         msgspec.structs.replace(node.spec, drained=not node.in_service)
         for node in inventory.nodes.values()
         if not node.left
     ]
-    held = sorted((fence, holding) for fence, holding in scheduler.holdings().items() if isinstance(fence, int))
-    events = [event for fence, holding in held for event in _history(scheduler, fence, holding)]
+    held = [(fence, holding) for fence, holding in scheduler.holdings().items() if isinstance(fence, int)]
+    events = [event for fence, holding in mixed(held) for event in _history(scheduler, fence, holding)]
     quarantined = tuple(
         device.id
         for node in inventory.nodes.values()
@@ -224,15 +233,17 @@ def begun_anew(scheduler: Scheduler, leaving: Iterable[AttemptLeaving], version:
         if device.quarantined and device.id in {each.id for each in node.spec.devices}
     )
     pending = [holding.step for holder, holding in scheduler.holdings().items() if isinstance(holder, str)]
-    return Scheduler.load(
+    machine = Scheduler.load(
         scheduler.tree,
         version,
-        nodes=nodes,
+        nodes=mixed(nodes),
         history=[*events, DeviceQuarantined(quarantined)],
-        waiting=[*scheduler._queues.steps.values(), *pending],
-        leaving=leaving,
-        away=list(inventory.departed.values()),
+        waiting=mixed([*scheduler._queues.steps.values(), *pending]),
+        leaving=mixed(list(leaving)),
+        away=mixed(list(inventory.departed.values())),
     )
+    machine.workload.give(dict(mixed(scheduler.workload.common())))
+    return machine
 
 
 def _history(scheduler: Scheduler, fence: int, holding: Holding) -> list[Event]:

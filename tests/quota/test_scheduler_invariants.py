@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ from headwater.quota.messages import (
 )
 from headwater.quota.placement.inventory import Holder
 from headwater.quota.scheduler import Scheduler
-from headwater.quota.tree import Tree, parse_tree
+from headwater.quota.tree import parse_tree
 
 from .promises import (
     begun_anew,
@@ -81,6 +83,7 @@ TREES = [
         },
     )
 ]
+TREE = st.sampled_from(range(len(TREES)))
 DEMANDS = st.builds(
     Demand,
     gpus_milli=st.sampled_from([0, 0, 300, 500, 1000, 2000]),
@@ -91,12 +94,38 @@ DEMANDS = st.builds(
 )
 
 
+COUNTED: dict[Demand, int] = {Demand(500): 3, Demand(1000, "L4", 500): 2, Demand(2000, "A100"): 1}
+TRIED = st.one_of(
+    st.builds(
+        lambda name, gpus, model: NodeJoined(a_node(name, gpus, model, 4)),
+        st.sampled_from("de"),
+        st.integers(1, 3),
+        st.sampled_from(["L4", "A100", "T4"]),
+    ),
+    st.sampled_from([NodeLeft, NodeDrained]).flatmap(lambda event: st.sampled_from("abc").map(event)),
+    st.integers(0, 30).map(AttemptReleased),
+    st.integers(0, 30).map(lambda number: StepGone(f"s{number}")),
+    TREE.map(lambda number: TreeChanged(TREES[number], 1000)),
+    st.builds(
+        lambda project, demand: StepWaiting("if", "r", project, "fit", demand, 0), st.sampled_from(PROJECTS), DEMANDS
+    ),
+)
+
+
+def a_node(name: str, gpus: int, model: str, cpus: int) -> NodeSpec:
+    devices = tuple(DeviceSpec(f"{name}/{n}") for n in range(gpus))
+    return NodeSpec(name, cpus * 1000, 1000, model if gpus else "", devices)
+
+
 class Platform(RuleBasedStateMachine):
     """One Scheduler, its twin that is fed the same log with a rolled-back attempt before each event."""
 
-    @initialize(tree=st.sampled_from(TREES))
-    def start(self, tree: Tree) -> None:
-        self.one, self.twin = Scheduler(tree, 1), Scheduler(tree, 1)
+    @initialize(tree=TREE, counted=st.booleans())
+    def start(self, tree: int, counted: bool) -> None:
+        self.one, self.twin = Scheduler(TREES[tree], 1), Scheduler(TREES[tree], 1)
+        for machine in (self.one, self.twin) if counted else ():
+            machine.workload.give(COUNTED)
+            machine.workload._due = 10  # demands, until what was counted is used anew
         self.count = 0
         self.grants: dict[str, Grant] = {}
         self.demands: dict[str, Demand] = {}
@@ -121,6 +150,7 @@ class Platform(RuleBasedStateMachine):
         effects = self.one.decide(event, now_us)
         assert tried == effects == self.twin.decide(event, now_us)
         assert picture(self.one) == picture(self.twin)
+        assert self.one.wakes_us() == self.twin.wakes_us()
         self.check(effects, leaving)
         if isinstance(
             event, StepWaiting | Ticked | AttemptLeased | AttemptReleased | DeviceFreed | AttemptCheckpointed
@@ -156,6 +186,29 @@ class Platform(RuleBasedStateMachine):
         step = msgspec.structs.replace(step, once=kind == "once", ranks_min=int(kind == "elastic"))
         self.steps[step_id] = step
         self.feed(step)
+
+    @rule(events=st.lists(TRIED, min_size=1, max_size=3), tried=st.booleans())
+    def try_and_take_back(self, events: list[Event], tried: bool) -> None:
+        """What would happen if: afterwards the machine goes on like the one that was not asked."""
+        before = picture(self.twin)
+        if tried:
+            with self.twin.tried():
+                for event in events:
+                    self.twin.decide(event, self.now_s * S)
+        else:
+            self.twin.mark()
+            self.twin.decide_all(events, self.now_s * S)
+            self.twin.rollback()
+        assert picture(self.twin) == before
+
+    @precondition(lambda self: self.one._queues.steps)
+    @rule(which=st.integers(0, 50), demand=DEMANDS)
+    def ask_for_other(self, which: int, demand: Demand) -> None:
+        """A step that waits asks for something else, and keeps its turn."""
+        step_id = sorted(self.one._queues.steps)[which % len(self.one._queues.steps)]
+        self.steps[step_id] = msgspec.structs.replace(self.steps[step_id], demand=demand, ranks_min=0)
+        self.demands[step_id] = demand
+        self.feed(self.steps[step_id])
 
     @rule(seconds=st.integers(1, 60))
     def time_goes_on(self, seconds: int) -> None:
@@ -288,13 +341,16 @@ class Platform(RuleBasedStateMachine):
         self.feed(Ticked(self.count))
 
     @precondition(lambda self: not self.kept and not self.places.keys() & self.live.keys())
-    @rule()
-    def restart(self) -> None:
-        """Both begin anew from what the rows have; what was proposed and not leased waits again."""
+    @rule(mixed=st.randoms(use_true_random=False))
+    def restart(self, mixed: random.Random) -> None:
+        """Both begin anew from what the rows have, the twin from rows in another order; what was proposed and not
+        leased waits again.
+        """
         before, version = dict(self.one.holdings()), self.one.tree_version
         told = [each for each in self.told.values() if each.fence in self.live or each.for_step not in before]
         told = [each for each in told if each.at_us > (self.now_s - 3600) * S]
-        self.one, self.twin = (begun_anew(self.one, told, version) for _ in range(2))
+        shuffled = lambda rows: mixed.sample(rows, len(rows))  # noqa: E731
+        self.one, self.twin = begun_anew(self.one, told, version), begun_anew(self.one, told, version, shuffled)
         self.grants.clear()
         after = self.one.holdings()
         held = {fence: holding for fence, holding in before.items() if isinstance(fence, int)}
@@ -317,8 +373,7 @@ class Platform(RuleBasedStateMachine):
     def join(self, name: str, gpus: int, model: str, cpus: int) -> None:
         known = self.one._inventory.nodes.get(name)
         model = known.spec.gpu_model if known and known.spec.gpu_model else model
-        devices = tuple(DeviceSpec(f"{name}/{n}") for n in range(gpus))
-        self.feed(NodeJoined(NodeSpec(name, cpus * 1000, 1000, model if gpus else "", devices)))
+        self.feed(NodeJoined(a_node(name, gpus, model, cpus)))
 
     @rule(name=st.sampled_from("abc"), event=st.sampled_from([NodeLeft, NodeDrained]))
     def lose(self, name: str, event: type[NodeLeft] | type[NodeDrained]) -> None:
@@ -338,10 +393,10 @@ class Platform(RuleBasedStateMachine):
         assert said.eta is None or said.eta.at_us >= self.one._now_us
         assert picture(self.one) == before
 
-    @rule(tree=st.sampled_from(TREES))
-    def change_tree(self, tree: Tree) -> None:
+    @rule(tree=TREE)
+    def change_tree(self, tree: int) -> None:
         self.count += 1
-        self.feed(TreeChanged(tree, self.count))
+        self.feed(TreeChanged(TREES[tree], self.count))
 
     @rule()
     def tick(self) -> None:
@@ -379,6 +434,7 @@ class Platform(RuleBasedStateMachine):
     def every_waiting_step_can_say_why(self) -> None:
         for step_id in list(self.one._queues.steps)[:5]:
             assert self.one.explain(step_id) is not None
+            assert self.one.explained(step_id) == self.twin.explained(step_id)
 
 
 Platform.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)

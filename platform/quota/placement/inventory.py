@@ -94,7 +94,7 @@ class Inventory:
                 devices[device_id] = gone
         cpus_held = 0 if known is None else known.spec.cpus_milli - known.cpus_free
         memory_held = 0 if known is None else known.spec.memory_bytes - known.memory_free
-        node = Node(spec, devices, spec.cpus_milli - cpus_held, spec.memory_bytes - memory_held)
+        node = Node(spec, _in_order(devices), spec.cpus_milli - cpus_held, spec.memory_bytes - memory_held)
         node.in_service = not spec.drained
         if spec.id in self.departed:
             self._undo.pop(self.departed, spec.id)
@@ -107,10 +107,11 @@ class Inventory:
         if known is None:
             spec = NodeSpec(seat.node, 0, 0)
             devices = {i: Device(i, seat.node, WHOLE, WHOLE, True) for i in missing}
-            self._replace(seat.node, Node(spec, devices, 0, 0, in_service=False, left=True))
+            self._replace(seat.node, Node(spec, _in_order(devices), 0, 0, in_service=False, left=True))
         elif missing:
             copy = _copy(known, in_service=known.in_service, left=known.left)
-            copy.devices.update({i: Device(i, seat.node, WHOLE, WHOLE, True) for i in missing})
+            more = {i: Device(i, seat.node, WHOLE, WHOLE, True) for i in missing}
+            copy.devices = _in_order({**copy.devices, **more})
             self._replace(seat.node, copy)
 
     def leave(self, node_id: str, now_us: int) -> None:
@@ -203,6 +204,11 @@ class Inventory:
     def _touch(self, node_id: str) -> None:
         self.board.touch(node_id)
         self._tightness.touch(node_id)
+
+
+def _in_order(devices: dict[str, Device]) -> dict[str, Device]:
+    """By id, so that the same devices give the same place in whatever order they were heard of."""
+    return dict(sorted(devices.items()))
 
 
 def _copy(node: Node, *, in_service: bool, left: bool) -> Node:

@@ -41,18 +41,19 @@ class Shortfall:
 
 
 def shortfall(inventory: Inventory, demand: Demand, models: tuple[str, ...]) -> Shortfall:
-    short: dict[str, int] = {}
+    short = dict.fromkeys(REASONS, 0)
     held: dict[str, int] = {}
     most = 0
     for node_id, node in inventory.nodes.items():
         reason = _reason(node, demand, models)
         if reason is not None:
-            short[reason] = short.get(reason, 0) + 1
+            short[reason] += 1
         else:
             held[node_id] = ranks_free(node, demand)
         if reason in (None, "devices", "fragmented"):
             most = max(most, _largest(node))
     ranks = _together(inventory, held, demand)
+    short = {reason: count for reason, count in short.items() if count}
     return Shortfall(len(inventory.nodes), short, min(ranks, demand.ranks), most)
 
 

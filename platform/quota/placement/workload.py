@@ -71,7 +71,7 @@ class Workload:
             if demand.gpus_milli:
                 key = (demand.gpus_milli, demand.gpu_model, demand.cpus_milli, demand.memory_bytes)
                 merged[key] = merged.get(key, 0) + count
-        common = sorted(merged.items(), key=lambda item: (-item[1], item[0][0], item[0][1] or "", item[0][2:]))
+        common = sorted(merged.items(), key=lambda item: (-item[1], item[0][0], repr(item[0][1]), item[0][2:]))
         self.kinds = tuple(Kind(*key, weight) for key, weight in common[:KINDS_MAX])
         self._due = max(FIRST_AT, 2 * self._asked)
 
