@@ -26,7 +26,7 @@ class Telling:
         self.told: dict[str, object] = {}  # step → the reason that was said last
         self._moved: dict[LineKey, None] = {}
         self._unsaid: dict[LineKey, None] = {}  # lines that moved earlier, and have still to be told
-        self._came: list[StepWaiting] = []
+        self._came: dict[str, None] = {}  # steps; one that came twice is told of as it came last
 
     def moved(self, key: LineKey) -> None:
         """Another may be first in the line, or what it waits for."""
@@ -42,21 +42,21 @@ class Telling:
         return bool(self._unsaid)
 
     def came(self, step: StepWaiting) -> None:
-        self._came.append(step)
+        self._came[step.step_id] = None
 
     def forget(self, step: StepWaiting) -> None:
         if step.step_id in self.told:
             self._undo.pop(self.told, step.step_id)
 
     def clear(self) -> None:
-        self._moved, self._came = {}, []
+        self._moved, self._came = {}, {}
 
     def say(self, reasons: Reasons, asked: Admission) -> list[Effect]:
         effects: list[Effect] = []
-        for step in self._came:
+        for step in filter(None, map(self._queues.steps.get, self._came)):
             if step.step_id in self._queues.reserved:
                 effects += self._tell(step, RESERVED, reasons.reserved(step))
-            elif step.step_id in self._queues.steps and self._is_told_of_those_ahead(step):
+            elif self._is_told_of_those_ahead(step):
                 effects += self._tell(step, BEHIND, reasons.behind(step))
         for first, key in self._next_moved():
             causes = asked.causes(*key, asked.options(key[1]))

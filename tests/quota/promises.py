@@ -139,7 +139,7 @@ def victims_may_be_ended(scheduler: Scheduler, reclaims: list[Reclaim], before: 
     """None under its min_runtime, none that may run only once; and each, with those before it gone, of a project that
     is beyond its own guarantee, or of the claimant's own project and of less priority. `before`: what was leaving.
     """
-    gone = set(before)
+    gone = before - {reclaim.fence for reclaim in reclaims}  # what is asked for again was refused meanwhile
     for reclaim in reclaims:
         holding = scheduler.holdings()[reclaim.fence]
         assert holding.leaving

@@ -290,6 +290,14 @@ def test_a_project_taken_out_of_the_tree_is_told() -> None:
     assert scheduler.decide(DeviceFreed(("local/0",))) == []
 
 
+def test_a_step_that_comes_twice_at_once_waits_as_it_came_last() -> None:
+    scheduler = a_scheduler({"flights": {"gpu": 1}}, a_node())
+    scheduler.decide(a_step("runs"))
+    (said,) = scheduler.decide_all((a_step("late", gpus=0.5, since=1), a_step("late", since=1)))
+    assert isinstance(said, Waiting)
+    assert "needs 1 GPU" in said.sentence
+
+
 def test_a_restart_goes_on_where_it_was() -> None:
     before = a_scheduler({"flights": {"gpu": 1}}, a_node())
     step = a_step("a")
