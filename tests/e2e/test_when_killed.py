@@ -5,13 +5,23 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import NamedTuple
 
 from scenes.gate import Gate
 from scenes.outside import Service
+from scenes.zombie import words_of
 
+from headwater.cli.demo import Place
+from headwater.core.records.attempts import Attempt
+from headwater.core.records.steps import Step
+from headwater.local.home import Home
 from headwater.sdk import Client
+from headwater.store.engine import open_engine, sqlite_url
+from headwater.store.reader import Reader
+from headwater.store.schema import ATTEMPTS, LOG, STEPS
 from headwater.wire.api.status import ActorView
 from headwater.wire.entries.steps import StepLeased
+from headwater.wire.types import Entry
 
 
 def actor(hw: Client, name: str) -> ActorView:
@@ -30,6 +40,42 @@ def test_a_killed_worker_costs_an_attempt_and_the_next_one_succeeds(hw: Client, 
     (step,) = run.steps["stand_at"]
     assert [attempt.state for attempt in step.attempts] == ["LOST", "SUCCEEDED"]
     assert step.attempts[0].fence < step.attempts[1].fence
+
+
+def test_what_a_worker_says_that_was_given_up_changes_nothing(
+    hw: Client, platform: Place, gate: Gate, tmp_path: Path
+) -> None:
+    """It knows the secrets of the platform and of its attempt, and has a line of its own."""
+    run = hw.run("eta/wait_at", {"gate": gate.port, "notes": str(tmp_path / "notes")})
+    os.kill(gate.guest().pid, signal.SIGKILL)
+    second = gate.guest()
+    known = known_of(platform, run.id)
+    old, new = (attempt for attempt in known.attempts if attempt.step_id == run.steps["stand_at"][0].view.id)
+    conductor, home = actor(hw, "conductor").pid, Home(platform.home)
+    assert words_of(conductor, home, old) == ("claim_lost", "given up: another attempt holds the step, or it has ended")
+    assert known_of(platform, run.id) == known
+    assert words_of(conductor, home, new)[1] == ""  # the attempt that holds the step is heard, and so is its state
+    changed = known_of(platform, run.id)
+    assert [entry.type for entry in changed.entries[len(known.entries) :]] == ["step.checkpointed"]
+    second.let_go()
+    assert run.result(60) == 2
+    assert old in known_of(platform, run.id).attempts
+
+
+class Known(NamedTuple):
+    entries: list[Entry]
+    steps: list[Step]
+    attempts: list[Attempt]
+
+
+def known_of(platform: Place, run_id: str) -> Known:
+    """What the rows and the log say of a run."""
+    engine = open_engine(sqlite_url(platform.home / "store.db"), read_only=True)
+    with Reader(engine).picture() as picture:
+        rows = [picture.rows(table.name, table.c.run_id == run_id) for table in (STEPS, ATTEMPTS)]
+        known = Known(picture.entries(LOG.c.run_id == run_id), *rows)
+    engine.dispose()
+    return known
 
 
 def test_an_effect_outside_is_had_once_although_its_attempt_was_lost(hw: Client, gate: Gate) -> None:
