@@ -7,6 +7,7 @@ database. Each follower is pushed the entries of the types it asked for, with th
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -64,9 +65,9 @@ FOLLOWERS: Final[dict[str, frozenset[str] | None]] = {
 }
 
 AT_ONCE: Final = frozenset({"scheduler"})
-"""Those that a waiting step waits for. The others hear a moment later, and all that was said meanwhile together."""
+"""Those that a waiting step waits for. The others hear right after them, at most once in a moment."""
 
-LINGER_S: Final = 0.002
+LINGER_S = 0.002
 
 PATIENCE_S: Final = 0.02
 """How long what concerns nobody who waits is kept back: a run that goes from step to step under one place."""
@@ -90,6 +91,7 @@ class Hub:
         self._later: list[Entry] = []
         self._soon: list[Entry] = []
         self._upto = cursor
+        self._told_s = 0.0  # by `time.monotonic`: those who only tell
 
     @property
     def cursor(self) -> int:
@@ -129,8 +131,16 @@ class Hub:
         if all(follower.at_once for follower in self._followers.values()):
             return
         if not self._later:
-            asyncio.get_running_loop().call_later(LINGER_S, self._tell_the_others)
+            self._tell_the_others_soon()
         self._later += entries
+
+    def _tell_the_others_soon(self) -> None:
+        """After whatever this commit leads to; a moment later where they were told just now."""
+        loop, wait_s = asyncio.get_running_loop(), self._told_s + LINGER_S - time.monotonic()
+        if wait_s > 0:
+            loop.call_later(wait_s, self._tell_the_others)
+        else:
+            loop.call_soon(self._tell_the_others)
 
     def _tell_the_first(self) -> None:
         entries, self._soon = self._soon, []
@@ -139,7 +149,7 @@ class Hub:
             self._tell(first, entries, self._upto)
 
     def _tell_the_others(self) -> None:
-        entries, self._later = self._later, []
+        entries, self._later, self._told_s = self._later, [], time.monotonic()
         self._tell([name for name, follower in self._followers.items() if not follower.at_once], entries, self._upto)
 
     def _tell(self, names: list[str], entries: list[Entry], upto: int) -> None:

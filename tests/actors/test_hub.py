@@ -110,6 +110,20 @@ async def test_followers_that_only_tell_hear_a_moment_later_all_that_was_said(lo
     assert later.entries == first.entries
 
 
+async def test_followers_that_only_tell_hear_at_once_unless_they_were_told_just_now(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headwater.actors.hub.LINGER_S", 60.0)
+    hub, later = Hub(log.reader, 0), Taken(0)
+    hub.attach("later", None, pushed(later), at_once=False)
+    hub.committed(log.say(1))
+    await asyncio.sleep(0)
+    assert len(later.entries) == 1
+    hub.committed(log.say(1))
+    await asyncio.sleep(0)
+    assert len(later.entries) == 1
+
+
 async def test_who_comes_while_word_is_held_back_is_told_what_came_after(log: Log) -> None:
     hub, late, told = Hub(log.reader, 0), Taken(1), asyncio.Event()
 
