@@ -40,9 +40,8 @@ def _known(reader: Reader, owner: str, identities: list[Identity]) -> dict[Ident
     found: dict[Identity, InboxRow] = {}
     with reader.picture() as picture:
         for start in range(0, len(identities), IN_ONE_MAX):
-            some = identities[start : start + IN_ONE_MAX]
-            wanted = sa.tuple_(INBOX.c.source, INBOX.c.id).in_(some)
-            found.update({(row.source, row.id): row for row in picture.rows("inbox", INBOX.c.owner == owner, wanted)})
+            keys = [(owner, source, id_) for source, id_ in identities[start : start + IN_ONE_MAX]]
+            found.update({(row.source, row.id): row for row in picture.of_keys("inbox", keys)})
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -41,6 +42,21 @@ class Picture:
     def parts(self, table: str, struct: type[S], *where: sa.ColumnElement[bool]) -> list[S]:
         """Like `rows`, of the columns alone that are fields of the struct."""
         return self._read(RowCodec(METADATA.tables[table], struct), where)
+
+    def of_keys(self, table: str, keys: Sequence[tuple[str, ...]]) -> list[Any]:
+        """The structs of these primary keys that there are, each sought by itself: for a list of pairs SQLite looks
+        through all of a table."""
+        codec, dialect = self._codecs[table], self._connection.dialect
+        quote = dialect.identifier_preparer.quote
+        key = [quote(column.name) for column in codec.table.primary_key]
+        marks = ", ".join(["?" if dialect.paramstyle == "qmark" else "%s"] * len(key))
+        sql = (
+            f"WITH wanted ({', '.join(key)}) AS (VALUES {', '.join([f'({marks})'] * len(keys))}) "
+            f"SELECT {', '.join(f'it.{quote(column.name)}' for column in codec.columns)} FROM wanted "
+            f"JOIN {quote(table)} it ON {' AND '.join(f'it.{name} = wanted.{name}' for name in key)}"
+        )
+        with closing(self._connection.exec_driver_sql(sql, tuple(chain.from_iterable(keys)))) as found:
+            return [codec.struct_of(row) for row in cast("Iterable[tuple[Any, ...]]", found.cursor)]
 
     def _read(self, codec: RowCodec[S], where: Sequence[sa.ColumnElement[bool]]) -> list[S]:
         statement = sa.select(*codec.columns).where(*where).order_by(*codec.table.primary_key)

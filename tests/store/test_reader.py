@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -9,7 +12,7 @@ import sqlalchemy as sa
 from headwater.core.records.inbox import InboxRow
 from headwater.core.records.runs import Run, RunState
 from headwater.errors import Unavailable
-from headwater.store.engine import open_engine
+from headwater.store.engine import create, open_engine, sqlite_url
 from headwater.store.inbox import known_inbox, run_of_key
 from headwater.store.reader import Reader
 from headwater.store.schema import RUNS
@@ -90,6 +93,23 @@ async def test_what_was_taken_in_is_known_however_many_are_asked_for(engine: sa.
     assert set(found) == {("s", f"e{n}") for n in (1, *range(0, 900, 2))}
     assert found["s", "e4"] == rows["conductor", "s", "e4"]
     assert await known_inbox(Reader(engine), "conductor", []) == {}
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_what_is_asked_for_is_sought_by_its_key_and_not_among_all(tmp_path: Path) -> None:
+    create(sqlite_url(tmp_path / "store.db"), store_epoch="s")
+    engine = open_engine(sqlite_url(tmp_path / "store.db"))
+    plans: list[str] = []
+
+    def explained(connection: sa.Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "inbox" in statement:
+            plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend(row[3] for row in plan)
+
+    sa.event.listen(engine, "before_cursor_execute", explained)
+    await known_inbox(Reader(engine), "conductor", [("s", "e1"), ("s", "e2")])
+    engine.dispose()
+    assert [plan for plan in plans if "(owner=? AND source=? AND id=?)" in plan]
 
 
 def inbox_row(id_: str, owner: str = "conductor") -> InboxRow:
