@@ -368,9 +368,9 @@ class ConductorActor:
         crash.at("command.answer")
         return answer
 
-    def notice(self, position: int) -> None:
-        """Another owner has committed up to `position`."""
-        self.hub.notice(position)
+    def notice(self, entries: list[Entry]) -> None:
+        """Another owner has committed them."""
+        self.hub.committed(entries)
 
     @ray.method
     async def catch_up(self) -> None:

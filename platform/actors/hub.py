@@ -106,13 +106,8 @@ class Hub:
         self._followers.pop(name, None)
 
     def committed(self, entries: list[Entry]) -> None:
-        """Own entries, as they landed."""
+        """What an owner has just committed, or the last of it; where it does not continue the log, the rest is read."""
         self._log.offer(entries[0].position - 1, entries[-1].position, entries)
-
-    def notice(self, position: int) -> None:
-        """Another owner has committed up to `position`."""
-        if position > self._log.cursor:
-            self._log.offer(position, position + 1, [])
 
     async def catch_up(self) -> None:
         """Reads what others have committed by now and were not heard of."""

@@ -46,6 +46,7 @@ from .wiring import Wiring
 
 ATTACH_EVERY_S: Final = 2.0
 TOLD_WITHIN_S: Final = 0.5
+TOLD_MAX: Final = 100
 
 T = TypeVar("T")
 
@@ -154,7 +155,8 @@ class OwnerActor:
             log.error("%s: %s", self.owner, error, exc_info=error)
 
     def _published(self, entries: list[Entry]) -> None:
-        self.lines.line("conductor").tell("notice", entries[-1].position)
+        told = entries if len(entries) <= TOLD_MAX else entries[-1:]  # of many the last: then the hub reads the rest
+        self.lines.line("conductor").tell("notice", told)
 
     def _carry_out(self, effects: Sequence[Any]) -> None:
         for effect in effects:

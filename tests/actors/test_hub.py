@@ -46,7 +46,7 @@ async def test_the_hub_pushes_contiguous_stretches_to_each(
         for _ in range({KEPT: 1, TWICE: 2}.get(fate, 0)):
             hub.committed(entries)
         if notices:
-            hub.notice(entries[-1].position)
+            hub.committed(entries[-1:])
             await hub.catch_up()
     await hub.catch_up()
     whole = log.reader.entries(start)
@@ -72,23 +72,23 @@ async def test_nothing_is_pushed_to_who_left(log: Log) -> None:
     assert (taken.entries, hub.cursor) == ([], 1)
 
 
-async def test_a_notice_of_what_was_seen_already_reads_nothing(log: Log) -> None:
+async def test_what_was_seen_already_is_not_taken_again(log: Log) -> None:
     hub, taken = Hub(log.reader, 0), Taken(0)
     hub.attach("all", None, pushed(taken))
-    hub.committed(log.say(2))
-    hub.notice(2)
+    entries = log.say(2)
+    hub.committed(entries)
+    hub.committed(entries[-1:])
     running = asyncio.create_task(hub.run())
     await asyncio.sleep(0)
     running.cancel()
     assert [entry.position for entry in taken.entries] == [1, 2]
 
 
-async def test_a_notice_makes_the_hub_read(log: Log) -> None:
+async def test_the_last_of_what_was_committed_makes_the_hub_read_the_rest(log: Log) -> None:
     hub, taken = Hub(log.reader, 0), Taken(0)
     hub.attach("all", None, pushed(taken))
     running = asyncio.create_task(hub.run())
-    log.say(2)
-    hub.notice(2)
+    hub.committed(log.say(2)[-1:])
     await until(lambda: hub.cursor == 2)
     assert [entry.position for entry in taken.entries] == [1, 2]
     running.cancel()

@@ -56,7 +56,7 @@ WORDS: Final[dict[str, Word]] = {
     "propose": Word(tuple[list[calls.Grant]], list[calls.Verdict]),
     "reclaim": Word(tuple[list[calls.Reclaim]], list[calls.Verdict]),
     "hold": Word(tuple[list[calls.Hold]], bool),
-    "notice": Word(tuple[int]),
+    "notice": Word(tuple[list[Entry]]),
     # To the Conductor, and from it to Web.
     "progress": Word(tuple[list[calls.Progress]]),
     # To those who follow the log.

@@ -36,8 +36,8 @@ class Owner:
             await self.let_go.wait()
         return f"{fence}{worker}{secret}"
 
-    def notice(self, position: int) -> None:
-        self.told.append(position)
+    def notice(self, entries: list[Entry]) -> None:
+        self.told.append(entries)
         self.heard.set()
 
     def follow(self, after: int, upto: int, entries: list[Entry]) -> None:
@@ -98,9 +98,9 @@ async def test_what_does_not_fit_the_word_is_refused_and_the_line_goes_on(owner:
 async def test_words_told_before_the_line_is_open_arrive_in_their_order(owner: tuple[Owner, Switchboard]) -> None:
     line = line_to(owner[1])
     for position in range(100):
-        line.tell("notice", position)
+        line.tell("follow", position, position, [])
     await line.call("claim", 1, "w", "s")
-    assert owner[0].told == list(range(100))
+    assert owner[0].told == [(position, position, []) for position in range(100)]
     line.close()
 
 
