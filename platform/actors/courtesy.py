@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import gc
 import os
+import queue
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -22,12 +24,34 @@ SWITCH_S: Final = 0.0005
 COLLECT_AFTER: Final = (20_000, 20, 50)
 
 
+_HASTY: Final[queue.SimpleQueue[Callable[[], None]]] = queue.SimpleQueue()
+_WAITING: Final[list[threading.Thread]] = []  # the thread that was started before the others became nice
+
+
 def settle_in(niceness: int = FIRST) -> None:
     """Called by an actor when it is made; a test that makes one in its own process is left alone."""
     if os.environ.get("RAY_JOB_ID"):
         sys.setswitchinterval(SWITCH_S)
+        if niceness > FIRST:
+            _WAITING.append(threading.Thread(target=lambda: _HASTY.get()(), daemon=True))
+            _WAITING[-1].start()
+        hasty = {thread.native_id for thread in _WAITING}
         for thread in os.listdir("/proc/self/task"):  # both belong to threads, and Ray has started some
-            _yield_to_others(int(thread), niceness)
+            if int(thread) not in hasty:
+                _yield_to_others(int(thread), niceness)
+
+
+def started_first(work: Callable[[], None], name: str) -> threading.Thread:
+    """A thread at that work which yields to nobody, though its process does: all writers of a store take turns, and
+    one that holds the turn must not be the one that waits for a core. There is one such thread in a process."""
+    if _WAITING:
+        thread = _WAITING.pop()
+        thread.name = name
+        _HASTY.put(work)
+        return thread
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def collect_rarely() -> None:

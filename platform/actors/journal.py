@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
@@ -19,6 +18,7 @@ from ..errors import Unavailable
 from ..store.guards import guard_of
 from ..store.writer import Changes, CommitFailed, Guard, Writer
 from ..wire.types import Entry, Said
+from .courtesy import started_first
 
 T = TypeVar("T")
 PATIENCE_S: Final = 300.0
@@ -34,8 +34,7 @@ class Journal:
         self.writer, self._patience_s = writer, patience_s
         self.trouble = ""  # why nothing can be written now
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
-        self._thread.start()
+        self._thread = started_first(self._run, "commits")
 
     async def commit(self, changes: Changes, said: Sequence[Said], guards: Sequence[turn.Guard]) -> list[Entry]:
         """The entries as they stand in the log; none where it landed and only the database's answer was lost.
