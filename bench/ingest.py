@@ -138,8 +138,8 @@ class Taking:
         if not self._left:
             self.done.set()
 
-    def busy(self) -> bool:
-        return self._loop.full
+    def room(self) -> int:
+        return self._loop.room
 
 
 if __name__ == "__main__":

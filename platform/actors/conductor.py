@@ -200,8 +200,8 @@ class ConductorActor:
     async def gap(self, gap: Gap, topic_id: str) -> None:
         await self.loop.ask(gap_of(gap, topic_id))
 
-    def busy(self) -> bool:
-        return self.loop.full
+    def room(self) -> int:
+        return self.loop.room
 
     # Effects.
 

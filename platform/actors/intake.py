@@ -85,8 +85,8 @@ class Paced:
     async def gap(self, gap: Gap, topic_id: str) -> None:
         await self._owner.gap(gap, topic_id)
 
-    def busy(self) -> bool:
-        return self._owner.busy()
+    def room(self) -> int:
+        return self._owner.room()
 
 
 def _replays_of(parsed: Parsed) -> int:

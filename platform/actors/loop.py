@@ -29,6 +29,8 @@ BATCH_MAX: Final = 512
 WAITING_MAX: Final = 20_000
 OBJECTIONS_MAX: Final = BATCH_MAX
 FAILURES_MAX: Final = 5
+BESIDE_MAX: Final = 64  # of a source, while somebody waits
+WAITED_FOR_S: Final = 1.0
 
 
 class Machine(Protocol):
@@ -79,6 +81,7 @@ class Loop:
         self._waiting: asyncio.Queue[Waiting] = asyncio.Queue()
         self._again: list[Waiting] = []
         self._failures = 0
+        self._waited_for_until_s = 0.0
         self.last_event, self.last_event_us = "", 0
 
     def __len__(self) -> int:
@@ -87,6 +90,7 @@ class Loop:
     async def ask(self, event: Any) -> Any:
         """The machine's answer to `event`, once it is durable."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waited_for_until_s = time.monotonic() + WAITED_FOR_S
         self._waiting.put_nowait((event, answer))
         return await answer
 
@@ -109,9 +113,12 @@ class Loop:
         self._waiting.put_nowait((event, None))
 
     @property
-    def full(self) -> bool:
-        """Whether sources should pause: more waits than a loop should hold."""
-        return self._waiting.qsize() >= WAITING_MAX
+    def room(self) -> int:
+        """How many events a source may bring at once: none where more waits than a loop should hold, and few where
+        somebody waits for what comes one by one, so that a burst never makes a step wait for a whole batch."""
+        if self._waiting.qsize() >= WAITING_MAX:
+            return 0
+        return BATCH_MAX if time.monotonic() > self._waited_for_until_s else BESIDE_MAX
 
     async def run(self) -> None:
         while True:

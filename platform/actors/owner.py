@@ -181,8 +181,8 @@ class OwnerActor:
     async def gap(self, gap: Gap, topic_id: str) -> None:
         await self.loop.ask(gap_of(gap, topic_id))
 
-    def busy(self) -> bool:
-        return self.loop.full
+    def room(self) -> int:
+        return self.loop.room
 
     @ray.method
     async def order(self, order: Order) -> dict[str, Any]:

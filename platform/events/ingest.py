@@ -53,7 +53,8 @@ class Owner(Protocol):
 
     async def gap(self, gap: Gap, topic_id: str) -> None: ...
 
-    def busy(self) -> bool: ...
+    def room(self) -> int:
+        """How many records it would take now; none while it has enough to do."""
 
 
 class Caution(Protocol):
@@ -113,10 +114,10 @@ class Ingest:
             await self._all_taken()
             await self._seek_where_asked()
         self._wake_rested()
-        while self._owner.busy():
+        while not (room := min(self._owner.room(), BATCH_MAX)):
             await asyncio.sleep(BACKOFF_MIN_S)
         caution = self._caution if self._caution is not None and self._caution.careful else None
-        batch = await self._source.next_batch(BATCH_MAX if caution is None else 1, WAIT_S)
+        batch = await self._source.next_batch(room if caution is None else 1, WAIT_S)
         ids = self._source.topic_ids()
         records = [delivery for delivery in batch if isinstance(delivery, Record)]
         if caution is None:
@@ -128,7 +129,7 @@ class Ingest:
             await self._owner.gap(gap, ids.get(gap.topic, ""))
         if parsed:
             self._taking = asyncio.create_task(self._take(parsed))
-        if caution is not None or len(parsed) < BATCH_MAX:  # nothing more waits
+        if caution is not None or len(parsed) < room:  # nothing more waits
             await self._all_taken()
         if caution is not None:
             caution.survived(len(parsed))

@@ -140,16 +140,18 @@ class KafkaSource:
     # Taking
 
     def _take(self, max_records: int) -> list[Delivery]:
-        """What is ready, beginning with another partition each time so that none waits for ever."""
+        """What is ready: an even share of each partition, so that none waits behind another's many, then whatever
+        there is; beginning with another partition each time, so that none waits for ever."""
         cursors = [cursor for cursor in self._cursors.values() if cursor.ready and not cursor.paused]
         if not cursors:
             return []
         self._turn += 1
         shift = self._turn % len(cursors)
         taken: list[Delivery] = []
-        for cursor in cursors[shift:] + cursors[:shift]:
-            while cursor.ready and len(taken) < max_records:
-                taken.append(cursor.ready.popleft())
+        for share in (max_records // len(cursors), max_records):
+            for cursor in cursors[shift:] + cursors[:shift]:
+                count = min(share, len(cursor.ready), max_records - len(taken))
+                taken += [cursor.ready.popleft() for _ in range(count)]
         return taken
 
     def _next_of(self, partition: Partition, first: Mapping[Partition, int]) -> int:

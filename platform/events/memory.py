@@ -235,8 +235,9 @@ class MemorySource:
         self._turn += 1
         cursors = [(p, c) for p, c in self._cursors.items() if not (c.paused or c.halted or p.topic not in self._ids)]
         shift = self._turn % max(1, len(cursors))
-        for partition, cursor in cursors[shift:] + cursors[:shift]:
-            taken += self._read(partition, cursor, max_records - len(taken))
+        for share in (max_records // max(1, len(cursors)), max_records):
+            for partition, cursor in cursors[shift:] + cursors[:shift]:
+                taken += self._read(partition, cursor, min(share, max_records - len(taken)))
         return taken
 
     def _read(self, partition: Partition, cursor: _Cursor, count: int) -> list[Record]:

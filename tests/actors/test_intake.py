@@ -18,7 +18,7 @@ from headwater.core.inbox import Inbox
 from headwater.core.ledger import Book
 from headwater.errors import Unavailable
 from headwater.events.bus import Gap, Message, Record
-from headwater.events.ingest import Parsed
+from headwater.events.ingest import BATCH_MAX, Parsed
 from headwater.events.memory import MemoryBus
 from headwater.events.schema_registry import SchemaRegistry
 from headwater.events.schemas import Schemas
@@ -46,8 +46,8 @@ class Owner:
     async def gap(self, gap: Gap, topic_id: str) -> None:
         raise AssertionError(gap)
 
-    def busy(self) -> bool:
-        return False
+    def room(self) -> int:
+        return BATCH_MAX
 
     async def has(self, *ids: str, count: int = 0) -> list[str]:
         """All that was taken, once these are among it, and so many."""

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from headwater.actors.journal import Journal
-from headwater.actors.loop import FAILURES_MAX, Loop
+from headwater.actors.loop import BATCH_MAX, BESIDE_MAX, FAILURES_MAX, WAITING_MAX, Loop
 from headwater.core.ledger import Book, Ledger
 from headwater.core.records.triggers import Timer
 from headwater.core.turn import GrantGuard, Turn
@@ -133,6 +133,17 @@ async def test_a_burst_is_one_commit() -> None:
         assert await answers(bench, "a", "b", "c") == ["a noted", "b noted", "c noted"]
         assert bench.journal.commits == [["a", "b", "c"]]
         assert bench.done == ["do a", "do b", "do c"]
+
+
+async def test_a_source_brings_few_at_once_while_somebody_waits_and_none_where_too_many_wait() -> None:
+    async with running(Bench(Shelf())) as bench:
+        await bench.loop.ask_all(["a", "b"])
+        assert bench.loop.room == BATCH_MAX
+        await bench.loop.ask("c")
+        assert bench.loop.room == BESIDE_MAX
+    for _ in range(WAITING_MAX):
+        bench.loop.tell("more")
+    assert bench.loop.room == 0
 
 
 async def test_nothing_is_carried_out_or_answered_before_the_commit() -> None:

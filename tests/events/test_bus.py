@@ -185,6 +185,15 @@ async def test_a_batch_is_never_larger_than_asked_for(bed: Bed) -> None:
     assert sizes == [4, 4, 2]
 
 
+async def test_much_in_one_partition_keeps_what_lies_in_another_no_longer(bed: Bed) -> None:
+    topic = await made(bed, partitions=2)
+    await sent(bed, topic, *[b"many"] * 50, key=b"k")
+    for number in range(10):  # not all of these lie beside the many
+        await sent(bed, topic, b"few", key=b"%d" % number)
+    batch = records(await bed.bus.source(Start((topic.name,))).next_batch(10, WAIT_S))
+    assert {record.partition for record in batch} == {0, 1}
+
+
 async def test_seeking_back_reads_again(bed: Bed) -> None:
     topic = await made(bed)
     await sent(bed, topic, b"a", b"b", b"c")

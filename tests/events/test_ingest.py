@@ -25,9 +25,10 @@ class Owner:
 
     def __init__(self) -> None:
         self.taken: list[Parsed] = []
+        self.counts: list[int] = []
         self.gaps: list[tuple[Gap, str]] = []
         self.failures = 0
-        self.full = False
+        self.free = BATCH_MAX
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -37,12 +38,13 @@ class Owner:
             self.failures -= 1
             raise Conflict("The database is away")
         self.taken += records
+        self.counts.append(len(records))
 
     async def gap(self, gap: Gap, topic_id: str) -> None:
         self.gaps.append((gap, topic_id))
 
-    def busy(self) -> bool:
-        return self.full
+    def room(self) -> int:
+        return self.free
 
     def offsets(self) -> list[int]:
         return [parsed.record.offset for parsed in self.taken]
@@ -133,12 +135,12 @@ async def test_reading_begins_where_the_rows_say() -> None:
 
 async def test_records_wait_while_the_owner_is_busy() -> None:
     scene = Scene(await a_bus())
-    scene.owner.full = True
+    scene.owner.free = 0
     await scene.send("e1")
     async with running(scene):
         await asyncio.sleep(0.01)
         assert scene.owner.taken == []
-        scene.owner.full = False
+        scene.owner.free = BATCH_MAX
         await until(lambda: scene.owner.offsets() == [0])
 
 
@@ -199,6 +201,16 @@ async def test_reading_goes_on_at_the_earliest_record_that_is_kept() -> None:
         await until(lambda: scene.owner.offsets() == [2])
     assert scene.owner.taken[0].record.previous is None
     assert len(scene.owner.gaps) == 1
+
+
+async def test_no_more_is_brought_at_once_than_the_owner_has_room_for() -> None:
+    scene = Scene(await a_bus())
+    scene.owner.free = 3
+    await scene.send(*(f"e{number}" for number in range(8)))
+    async with running(scene):
+        await until(lambda: len(scene.owner.taken) == 8)
+    assert scene.owner.offsets() == list(range(8))
+    assert max(scene.owner.counts) == 3
 
 
 async def test_the_next_full_batch_is_read_while_one_is_being_taken_in() -> None:

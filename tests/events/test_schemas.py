@@ -22,7 +22,7 @@ from scenes.registry import Registry, a_registry, framed, serialized
 from headwater.errors import InvalidInput, Unavailable
 from headwater.events import avro, protobuf
 from headwater.events.bus import Start
-from headwater.events.ingest import Ingest, Parsed
+from headwater.events.ingest import BATCH_MAX, Ingest, Parsed
 from headwater.events.kafka import KafkaBus
 from headwater.events.kafka_link import KafkaSettings
 from headwater.events.schemas import schemas_of
@@ -228,8 +228,8 @@ class Owner:
     async def gap(self, gap: object, topic_id: str) -> None:
         raise AssertionError(gap)
 
-    def busy(self) -> bool:
-        return False
+    def room(self) -> int:
+        return BATCH_MAX
 
     async def has(self, count: int) -> list[Parsed]:
         async with asyncio.timeout(30), self.came:
