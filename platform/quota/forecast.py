@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 DECISIONS_MAX = 256
 DECISIONS_MIN = 32  # of a large platform, where each takes longer
 LARGE = 16_000  # steps that run or wait; beyond them it is looked ahead less far
-WAKES_MAX = 32  # times at which only the clock has something to decide
+WAKES_MAX = 32  # times at which the clock alone has something to decide, once no end is known any more
 CHANGES_MAX = 4  # windows that open or close, each of which counts the whole tree anew
 FENCES = 1 << 60  # those of the attempts that start meanwhile
 
@@ -132,7 +132,7 @@ class _Play:
         """What comes next, and those that end then; None where nothing does that is known."""
         soonest = self.ends[0].at_us if self.ends else None
         change_us = next_change_us(self.machine.tree.windows, self.now_us) if self.changes else None
-        wakes_us = self.machine.wakes_us() if self.wakes else None
+        wakes_us = self.machine.wakes_us() if self.wakes and not self.ends else None
         times = [at_us for at_us in (soonest, change_us, wakes_us) if at_us is not None]
         if not times:
             return None

@@ -126,7 +126,7 @@ class Scheduler:
             effects = [effect for event in events for effect in self._take(event)]
             effects += self._give_up()
             effects += self._granting.run(self._now_us)
-            return effects + self._telling.say(self._reasons, self._admission)
+            return effects if self._is_tried else effects + self._telling.say(self._reasons, self._admission)
         except BaseException:
             self.back_to(depth)
             raise
@@ -134,7 +134,7 @@ class Scheduler:
     def wakes_us(self) -> int | None:
         """When a `Ticked` would find something to decide; None where only other events would."""
         given_up_us = absences.given_up_us(self._inventory, self._usage.tree.policy)
-        kept_us = self._now_us if self._telling.behindhand else self._holdings.sharers.wakes_us()
+        kept_us = self._now_us if self._telling.behindhand and not self._is_tried else self._holdings.sharers.wakes_us()
         times = (self._granting.wakes_us(self._now_us), self._usage.changes_us, given_up_us, kept_us)
         return min((at for at in times if at is not None), default=None)
 
@@ -158,7 +158,7 @@ class Scheduler:
 
     @contextmanager
     def tried(self) -> Iterator[None]:
-        """What is decided inside is taken back at the end."""
+        """What is decided inside is taken back at the end; nobody is told why it waits."""
         revision = self._inventory.revision
         try:
             with self._undo.undone():
