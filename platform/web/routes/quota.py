@@ -33,7 +33,7 @@ async def explain_step(request: Request, step_id: str) -> Response:
     """Why a step waits: which quota or place is short and by how much, who is ahead, what is kept for it, and when."""
     found = await platform_of(request).owners.explain_step(step_id)
     if found is None:
-        remedy = "It may have begun, or be over: GET /v1/runs/RUN has its state; GET /v1/quota lists those that wait."
+        remedy = "It may have begun, or be over: see `headwater run show RUN`; `headwater quota` lists those that wait."
         raise NotFound(f"No step {step_id[:120]!r} waits", remedy=remedy)
     return JsonAnswer(found)
 
