@@ -33,11 +33,11 @@ class Places:
     def seats(self, demand: Demand, ranks_min: int, models: tuple[str, ...]) -> tuple[Seat, ...] | None:
         """Seats for as many ranks as fit, at most `demand.ranks`; None where even the fewest do not."""
         key = (demand, ranks_min, models)
+        if key in self._full:
+            return None
         if self._kinds is not self._inventory.workload.kinds:
             self._kinds = self._inventory.workload.kinds
             self._fitting.clear()
-        if key in self._full:
-            return None
         found = self._fitting.get(key)
         if found is None:
             found = widest(self._inventory, demand, ranks_min, models)

@@ -7,7 +7,7 @@ next event.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -85,9 +85,9 @@ class SortedLines:
 
     def _enter(self, key: LineKey, turn: Turn) -> None:
         self._turns[key] = turn
-        entry, position = (turn, key), bisect_left(self._sorted, turn, key=_turn)
-        while position < len(self._sorted) and _comes_first(self._sorted[position], entry):
-            position += 1
+        entry, position = (turn, key), bisect_right(self._sorted, turn, key=_turn)
+        while position and self._sorted[position - 1][0] == turn and repr(entry) < repr(self._sorted[position - 1]):
+            position -= 1
         self._sorted.insert(position, entry)
 
     def _strike(self, key: LineKey) -> None:
@@ -212,8 +212,3 @@ class Queues:
 
 def _turn(entry: tuple[Turn, LineKey]) -> Turn:
     return entry[0]
-
-
-def _comes_first(one: tuple[Turn, LineKey], other: tuple[Turn, LineKey]) -> bool:
-    """Of two with one turn."""
-    return one[0] == other[0] and repr(one[1]) < repr(other[1])
