@@ -66,10 +66,10 @@ class Place:
         await self.host.execute(msgspec.structs.replace(order, record=record))
 
     async def command(self) -> Command:
-        return await asyncio.wait_for(self.desk.issued.get(), 10)
+        return await asyncio.wait_for(self.desk.issued.get(), 60)
 
     async def end(self) -> RunEnd:
-        return await asyncio.wait_for(self.desk.ends.get(), 10)
+        return await asyncio.wait_for(self.desk.ends.get(), 60)
 
     async def answer(self, ordinal: int, value: object, *, fence: int = 1) -> None:
         await self.host.deliver([Answer(run_id="run", fence=fence, ordinal=ordinal, outcome=good(value))])
@@ -208,7 +208,7 @@ async def test_a_run_that_waits_leaves_memory_and_comes_back_by_replay(place: Pl
     place.patience = Patience(evict_after_s=0.05)
     await place.execute("chain")
     commands = [await place.command(), await place.command()]
-    assert await asyncio.wait_for(place.desk.parked.get(), 10) == [1]
+    assert await asyncio.wait_for(place.desk.parked.get(), 60) == [1]
     while (await place.host.describe())["mailbox"]:
         await asyncio.sleep(0)
     assert place.desk.ends.empty()
@@ -222,7 +222,7 @@ async def test_a_run_whose_answer_is_on_its_way_is_not_let_go(place: Place) -> N
     await place.execute("chain")
     await place.command(), await place.command()
     place.desk.refusal = "answered"
-    await asyncio.wait_for(place.desk.parked.get(), 10)
+    await asyncio.wait_for(place.desk.parked.get(), 60)
     await place.answer(1, 9)
     await place.answer(0, 9)
     assert value_of(await place.end()) == {"sum": 9}

@@ -27,7 +27,7 @@ from headwater.wire.envelope import Rejected
 from headwater.wire.topics import EVENTS, RUN_COMMANDS, TOPICS, Direction, Topic
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-WITHIN_S = 30
+WITHIN_S = 60
 
 
 class Owner:

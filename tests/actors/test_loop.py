@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from scenes.log import until
 
 from headwater.actors.journal import Journal
 from headwater.actors.loop import BATCH_MAX, BESIDE_MAX, FAILURES_MAX, WAITING_MAX, Loop
@@ -162,8 +163,8 @@ async def test_effects_are_foretold_while_they_are_committed_and_again_where_the
     async with running(Bench(Shelf())) as bench:
         bench.journal.gate.clear()
         (waiting,) = asked(bench, "a")
-        await asyncio.wait([waiting], timeout=0.02)
-        assert (bench.foretold, bench.done) == (["do a"], [])
+        await until(lambda: bool(bench.foretold))
+        assert (bench.foretold, bench.done, waiting.done()) == (["do a"], [], False)
         bench.journal.gate.set()
         await waiting
         bench.journal.objects_to = {"grant": "stale"}

@@ -33,7 +33,7 @@ def test_a_stop_strikes_the_work_where_it_stands() -> None:
     assert running.wait(10)
     gate.stop("timeout")
     gate.stop("cancelled")
-    thread.join(10)
+    thread.join(60)
     assert ends == ["timeout"]
 
 

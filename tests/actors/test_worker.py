@@ -122,7 +122,7 @@ class Place:
 
     async def run(self, function: str, *arguments: object, **more: Any) -> Report:
         order = desk.attempt(self.bundle, f"worker_steps:{function}", *arguments, **more)
-        (report,) = await asyncio.wait_for(self.worker.run([order]), 20)
+        (report,) = await asyncio.wait_for(self.worker.run([order]), 60)
         return report
 
     async def prepared(self, function: str, *arguments: object, **more: Any) -> asyncio.Task[list[Report]]:
@@ -202,17 +202,17 @@ async def test_a_once_step_claims_before_its_code_begins(place: Place, tmp_path:
 
 
 async def test_a_step_over_its_time_is_stopped_with_the_frames_where_it_stood(place: Place) -> None:
-    failure = (await place.run("naps", timeout_s=0.05)).outcome.failure
+    failure = (await place.run("naps", timeout_s=0.3)).outcome.failure
     assert failure is not None
     assert failure.kind == "timeout"
-    assert "0.05 s" in failure.message
+    assert "0.3 s" in failure.message
     assert "in naps" in failure.frames
     assert value_of((await place.run("add", 1, 2, fence=2)).outcome) == 3
 
 
 async def test_a_cancelled_step_is_stopped(place: Place) -> None:
     running = asyncio.create_task(place.run("naps"))
-    await asyncio.wait_for(place.desk.heard.get(), 10)  # its first word: it runs
+    await asyncio.wait_for(place.desk.heard.get(), 60)  # its first word: it runs
     await place.worker.cancel(1, 10.0)
     failure = (await running).outcome.failure
     assert failure is not None
@@ -223,7 +223,7 @@ async def test_an_attempt_that_has_not_begun_is_called_back(place: Place, tmp_pa
     running = asyncio.create_task(place.run("naps"))
     path = str(tmp_path / "count")
     waiting = asyncio.create_task(place.run("counts", path, fence=2))
-    await asyncio.wait_for(place.desk.heard.get(), 10)
+    await asyncio.wait_for(place.desk.heard.get(), 60)
     await place.worker.cancel(2, 10.0)
     await place.worker.cancel(1, 10.0)
     failure = (await waiting).outcome.failure
@@ -386,7 +386,7 @@ async def test_several_orders_of_a_call_are_done_in_their_order(place: Place, tm
     orders = [desk.attempt(place.bundle, "worker_steps:counts", path, fence=fence) for fence in range(1, 21)]
     reports: dict[int, Report] = {}
     while left := [order for order in orders if order.fence not in reports]:
-        reports |= {each.fence: each for each in await asyncio.wait_for(place.worker.run(left), 20)}
+        reports |= {each.fence: each for each in await asyncio.wait_for(place.worker.run(left), 60)}
     ran = [reports[fence] for fence in range(1, 21) if reports[fence].begun]  # all, unless one took very long
     assert ran
     assert [each.started_us for each in ran] == sorted(each.started_us for each in ran)
@@ -400,11 +400,11 @@ async def test_behind_one_that_takes_long_what_has_not_begun_is_given_back(place
         desk.attempt(place.bundle, "worker_steps:naps", fence=2),
         desk.attempt(place.bundle, "worker_steps:counts", path, fence=3),
     ]
-    (back,) = await asyncio.wait_for(place.worker.run(orders), 20)
+    (back,) = await asyncio.wait_for(place.worker.run(orders), 60)
     assert (back.fence, back.begun) == (3, False)
     asking = asyncio.create_task(place.worker.run(orders[:1]))
     await place.worker.cancel(2, 10.0)
-    (ended,) = await asyncio.wait_for(asking, 20)
+    (ended,) = await asyncio.wait_for(asking, 60)
     assert ended.outcome.failure is not None
     assert ended.begun
     assert Path(path).read_text() == "x"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 NUMBERS = itertools.count(1)
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Bed(Protocol):
@@ -84,7 +84,7 @@ async def bed(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Bed]:
 
 
 def settings_for(broker: Broker) -> KafkaSettings:
-    return KafkaSettings(bootstrap=broker.bootstrap, deadline_s=10.0, topics_every_s=0.2)
+    return KafkaSettings(bootstrap=broker.bootstrap, deadline_s=60.0, topics_every_s=0.2)
 
 
 def a_topic(partitions: int = 1, max_message_bytes: int = 1 << 20, name: str = "") -> Topic:

@@ -80,7 +80,7 @@ async def a_bus() -> MemoryBus:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.001)
 
@@ -218,7 +218,7 @@ async def test_the_next_full_batch_is_read_while_one_is_being_taken_in() -> None
     scene.owner.gate.clear()
     await scene.send(*(f"e{number}" for number in range(2 * BATCH_MAX)))
     async with running(scene):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await scene.source.lag())[P0]:
                 await asyncio.sleep(0.001)
         assert scene.owner.taken == []

@@ -92,7 +92,7 @@ async def read(position):
     (source,) = opened(["lines:events.jsonl"], {"source/lines:events.jsonl": position} if position else {})
     owner = Owner()
     task = asyncio.create_task(Ingest(source, owner).run())
-    if position is None: await asyncio.wait_for(owner.done.wait(), 20)
+    if position is None: await asyncio.wait_for(owner.done.wait(), 60)
     else:
         while not owner.taken: await asyncio.sleep(0.01)
     task.cancel()

@@ -98,7 +98,7 @@ def test_what_a_killed_life_left_is_ended_by_the_next(second: RayHead) -> None:
     left = marked(second.temp)
     killed = psutil.Process(second.pids["gcs_server"])
     killed.kill()
-    psutil.wait_procs([killed], timeout=10)
+    psutil.wait_procs([killed], timeout=60)
     assert not second.is_alive()
     again = RayHead(second.folder)
     again.start()

@@ -77,9 +77,9 @@ def record_of(body: Any, answers: list[Outcome]) -> list[Recorded]:
     thread = threading.Thread(target=ended, args=(body, running))
     thread.start()
     for ordinal, answer in enumerate(answers):
-        assert recorder.asked.acquire(timeout=10)
+        assert recorder.asked.acquire(timeout=60)
         running.deliver(ordinal, answer)
-    thread.join(10)
+    thread.join(60)
     return [Recorded(command=one, outcome=answers[one.ordinal], answered=one.ordinal + 1) for one in recorder.sent]
 
 
@@ -114,9 +114,9 @@ def test_a_run_goes_on_where_its_record_ends() -> None:
     ends: list[Outcome | None] = []
     thread = threading.Thread(target=lambda: ends.append(ended(two, running)))
     thread.start()
-    assert recorder.asked.acquire(timeout=10)
+    assert recorder.asked.acquire(timeout=60)
     running.deliver(1, good(5))
-    thread.join(10)
+    thread.join(60)
     assert [command.ordinal for command in recorder.sent] == [1]
     assert value_of(ends[0]) == 6
 
@@ -238,12 +238,12 @@ def test_a_function_that_returned_waits_for_every_step_it_started() -> None:
     thread = threading.Thread(target=lambda: ends.append(ended(body, running)))
     thread.start()
     for _ in range(2):
-        assert recorder.asked.acquire(timeout=10)
+        assert recorder.asked.acquire(timeout=60)
     running.deliver(1, good(2))
     thread.join(0.05)
     assert ends == []
     running.deliver(0, good(1))
-    thread.join(10)
+    thread.join(60)
     assert value_of(ends[0]) == 3
 
 
@@ -301,8 +301,8 @@ def test_a_closed_execution_says_nothing_more_however_its_function_ends() -> Non
     ends: list[Outcome | None] = []
     thread = threading.Thread(target=lambda: ends.append(ended(body, running)))
     thread.start()
-    assert recorder.asked.acquire(timeout=10)
+    assert recorder.asked.acquire(timeout=60)
     running.close("cancelled")
-    thread.join(10)
+    thread.join(60)
     assert ends == [None]
     assert len(recorder.sent) == 1

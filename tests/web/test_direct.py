@@ -39,7 +39,7 @@ async def subscribed(url: str, query: str = "") -> AsyncIterator[asyncio.StreamR
 async def positions(reader: asyncio.StreamReader, upto: int) -> list[int]:
     """The positions that were sent, until `upto` has come, each chunk as long as it says."""
     found: list[int] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not found or found[-1] < upto:
             size = int(await reader.readline(), 16)
             body = await reader.readexactly(size)
@@ -50,7 +50,7 @@ async def positions(reader: asyncio.StreamReader, upto: int) -> list[int]:
 
 async def idle(scene: Scene, count: int) -> None:
     """Until so many streams have nothing left to send."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (
             sum(seat.is_idle and not seat.bell.is_set() for room in scene.hub._rooms.values() for seat in room) < count
         ):
