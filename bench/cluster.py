@@ -104,6 +104,11 @@ class Play:
         self.granted.extend(effect for effect in effects if isinstance(effect, Grant))
         return effects
 
+    def expect(self, steps: list[StepWaiting], *, fence: int) -> None:
+        """These wait already; fences up to this one are taken."""
+        self._demands.update({step.step_id: step for step in steps})
+        self._fence = fence
+
     def accept(self) -> int:
         """Leases what was granted. How many."""
         count = 0
@@ -145,6 +150,29 @@ def filled(nodes: int, waiting: int, say: Callable[[str], None] = print) -> Play
         play.accept()
     say(f"{len(play.running):,} gangs run and {waiting:,} more came, in {time.process_time() - began:.1f} s")
     play.took.clear()
+    return play
+
+
+def crowded(nodes: int, waiting: int) -> Play:
+    """The same picture as after a restart, at once: every GPU held by gangs of half the projects, behind them steps of
+    the other half, which are guaranteed what those have borrowed. Nobody is ended for another.
+    """
+    fleet, borrowers, owners = some_nodes(nodes), names()[::2], names()[1::2]
+    leases, left = [], [(spec.id, device.id) for spec in fleet for device in spec.devices]
+    while left:
+        n = len(leases)
+        size = min(SIZES[n * 7 % len(SIZES)], 1 + (len(left) - 1) % 8)  # what the node still has
+        node, devices = left[-1][0], tuple(device for _, device in left[-size:])
+        del left[-size:]
+        leases.append(
+            AttemptLeased(
+                f"b{n}", n + 1, node, (devices,), Demand(size * 1000, None, size * 4000), (), SECOND_US + n,
+                borrowers[n % len(borrowers)], f"r{n}", "fit", RUNTIMES[n // 5 % 3],
+            )
+        )  # fmt: skip
+    steps = list(some_steps("w", waiting, owners))
+    play = Play(Scheduler.load(peaceful(nodes), 1, nodes=fleet, history=leases, waiting=steps))
+    play.expect(steps, fence=len(leases))
     return play
 
 

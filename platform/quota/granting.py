@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from .admission import Admission, Placed
 from .alarms import Alarms
 from .backfill import Backfill, is_large
+from .claims import Claim, Claims
 from .growing import Growing
 from .holdings import Holding, Holdings
 from .messages import AttemptLeaving, Effect, Grant, Reclaim, StepWaiting
@@ -25,6 +26,7 @@ from .undo import Undo
 from .usage import Usage
 
 DUE_MAX = 64  # lines looked at after one event
+PASSES_MAX = 4  # of them: a line of whose steps one has a place kept is looked at again
 LARGE_LOOKED_AT = 16
 AGAIN_US = 60_000_000
 
@@ -48,6 +50,7 @@ class Granting:
     def look_with(self, reclaiming: Reclaiming, backfill: Backfill, growing: Growing, moving: Moving) -> None:
         self._reclaiming, self._backfill = reclaiming, backfill
         self._growing, self._moving = growing, moving
+        self._claims = Claims(self._undo, self._queues, self._holdings, self._reservations, reclaiming)
 
     def look_at(self, key: LineKey) -> None:
         line = self._queues.lines.get(key)
@@ -67,11 +70,7 @@ class Granting:
         for due in self.later.take_due(now_us):
             self.look_at(due)
         effects: list[Effect] = [*self._kept(), *self._rounds(), *self._behind(now_us)]
-        for _ in range(DUE_MAX):
-            key = self.due.pop_first()
-            if key is None:
-                break
-            effects += self._claim(key, now_us)
+        effects += self._claimed(now_us)
         self._keep_for_the_first(now_us)
         return effects + self._growing.grow(now_us)
 
@@ -170,23 +169,33 @@ class Granting:
         self.look_at(line_of(reservation.step))
         return reservation
 
-    def _claim(self, key: LineKey, now_us: int) -> list[Effect]:
-        """Ends others for the first of the line that has a right to their place, one after the other."""
+    def _claimed(self, now_us: int) -> list[Effect]:
+        """Looks at lines that are due, the first first; the others stay due."""
         effects: list[Effect] = []
-        sooner: int | None = None
-        while len(self._reservations.kept) < RESERVATIONS_MAX:
-            step = self._queues.first_free(key)
-            plan = self._reclaiming.plan(step, now_us) if step is not None else None
-            sooner = self._reclaiming.sooner
-            if step is None or plan is None:
+        left = DUE_MAX
+        for _ in range(PASSES_MAX):
+            keys = self.due.first(left)
+            claims = self._claims.of(keys, now_us)
+            for claim in claims:
+                left -= 1
+                self.due.remove(claim.key)
+                if self._claim(claim, now_us, effects):  # what was found for the others is of the picture before
+                    break
+            if not keys or len(claims) < len(keys):
                 break
+        return effects
+
+    def _claim(self, claim: Claim, now_us: int, effects: list[Effect]) -> bool:
+        """Ends others for the first of the line that have a right to their place, or moves some; whether it moved."""
+        for step, plan in claim.plans:
             effects += self._carry_through(step, plan, now_us)
+        key, sooner, moved = claim.key, claim.sooner, False
         step = self._queues.first_free(key)
         if step is not None and self._moving.may_help(step):
             move_us = step.since_us + self._usage.tree.policy.move_after_s * 1_000_000
             if move_us <= now_us:
-                effects += self._move(step, now_us)
-                move_us = now_us + AGAIN_US
+                effects += (moves := self._move(step, now_us))
+                moved, move_us = bool(moves), now_us + AGAIN_US
             sooner = min(sooner or move_us, move_us)
             step = self._queues.first_free(key)
         if step is not None and is_large(step):
@@ -196,7 +205,7 @@ class Granting:
             else:
                 sooner = min(sooner or ready_us, ready_us)
         self.later.put(key, sooner)
-        return effects
+        return moved
 
     def _keep_for_the_first(self, now_us: int) -> None:
         """One dated place for each GPU flavour: for the gang that would go first, of those that wait longest."""

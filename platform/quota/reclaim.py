@@ -63,6 +63,7 @@ class Reclaiming:
         self.evicted = evicted  # project → when its gangs were ended for others, for an hour
         self._victims: Victims | None = None
         self.sooner: int | None = None
+        self.looked_at = 0  # candidates, by all searches until now
 
     def victims(self) -> Victims:
         if self._victims is None:
@@ -70,19 +71,21 @@ class Reclaiming:
             self._holdings.watch(self._victims.add, self._victims.remove)
         return self._victims
 
-    def plan(self, step: StepWaiting, now_us: int) -> Plan | None:
-        """Whom to end for the step, and the place that it then gets; None where there is no right or no way."""
-        self.sooner = None
+    def hopeful(self, step: StepWaiting, now_us: int) -> tuple[Option, ...]:
+        """The options with which there may be somebody to end for the step: a quick look."""
         if not self._usage.tree.policy.evictions_per_hour:
-            return None
-        options = [o for o in self._admission.options(shape_of(step)) if _Search(self, step, o, now_us).possible()]
-        if not options:
-            return None
-        with self._undo.undone():
-            for holder in self._holdings.going:  # what is about to come free is not to be made free twice
-                self._holdings.as_if_gone(holder)
-            plans = (_Search(self, step, option, now_us).run() for option in options)
-            plan = next((plan for plan in plans if plan is not None), None)
+            return ()
+        options = self._admission.options(shape_of(step))
+        return tuple(option for option in options if _Search(self, step, option, now_us).possible())
+
+    def plan(self, step: StepWaiting, options: tuple[Option, ...], now_us: int) -> Plan | None:
+        """Whom to end for the step, and the place that it then gets; None where there is no right or no way.
+
+        To be asked while what is about to come free is taken off.
+        """
+        self.sooner = None
+        plans = (_Search(self, step, option, now_us).run() for option in options)
+        plan = next((plan for plan in plans if plan is not None), None)
         if plan is not None and not plan.victims:  # enough is about to come free: the order says for whom
             self.sooner = now_us + AGAIN_US
             return None
@@ -247,6 +250,7 @@ class _Search:
             return
         pool = (self.path[-1], self.option.flavour or "cpu")
         for fence in islice(self.whole.victims().in_order(pool, self.now_us), LOOKED_AT_MAX):
+            self.whole.looked_at += 1
             holding = self.whole._holdings.all[fence]
             if self._may_lose(holding, {}) and self._may_be_ended(holding):
                 yield fence
