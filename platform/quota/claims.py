@@ -19,7 +19,7 @@ from .reservations import RESERVATIONS_MAX, Reservations
 from .undo import Undo
 
 LOOKED_AT_MAX = 4000  # victims, for all lines of a decision; the line at which it is reached is looked at to its end
-PLANS_MAX = 64
+PLANS_MAX = 16  # each is tried on the nodes, again and again
 
 
 class Claim(NamedTuple):

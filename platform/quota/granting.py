@@ -90,10 +90,10 @@ class Granting:
     def _kept(self) -> list[Effect]:
         effects: list[Effect] = []
         for reservation in self._reservations.in_order():
-            step, key = reservation.step, line_of(reservation.step)
+            step = reservation.step
             if self._tried.get(step.step_id) == self._order.given_back:
                 continue
-            self._tried[step.step_id] = self._order.given_back
+            key, self._tried[step.step_id] = line_of(step), self._order.given_back
             elsewhere = self._admission.fits(key[1], self._admission.options(key[1]))
             if reservation.victims and not elsewhere and not self._reservations.may_be_free(reservation):
                 continue  # there may be many of these; the few dated ones also go where they fit in part
@@ -187,8 +187,8 @@ class Granting:
 
     def _claim(self, claim: Claim, now_us: int, effects: list[Effect]) -> bool:
         """Ends others for the first of the line that have a right to their place, or moves some; whether it moved."""
-        for step, plan in claim.plans:
-            effects += self._carry_through(step, plan, now_us)
+        for entitled, plan in claim.plans:
+            effects += self._carry_through(entitled, plan, now_us)
         key, sooner, moved = claim.key, claim.sooner, False
         step = self._queues.first_free(key)
         if step is not None and self._moving.may_help(step):

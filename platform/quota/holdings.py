@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .admission import amounts_of
+from .charges import Charges
 from .messages import AttemptLeased, Demand, Grant, StepWaiting
 from .order import Order
 from .placement.inventory import WHOLE, Holder, Inventory, Seat
@@ -208,12 +209,17 @@ class Holdings:
                 added(fence, after)
 
     def charge_anew(self) -> None:
-        """Charges the quota in use for all there is, none of which was."""
+        """Charges the quota in use, which is new, for all there is. The way back is to the one before."""
+        charges = Charges(self._usage)
         for holder, holding in list(self.all.items()):
-            charged = charged_anew(holding, self._inventory, self._usage)
-            self.put(holder, charged)
-            if not charged.released:
-                self.charge(charged)
+            demand, ranks = holding.step.demand, len(holding.seats)
+            flavour = flavour_of(holding.seats, demand, self._inventory, self._usage)
+            amounts = charges.amounts(demand, flavour, ranks)
+            if (flavour, amounts) != (holding.flavour, holding.amounts):
+                self.put(holder, replace(holding, flavour=flavour, amounts=amounts))
+            if not holding.released:
+                charges.add(holding.step.project, amounts, once=holding.step.once)
+        charges.pay()
         self.room_came()
 
     def room_came(self) -> None:
@@ -228,13 +234,6 @@ def holding_of(leased: AttemptLeased, step: StepWaiting, inventory: Inventory, u
     seats = seats_of(leased)
     flavour = flavour_of(seats, leased.demand, inventory, usage)
     return Holding(step, seats, flavour, amounts_of(leased.demand, flavour, len(seats)), version, leased.now_us)
-
-
-def charged_anew(holding: Holding, inventory: Inventory, usage: Usage) -> Holding:
-    """The holding as this quota charges it."""
-    demand, seats = holding.step.demand, holding.seats
-    flavour = flavour_of(seats, demand, inventory, usage)
-    return replace(holding, flavour=flavour, amounts=amounts_of(demand, flavour, len(seats)))
 
 
 def step_of(leased: AttemptLeased) -> StepWaiting:
