@@ -31,7 +31,9 @@ class Explaining:
     def why(self, step: StepWaiting, reasons: Reasons) -> Waiting:
         return self._telling.why(step, reasons, self._admission)
 
-    def of(self, step: StepWaiting, reasons: Reasons, foreseen: Callable[[], Eta | None]) -> StepExplained:
+    def of(
+        self, step: StepWaiting, reasons: Reasons, foreseen: Callable[[], Eta | None], *, now_us: int
+    ) -> StepExplained:
         """What the step lacks is looked at for itself, whoever stands before it."""
         said, key = self.why(step, reasons), line_of(step)
         causes = self._admission.causes(*key, self._admission.options(key[1]))
@@ -45,7 +47,7 @@ class Explaining:
             ahead=said.ahead,
             lacks=lacks,
             kept=self._kept(step),
-            eta=said.eta if said.code == RESERVED else foreseen(),
+            eta=_not_past(said.eta if said.code == RESERVED else foreseen(), now_us),
         )
 
     def _lack(self, step: StepWaiting, cause: Cause) -> Lack | None:
@@ -74,3 +76,8 @@ class Explaining:
         nodes = tuple(dict.fromkeys(seat.node for seat in seats))
         devices = tuple(device for seat in seats for device in seat.devices)
         return Kept(nodes=nodes, devices=devices, at_us=kept.at_us, basis=kept.basis)
+
+
+def _not_past(eta: Eta | None, now_us: int) -> Eta | None:
+    """What should have been by now may be at any time."""
+    return eta if eta is None or eta.at_us >= now_us else Eta(at_us=now_us, basis=f"overdue: {eta.basis}")

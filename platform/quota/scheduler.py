@@ -150,7 +150,10 @@ class Scheduler:
         step = self._queues.steps.get(step_id)
         if step is None:
             return None
-        return self._explaining.of(step, self._reasons, lambda: self._forecast.eta(step, measured, self._now_us))
+        now_us = self._now_us
+        return self._explaining.of(
+            step, self._reasons, lambda: self._forecast.eta(step, measured, now_us), now_us=now_us
+        )
 
     def usage(self) -> list[NodeUsage]:
         """Each node of the tree, parents first, with what is used, borrowed, lent and waited for."""

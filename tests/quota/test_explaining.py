@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from headwater.quota.messages import Ticked
+from headwater.wire.api.quota import Eta
+
 from .scene import Platform, a_node, a_step
 
 
@@ -35,3 +38,13 @@ def test_those_ahead_and_what_is_kept_are_named() -> None:
     assert kept.eta is not None
     assert (kept.kept.nodes, len(kept.kept.devices), kept.code) == (("n0",), 2, "reserved")
     assert platform.scheduler.explained("g0") is None
+
+
+def test_a_place_that_is_not_free_in_time_may_be_so_at_any_time() -> None:
+    platform = Platform({"projects": {"owner": {"gpu": 1}, "guest": {"gpu": 0}}}, a_node("n0"))
+    platform.start(a_step("g", "guest"))
+    platform.start(a_step("mine", "owner", since=9), at=60)
+    platform.tell(Ticked(0), at=1000)
+    kept = platform.scheduler.explained("mine")
+    assert kept is not None
+    assert kept.eta == Eta(at_us=1_000_000_000, basis="overdue: 1 gangs end for it within 30 s")
