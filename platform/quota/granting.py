@@ -102,6 +102,8 @@ class Granting:
             if placed is not None:
                 self.unkeep(step.step_id)
                 effects.append(self._grant(step, placed))
+            elif reservation.victims and not any(fence in self._holdings.all for fence in reservation.victims):
+                self.unkeep(step.step_id)  # they have gone, and meanwhile it may not go: a window is too near
         return effects
 
     def _rounds(self) -> list[Effect]:

@@ -122,7 +122,7 @@ class _Search:
         self.usage, self.inventory = whole._usage, whole._inventory
         self.demand = fewest(step)
         self.path = self.usage.path(step.project)
-        self.entitled = self.usage.entitled_at(step.project, option.amounts) if self.path else None
+        self.entitled = self.usage.entitled_at(step.project, option.amounts, shape_of(step)) if self.path else None
         self.contested = [f for f in option.amounts if self.usage.governs(f)]
         self.gone: Gone = {}  # what those chosen used
         self.grown: dict[str, None] = {}  # the nodes that hold more ranks without those counted, in order
@@ -238,6 +238,10 @@ class _Search:
     def _payable(self) -> bool:
         """Whether there is quota, without what windows keep."""
         project, shape = self.step.project, shape_of(self.step)
+        if shape.once and any(
+            self.usage.owned_room(project, f, shape) < self.option.amounts[f] for f in self.contested
+        ):
+            return False
         return all(self.usage.lendable(project, f, shape).amount >= self.option.amounts[f] for f in self.contested)
 
     # Who may be asked.

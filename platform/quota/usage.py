@@ -196,13 +196,22 @@ class Usage:
     def someone_borrows(self, cohort: int, flavours: Iterable[str]) -> bool:
         return any(self._ledgers[flavour].over.get(cohort) for flavour in flavours if self.governs(flavour))
 
-    def entitled_at(self, project: str, amounts: Mapping[str, int]) -> int | None:
-        """The lowest node from the project up whose guarantee `amounts` would still be within; None without one."""
-        governed = [(self._ledgers[flavour], amount) for flavour, amount in amounts.items() if self.governs(flavour)]
-        for node in self._paths.get(project, ()):
-            if all(ledger.total[node] + amount <= ledger.nominal[node] for ledger, amount in governed):
+    def entitled_at(self, project: str, amounts: Mapping[str, int], shape: Shape) -> int | None:
+        """The lowest node from the project up whose guarantee `amounts` would still be within for such a stay, beside
+        what windows below it keep; None without one.
+        """
+        path = self._paths.get(project, ())
+        owed = {flavour: self._owed(path, flavour, shape) for flavour in amounts if self.governs(flavour)}
+        for node in path:
+            if all(each[node] >= amounts[flavour] for flavour, each in owed.items()):
                 return node
         return None
+
+    def _owed(self, path: tuple[int, ...], flavour: str, shape: Shape) -> Mapping[int, int]:
+        ledger, calendar = self._ledgers[flavour], self._calendars.get((path[-1], flavour)) if path else None
+        if calendar is None:
+            return {node: ledger.nominal[node] - ledger.total[node] for node in path}
+        return withheld.owed(ledger, calendar, path, stay_of(shape, self.now_us), self.now_us)
 
     def share(self, node: int, more: Mapping[str, int]) -> int:
         """The node's weighted dominant share of its cohort, with `more` taken, in billionths of weight 1.

@@ -137,19 +137,20 @@ def lendable(ledger: Ledger, calendar: Calendar, path: Path, stay: Stay, at_us: 
     return min(rooms, key=lambda room: room.amount)
 
 
+def owed(ledger: Ledger, calendar: Calendar, path: Path, stay: Stay, at_us: int) -> dict[int, int]:
+    """By node of the path how much more the project may take for such a stay within what that node is guaranteed."""
+    found: dict[int, int] = {}
+    for moment in calendar.moments(stay, at_us):
+        kept = _carried(ledger, calendar, path, moment)
+        for node in path:
+            there = _guaranteed(ledger, calendar, node, stay, moment) - ledger.total[node] - kept.get(node, 0)
+            found[node] = min(found.get(node, there), there)
+    return found
+
+
 def owned(ledger: Ledger, calendar: Calendar, path: Path, stay: Stay, at_us: int) -> int:
     """What steps that may run only once may still take of what is guaranteed to no other for such a stay."""
-    found = []
-    for moment in calendar.moments(stay, at_us):
-        own = {node: ledger.own[node] - ledger.once[node] for node in path}
-        for node in calendar.nodes:
-            more = moment.added.get(node, 0) - calendar.now.added.get(node, 0)
-            if node in own:
-                own[node] += more
-            if calendar.parents[node] in own:
-                own[calendar.parents[node]] -= more
-        found.append(sum(max(0, amount) for amount in own.values()))
-    return min(found)
+    return min(_owned_at(ledger, calendar, path, moment) for moment in calendar.moments(stay, at_us))
 
 
 def largest_added(calendar: Calendar, node: int) -> int:
@@ -189,14 +190,35 @@ def _room_at(ledger: Ledger, calendar: Calendar, path: Path, stay: Stay, moment:
     kept = _carried(ledger, calendar, path, moment)
     room = room_of(ledger, path, kept)
     for height, node in enumerate(path[:-1], start=1):
-        nominal, now = ledger.nominal[node], calendar.now.added.get(node, 0)
-        if stay.firm_us > moment.at_us:
-            nominal = min(nominal, nominal - now + moment.added.get(node, 0))
-        owed = nominal - ledger.total[node] - kept.get(node, 0)
-        if owed > room.amount:
+        more = _guaranteed(ledger, calendar, node, stay, moment) - ledger.total[node] - kept.get(node, 0)
+        if more > room.amount:
             there = room_of(ledger, path, {below: kept.get(below, 0) for below in path[:height]})
-            room = max(room, Room(min(owed, there.amount), there.bound_by), key=lambda each: each.amount)
+            room = max(room, Room(min(more, there.amount), there.bound_by), key=lambda each: each.amount)
     return room
+
+
+def _owned_at(ledger: Ledger, calendar: Calendar, path: Path, moment: Moment) -> int:
+    """What is used beyond what a node then has for itself is used of its parent's."""
+    own, once = dict[int, int](), dict[int, int]()
+    for node in (*calendar.nodes, *path):
+        own[node], once[node] = ledger.own[node], ledger.once[node]
+    for node in calendar.nodes:
+        more, parent = moment.added.get(node, 0) - calendar.now.added.get(node, 0), calendar.parents[node]
+        own[node] += more
+        if parent >= 0:
+            own[parent] -= more
+    for node in calendar.nodes:
+        if (parent := calendar.parents[node]) >= 0:
+            once[parent] += max(0, once[node] - own[node]) - max(0, ledger.once[node] - ledger.own[node])
+    return sum(max(0, own[node] - once[node]) for node in path)
+
+
+def _guaranteed(ledger: Ledger, calendar: Calendar, node: int, stay: Stay, moment: Moment) -> int:
+    """What such a stay may count on then."""
+    nominal = ledger.nominal[node]
+    if stay.firm_us <= moment.at_us:
+        return nominal
+    return min(nominal, nominal - calendar.now.added.get(node, 0) + moment.added.get(node, 0))
 
 
 def _carried(ledger: Ledger, calendar: Calendar, path: Path, moment: Moment) -> dict[int, int]:

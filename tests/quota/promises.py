@@ -24,6 +24,8 @@ from headwater.quota.messages import (
 from headwater.quota.placement.inventory import Holder
 from headwater.quota.reservations import Reservation
 from headwater.quota.scheduler import Scheduler
+from headwater.quota.tree import Tree
+from headwater.quota.windows import next_change_us
 
 S = 1_000_000
 Mixed = Callable[[list[Any]], list[Any]]
@@ -93,6 +95,30 @@ def grants_stay_within_every_bound(scheduler: Scheduler, effects: Iterable[Effec
                 kept = max(0, quota.nominal - quota.lend_limit)
                 others = use_of(scheduler, path[-1], flavour) - use_of(scheduler, node, flavour)
                 assert others <= root - kept
+
+
+def nobody_waits_within_a_guarantee(scheduler: Scheduler, since_us: int) -> None:
+    """Where no window has opened or closed since, long enough for others to make way: whoever asks for one GPU and is
+    within what its project, or a team above it, is guaranteed now has it. Of steps that may be ended, and of teams
+    that keep nothing for windows below them.
+    """
+    usage, windows = scheduler._usage, scheduler.tree.windows
+    change_us = next_change_us(windows, since_us)
+    if change_us is not None and change_us <= scheduler._now_us:
+        return
+    for step in scheduler._queues.steps.values():
+        path = usage.path(step.project)
+        for node in () if step.once else path[:-1]:
+            if not any(node in _above(usage.tree, each.node) for each in windows if each.node not in path):
+                nominal = usage.tree.nodes[node].quotas["gpu"].nominal
+                assert use_of(scheduler, node, "gpu") + step.demand.gpus_milli > nominal
+
+
+def _above(tree: Tree, node: int) -> list[int]:
+    found = []
+    while (node := tree.nodes[node].parent) >= 0:
+        found.append(node)
+    return found
 
 
 def use_is_what_is_granted_live_or_kept(scheduler: Scheduler) -> None:
