@@ -23,11 +23,12 @@ PLANS_MAX = 16  # each is tried on the nodes, again and again
 
 
 class Claim(NamedTuple):
-    """What the line's first steps have a right to; `sooner`: when it is worth another look."""
+    """What the line's first steps have a right to. `sooner`: when it is worth another look; `rest`: now already."""
 
     key: LineKey
     plans: Sequence[tuple[StepWaiting, Plan]] = ()
     sooner: int | None = None
+    rest: bool = False
 
 
 class Claims:
@@ -71,7 +72,7 @@ class Claims:
                 return Claim(key, plans, sooner)
             plans.append((step, plan))
             self._suppose(step, plan, now_us)
-        return Claim(key, plans, sooner)
+        return Claim(key, plans, sooner, rest=len(plans) == most)
 
     def _suppose(self, step: StepWaiting, plan: Plan, now_us: int) -> None:
         for fence in plan.victims:

@@ -26,7 +26,7 @@ from .undo import Undo
 from .usage import Usage
 
 DUE_MAX = 64  # lines looked at after one event
-PASSES_MAX = 4  # of them: a line of whose steps one has a place kept is looked at again
+PASSES_MAX = 4  # over them: after jobs were moved the others are looked at again
 LARGE_LOOKED_AT = 16
 AGAIN_US = 60_000_000
 
@@ -178,12 +178,14 @@ class Granting:
         for _ in range(PASSES_MAX):
             keys = self.due.first(left)
             claims = self._claims.of(keys, now_us)
+            left -= len(claims)
             for claim in claims:
-                left -= 1
-                self.due.remove(claim.key)
-                if self._claim(claim, now_us, effects):  # what was found for the others is of the picture before
+                moved = self._claim(claim, now_us, effects)
+                if not (moved or claim.rest):
+                    self.due.remove(claim.key)
+                if moved:  # what was found for the others is of the picture before
                     break
-            if not keys or len(claims) < len(keys):
+            if not keys or len(claims) < len(keys) or claims[-1].rest:
                 break
         return effects
 
