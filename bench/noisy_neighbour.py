@@ -163,7 +163,7 @@ async def _noise(stopping: threading.Event, bootstrap: str) -> None:
     while not stopping.is_set():
         await asyncio.sleep(LINGER_S)
         due = int((time.monotonic() - began) * a_second)
-        for partition in range(4):
+        for partition in range(min(4, due - sent)):
             batch = producer.create_batch()
             for number in range(sent + partition, due, 4):
                 asks = int((number + 1) * ASK_A_S / a_second) > int(number * ASK_A_S / a_second)

@@ -37,7 +37,9 @@ EVENTS_A_MINUTE = int(os.environ.get("EVENTS_A_MINUTE", "50000"))
 NOISE_S = 10.0
 NOISY_RUNS = 200
 HOLD_S = 0.2
-ASKED = 12  # of the quiet project, idle and beside the noise
+ASKED = 40  # of the quiet project, idle and beside the noise
+PARTITIONS = 4
+TOGETHER_S = 0.02  # what is due within it is sent together: the sender is not what is measured
 CAPS = {"noisy": 6, "quiet": 4}  # guaranteed and borrowed together
 GROWS_MAX_BYTES = 200 << 20
 OWNERS = ("Conductor", "Scheduler", "GpuPool", "Web")
@@ -128,22 +130,38 @@ async def noise(shared: Hurt) -> tuple[int, list[str]]:
     await producer.start()
     try:
         count = max(NOISY_RUNS, int(EVENTS_A_MINUTE * NOISE_S / 60))
-        began, asked, pending = time.monotonic(), list[str](), list[asyncio.Future[object]]()
-        for number in range(count):
-            asks = (number + 1) * NOISY_RUNS // count > number * NOISY_RUNS // count
-            value = event("noise.made", {"asks": asks, "hold_s": HOLD_S}, id=f"noise {number}", project="noisy")
-            pending.append(
-                await producer.send("headwater.events", value, key=str(number % 4).encode(), headers=STRUCTURED)
-            )
-            if len(asked) < ASKED * (time.monotonic() - began) / NOISE_S:
-                asked.append((await asyncio.to_thread(shared.hw.run, "quiet/ask")).id)
-            ahead_s = number * 60 / EVENTS_A_MINUTE - (time.monotonic() - began)
-            if ahead_s > 0.01:
-                await asyncio.sleep(ahead_s)
+        began, sent, pending = time.monotonic(), 0, list[asyncio.Future[object]]()
+        asking = asyncio.create_task(asked_beside(shared))
+        while sent < count:
+            await asyncio.sleep(TOGETHER_S)
+            due = min(count, int(EVENTS_A_MINUTE / 60 * (time.monotonic() - began)))
+            for partition in range(min(PARTITIONS, due - sent)):
+                pending.append(await together(producer, partition, range(sent + partition, due, PARTITIONS), count))
+            sent = due
         await asyncio.gather(*pending)
-        return count, asked
+        return count, await asking
     finally:
         await producer.stop()
+
+
+async def asked_beside(shared: Hurt) -> list[str]:
+    """The runs that the quiet project asks for, evenly over the time of the noise."""
+    asked = []
+    for _ in range(ASKED):
+        asked.append((await asyncio.to_thread(shared.hw.run, "quiet/ask")).id)
+        await asyncio.sleep(NOISE_S / ASKED)
+    return asked
+
+
+async def together(producer: AIOKafkaProducer, partition: int, numbers: range, count: int) -> asyncio.Future[object]:
+    batch = producer.create_batch()
+    for number in numbers:
+        asks = (number + 1) * NOISY_RUNS // count > number * NOISY_RUNS // count
+        value = event("noise.made", {"asks": asks, "hold_s": HOLD_S}, id=f"noise {number}", project="noisy")
+        assert batch.append(key=None, value=value, timestamp=None, headers=STRUCTURED)
+    batch.close()
+    sent: asyncio.Future[object] = await producer.send_batch(batch, "headwater.events", partition=partition)
+    return sent
 
 
 def of_noise(seen: Evidence) -> list[InboxRow]:
