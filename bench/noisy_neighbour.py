@@ -36,6 +36,7 @@ WARM = 10
 REST_S = 0.03
 LEAD_IN_S = 3.0
 LINGER_S = 0.02
+AT_ONCE_MAX = 200  # as many as the batches of all partitions hold
 NEIGHBOURS = Path(__file__).parent / "neighbours"
 HEADERS = [("content-type", b"application/cloudevents+json")]
 TREE = {
@@ -162,13 +163,13 @@ async def _noise(stopping: threading.Event, bootstrap: str) -> None:
     sending: set[asyncio.Future[object]] = set()
     while not stopping.is_set():
         await asyncio.sleep(LINGER_S)
-        due = int((time.monotonic() - began) * a_second)
+        due = min(sent + AT_ONCE_MAX, int((time.monotonic() - began) * a_second))
         for partition in range(min(4, due - sent)):
             batch = producer.create_batch()
             for number in range(sent + partition, due, 4):
                 asks = int((number + 1) * ASK_A_S / a_second) > int(number * ASK_A_S / a_second)
                 value = body("noise.made", f"{mark} {number}", "noisy", asks=asks, hold_s=HOLD_S)
-                batch.append(key=None, value=value, timestamp=None, headers=HEADERS)
+                assert batch.append(key=None, value=value, timestamp=None, headers=HEADERS)
             batch.close()
             sending.add(await producer.send_batch(batch, "headwater.events", partition=partition))
         sent = due
