@@ -8,6 +8,7 @@ children leave unused, in proportion to it: that part is `lent`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 TREE: Final = tuple(
     Column(name, name, "drawn") for name in ("tree", "flavour", "nominal", "used", "borrowed", "lent", "waiting")
 )
+WINDOWS: Final = tuple(Column(name, name) for name in ("window of", "more", "hours", "state"))
 STORED: Final = (
     *(Column(name, name) for name in ("project", "stored", "of", "used")),
     *(Column(name, name, rank=1) for name in ("artifacts", "tables", "logs")),
@@ -77,10 +79,14 @@ def quota(
 
 def _print(found: QuotaView) -> None:
     from ..quota.tree import parse_tree
+    from ..quota.windows import tree_at
 
     say(f"Quota tree, version {found.version}, by {found.principal}, {moment(found.applied_us)}", style="bold")
-    rows = list(rows_of(parse_tree(found.tree), found))
-    print_table(TREE, rows, empty="The tree names no node.")
+    declared, now_us = parse_tree(found.tree), time.time_ns() // 1000
+    print_table(TREE, list(rows_of(tree_at(declared, now_us), found)), empty="The tree names no node.")
+    if windows := list(window_rows(declared, now_us)):
+        say("")
+        print_table(WINDOWS, windows, empty="")
     if found.stored:
         say("")
         print_table(STORED, [stored_row(each) for each in found.stored], empty="")
@@ -110,6 +116,16 @@ def rows_of(tree: Tree, found: QuotaView) -> Iterator[dict[str, str]]:
                 "lent": _amount(flavour, lent(tree, used, index, flavour)) if used and is_member else "",
                 "waiting": _steps(waiting[index]) if nth == 0 else "",
             }
+
+
+def window_rows(tree: Tree, now_us: int) -> Iterator[dict[str, str]]:
+    """A row for each window that is open or still to come, in the order of the tree."""
+    for window in tree.windows:
+        span = window.hours.span(now_us)
+        if span is not None:
+            state = f"opens {moment(span[0])}" if now_us < span[0] else f"open until {moment(span[1])}"
+            more, path = f"+{_amount(window.flavour, window.amount)}", tree.nodes[window.node].path
+            yield {"window of": path, "more": more, "hours": window.hours.shown(), "state": state}
 
 
 def lent(tree: Tree, used: list[int], index: int, flavour: str) -> int:

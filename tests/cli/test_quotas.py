@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headwater.cli.quotas import losses_in, rows_of, stored_row
+from headwater.cli.quotas import losses_in, rows_of, stored_row, window_rows
 from headwater.quota.tree import parse_tree
 from headwater.wire.api.holdings import Held, QuotaView, Stored, Waiting
 
@@ -50,6 +50,16 @@ def test_what_one_borrows_others_lend_in_proportion_to_what_they_leave_unused() 
     assert (rows["eta"]["used"], rows["eta"]["borrowed"], rows["eta"]["lent"]) == ("2 GPUs", "2 GPUs", "0")
     assert (rows["flights"]["lent"], rows["vision (team)"]["lent"]) == ("0.857 GPUs", "1.142 GPUs")
     assert (rows["lab (cohort)"]["used"], rows["lab (cohort)"]["borrowed"]) == ("2.5 GPUs", "")
+
+
+def test_windows_are_shown_with_when_they_are_open() -> None:
+    daily = {"gpu": 1, "from": "08:00", "to": "18:00"}
+    past = {"gpu": 1, "from": "1969-01-01T00:00Z", "to": "1969-01-02T00:00Z"}
+    tree = parse_tree({"cohort": {"lab": {"gpu": 4, "projects": {"eta": {"gpu": 0, "windows": [daily, past]}}}}})
+    at_us = 9 * 3600 * 1_000_000
+    ((before,), (during,)) = ([*window_rows(tree, 0)], [*window_rows(tree, at_us)])
+    assert (before["window of"], before["more"], before["hours"]) == ("lab/eta", "+1 GPU", "daily 08:00 to 18:00 UTC")
+    assert (before["state"][:6], during["state"][:11]) == ("opens ", "open until ")
 
 
 def test_cpus_and_memory_are_counted_as_gpus_are() -> None:
