@@ -137,10 +137,13 @@ def _surroundings(found: Status) -> Iterator[Check]:
 
 
 def _devices(hw: Client) -> Iterator[Check]:
-    """What the platform has taken out of service by itself."""
+    """What is out of service: not well where the platform itself has taken it out, not a person."""
     for node in hw.nodes():
+        back = f"`headwater node restore {node.id}` takes it back"
         if node.state == "DRAINED" and node.reason:
-            yield Check("node", False, f"{node.id} is drained: {node.reason}", "Find out why it leaves.")
+            yield Check("node", False, f"{node.id} is drained: {node.reason}", f"Find out why it leaves; {back}.")
+        elif node.state == "DRAINED":
+            yield Check("node", True, f"{node.id} was drained by a person; {back}")
         for device in node.devices:
             if device.state == "QUARANTINED":
                 remedy = f"Once it is well: headwater node restore {node.id} --device {device.id}"

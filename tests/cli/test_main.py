@@ -20,7 +20,7 @@ from headwater.cli.events import sample
 from headwater.cli.listings import LISTINGS
 from headwater.cli.main import parse
 from headwater.cli.predict import features
-from headwater.core.inventory import CodeVersion
+from headwater.core.inventory import CodeVersion, Node
 from headwater.core.records.inbox import DeadLetter, Offset
 from headwater.core.records.steps import StepState
 from headwater.errors import InvalidInput
@@ -249,10 +249,23 @@ async def test_every_command_teaches_with_an_example() -> None:
                 assert "headwater " in (command.epilog or ""), name
 
 
+def a_drained_node(name: str, reason: str) -> Node:
+    return Node(
+        id=name, ray_node="r", cpus_milli=1000, memory_bytes=1, labels={}, state="DRAINED", reason=reason, joined_us=T0,
+        seen_us=T0,
+    )  # fmt: skip
+
+
 async def test_doctor_names_the_part_that_is_not_well(tmp_path: Path) -> None:
     async with a_scene(tmp_path) as scene, listening(scene.app) as url:
         scene.owners.parts = {"conductor": "ok", "scheduler": "starting"}
+        for name, reason in (("n1", ""), ("n2", "It was lost 3 times")):
+            scene.story.put("nodes", a_drained_node(name, reason))
         checks = json.loads((await headwater("doctor", "--json", url=url, cwd=tmp_path)).out)
+        assert {check["words"].split()[0]: check["is_well"] for check in checks if check["part"] == "node"} == {
+            "n1": True,  # a person has drained it
+            "n2": False,
+        }
         found = {check["part"]: check["is_well"] for check in checks}
         assert found["API"]
         assert found["conductor"]
