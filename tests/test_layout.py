@@ -77,7 +77,12 @@ def test_the_wheel_carries_configuration_and_data(
     monkeypatch.chdir(copy)
     with zipfile.ZipFile(tmp_path / build_meta.build_wheel(str(tmp_path))) as wheel:
         names = set(wheel.namelist())
-    wanted = {"headwater/configs/local.toml", "headwater/configs/cluster.toml", "headwater/py.typed"}
+    wanted = {
+        "headwater/configs/local.toml",
+        "headwater/configs/cluster.toml",
+        "headwater/py.typed",
+        "headwater/serve/headwater_serving.py.txt",
+    }
     wanted |= {"headwater/local/kafka_jars.toml", "headwater/local/loopback/haproxy.sh", "headwater/errors.py"}
     assert wanted - names == set()
     assert [name for name in names if name.startswith("platform/")] == []

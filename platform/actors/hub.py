@@ -39,7 +39,7 @@ SCHEDULER_TYPES: Final = frozenset(
 )
 GPU_POOL_TYPES: Final = frozenset({"step.succeeded", "step.failed", "quota.changed"})
 REGISTRY_TYPES: Final = frozenset({"model.requested", "quota.changed"})
-DEPLOYER_TYPES: Final = frozenset({"deployment.requested"})
+DEPLOYER_TYPES: Final = frozenset({"deployment.requested", "quota.reclaimed", "node.left"})
 CONDUCTOR_TYPES: Final = frozenset(
     {
         "run.succeeded",

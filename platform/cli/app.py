@@ -18,6 +18,7 @@ from . import (
     predict,
     quotas,
     runs,
+    serving,
     triggers,
     watch,
 )
@@ -48,6 +49,7 @@ for noun in (
     quotas,
     artifacts,
     predict,
+    serving,
     aliases,
     letters,
     triggers,

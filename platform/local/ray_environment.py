@@ -53,6 +53,7 @@ def ray_environment(*, temp: Path, token: Path, serve: ServePorts, host: str = L
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # devices are ours to give: Ray must not touch CUDA_VISIBLE_DEVICES
         "PYTHONHASHSEED": "0",
         "PYTHONPATH": _python_path(),
+        "HEADWATER_SEATS": str(temp / "seats"),  # where Serve's controller reads on which nodes replicas have leases
         **_serve_environment(temp / "s", serve),
     }
 

@@ -23,9 +23,9 @@ class Runtime(Protocol):
 
 
 class OnnxRuntime:
-    """ONNX Runtime on the CPU with a bounded number of threads."""
+    """ONNX Runtime with a bounded number of threads: on the CPU, or on the devices that this process sees."""
 
-    def __init__(self, path: Path, *, threads: int = 1) -> None:
+    def __init__(self, path: Path, *, threads: int = 1, devices: bool = False) -> None:
         try:
             import onnxruntime
         except ImportError:
@@ -38,7 +38,7 @@ class OnnxRuntime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, ["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, _providers(devices))
         except Exception as error:  # its errors share no base of their own
             raise InvalidInput(f"{path} is no ONNX model that runs here: {error}") from None
         inputs = tuple(tensor_of(one.name, one.type, one.shape) for one in self._session.get_inputs())
@@ -54,20 +54,29 @@ class OnnxRuntime:
         return dict(zip(names, self._session.run(names, dict(columns)), strict=True))
 
 
-def _load_onnx(folder: Path, threads: int) -> Runtime:
-    return OnnxRuntime(folder / ONNX_FILE, threads=threads)
+def _providers(devices: bool) -> list[str]:
+    """Of those that this build of ONNX Runtime has, the GPU's first where there are devices."""
+    import onnxruntime
+
+    on_devices = [name for name in GPU_PROVIDERS if devices and name in onnxruntime.get_available_providers()]
+    return [*on_devices, "CPUExecutionProvider"]
 
 
-RUNTIMES: dict[str, Callable[[Path, int], Runtime]] = {"onnx": _load_onnx}
+def _load_onnx(folder: Path, threads: int, devices: bool) -> Runtime:
+    return OnnxRuntime(folder / ONNX_FILE, threads=threads, devices=devices)
 
 
-def load(folder: Path, *, threads: int = 1) -> tuple[Runtime, ModelDocument]:
-    """The running model of a folder, and its document."""
+GPU_PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider")
+RUNTIMES: dict[str, Callable[[Path, int, bool], Runtime]] = {"onnx": _load_onnx}
+
+
+def load(folder: Path, *, threads: int = 1, devices: bool = False) -> tuple[Runtime, ModelDocument]:
+    """The running model of a folder, and its document. With `devices` it goes to the GPUs that this process sees."""
     document = read_document(folder)
     if document.runtime not in RUNTIMES:
         what = f"{folder} needs the runtime '{document.runtime}', which is not here"
         raise InvalidInput(what, remedy=did_you_mean(document.runtime, RUNTIMES))
-    return RUNTIMES[document.runtime](folder, threads), document
+    return RUNTIMES[document.runtime](folder, threads, devices), document
 
 
 def tensor_of(name: str, onnx_type: str, shape: Sequence[int | str | None]) -> Tensor:

@@ -42,6 +42,16 @@ class Serving:
             what = f"Serving({self.min_replicas}, {self.max_replicas}) is no range of replicas"
             raise InvalidInput(what, remedy="Write 0 <= min_replicas <= max_replicas, and at least one at most")
 
+    def asked(self) -> dict[str, Any]:
+        """As it travels: thousandths of a GPU, and nothing of what is not asked for."""
+        leased = {
+            "gpus_milli": amount("gpu", self.gpus, where="Serving: gpus"),
+            "gpu_model": self.gpu_model,
+            "tier": self.tier,
+        }
+        bounds: dict[str, Any] = {"replicas_min": self.min_replicas, "replicas_max": self.max_replicas}
+        return bounds | {name: value for name, value in leased.items() if value}
+
 
 class ModelVersion(msgspec.Struct, frozen=True):
     name: str
@@ -105,11 +115,4 @@ def _asked_for(name: str, version: int | None, alias: str | None) -> str:
 def _serving(serve: bool | Serving | None) -> dict[str, Any] | None:
     if serve is None or serve is False:
         return None
-    chosen = Serving() if serve is True else serve
-    said: dict[str, Any] = {"replicas_min": chosen.min_replicas, "replicas_max": chosen.max_replicas}
-    asked = {
-        "gpus_milli": amount("gpu", chosen.gpus, where="Serving: gpus"),
-        "gpu_model": chosen.gpu_model,
-        "tier": chosen.tier,
-    }
-    return said | {name: value for name, value in asked.items() if value}
+    return (Serving() if serve is True else serve).asked()

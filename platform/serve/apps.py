@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from ray import serve
@@ -53,6 +53,8 @@ class ServeSpec(msgspec.Struct, frozen=True, kw_only=True):
     min_replicas: int = 1
     max_replicas: int = 1
     threads: int = 1
+    seats: str = ""  # the folder of its seats, where each replica leases devices
+    seated: int = 0  # of which so many are kept now: that many replicas stand
 
 
 class Readiness(StrEnum):
@@ -161,24 +163,42 @@ def _running(app: ApplicationDetails) -> int:
 
 
 def _model(spec: ServeSpec, token_sha256: str, now: ApplicationDetails | None) -> _Desired:
-    fixed = _fingerprint(spec.name, spec.version, spec.digest, spec.folder, spec.threads)
-    deployment = _deployment(ModelReplica, fixed).options(
-        name=spec.name,
-        autoscaling_config=AutoscalingConfig(
-            min_replicas=spec.min_replicas,
-            max_replicas=spec.max_replicas,
-            initial_replicas=max(spec.min_replicas, 1),
-            target_ongoing_requests=ONGOING_TARGET,
-        ),
-    )
-    answers = now is not None and (_running(now) > 0 or (spec.min_replicas == 0 and now.route_prefix is not None))
+    fixed = _fingerprint(spec.name, spec.version, spec.digest, spec.folder, spec.threads, spec.seats)
+    deployment = _deployment(ModelReplica, fixed).options(name=spec.name, **(_seated if spec.seats else _scaled)(spec))
+    to_zero = spec.min_replicas == 0 and not spec.seats
+    answers = now is not None and (_running(now) > 0 or (to_zero and now.route_prefix is not None))
     return _Desired(
         name=PREFIX + spec.name,
         route=f"/v2/models/{spec.name}" if answers else None,
-        config={"token_sha256": token_sha256, "order": _fingerprint(fixed, spec.min_replicas, spec.max_replicas)},
+        config={
+            "token_sha256": token_sha256,
+            "order": _fingerprint(fixed, spec.min_replicas, spec.max_replicas, spec.seated),
+        },
         deployment=deployment,
-        arguments=(spec.name, spec.version, spec.folder, spec.threads),
+        arguments=(spec.name, spec.version, spec.folder, spec.threads, spec.seats),
     )
+
+
+def _scaled(spec: ServeSpec) -> dict[str, Any]:
+    """Serve scales within the bounds."""
+    autoscaling = AutoscalingConfig(
+        min_replicas=spec.min_replicas,
+        max_replicas=spec.max_replicas,
+        initial_replicas=max(spec.min_replicas, 1),
+        target_ongoing_requests=ONGOING_TARGET,
+    )
+    return {"autoscaling_config": autoscaling}
+
+
+def _seated(spec: ServeSpec) -> dict[str, Any]:
+    """As many replicas as there are seats, on the nodes of these; a new version takes the seat of the old one. Serve
+    wants at least one, which waits unplaced where there is no seat."""
+    return {
+        "num_replicas": max(spec.seated, 1),
+        "max_surge_percent": 0,
+        "health_check_period_s": 0.5,
+        "ray_actor_options": {"num_cpus": 0},
+    }
 
 
 def _root(token_sha256: str, declared: list[str], version: str) -> _Desired:

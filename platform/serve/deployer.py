@@ -33,7 +33,10 @@ from ..errors import HeadwaterError, Unavailable
 from ..store.reader import Reader
 from ..store.schema import DEPLOYMENTS
 from ..wire.entries.models import DeploymentRequested
+from ..wire.entries.nodes import NodeLeft
+from ..wire.entries.quota import QuotaReclaimed
 from ..wire.types import Entry
+from .keepers import Keepers, Standing
 from .rollout import FAILED, Rollout, Step, next_step, reason_of
 
 if TYPE_CHECKING:  # Ray Serve reads its settings when it is first imported: only the Deployer's own process does
@@ -42,6 +45,7 @@ if TYPE_CHECKING:  # Ray Serve reads its settings when it is first imported: onl
 NAME: Final = "deployer"
 LOOPBACK: Final = "127.0.0.1"
 BUSY_EVERY_S: Final = 0.5
+PLACES_EVERY_S: Final = 1.0
 IDLE_EVERY_S: Final = 30.0
 PROBE_WITHIN_S: Final = 10.0
 START_TRIES: Final = 4
@@ -78,6 +82,7 @@ class Deployer:
         await self._open_front_door()
         self._reader = Reader(self._wiring.engine(read_only=True))
         self._folders = Folders(Files(self._wiring.folder / "artifacts"), self._wiring.folder / "folders")
+        self._keepers = Keepers(self._reader, self._wiring.folder)
         position = await asyncio.to_thread(self._reader.position)
         self._follower = Follower(self._reader, position, self._heard)
         for work in (self._follower.run(), self._attach(self._follower), self._keep()):
@@ -100,7 +105,7 @@ class Deployer:
 
     def _heard(self, entries: list[Entry], upto: int) -> None:
         for entry in entries:
-            if isinstance(entry.body, DeploymentRequested):
+            if isinstance(entry.body, DeploymentRequested | QuotaReclaimed | NodeLeft):
                 self.last_event, self.last_event_us = entry.type, entry.time_us
                 self._woken.set()
 
@@ -156,8 +161,7 @@ class Deployer:
         while True:
             self._woken.clear()
             try:
-                busy = await self.round()
-                trouble, pause_s = 0, BUSY_EVERY_S if busy else IDLE_EVERY_S
+                trouble, pause_s = 0, await self.round()
             except Exception:  # the controller may be restarting; the rows stay the wish
                 trouble += 1
                 pause_s = min(2.0**trouble, TROUBLE_MAX_S)
@@ -168,15 +172,32 @@ class Deployer:
             except TimeoutError:
                 continue
 
-    async def round(self) -> bool:
-        """Makes Serve run what the rows say, and reports; whether anything is still on its way."""
+    async def round(self) -> float:
+        """Makes Serve run what the rows say, and reports; the seconds until it is worth looking again."""
         rows = await asyncio.to_thread(self._rows)
         self._rollouts = {name: one for name, one in self._rollouts.items() if name in {row.name for row in rows}}
-        specs = [spec for row in rows if (spec := await self._spec(row)) is not None]
+        standing = await self._keepers.settle(rows)
+        specs = [spec for row in rows if (spec := await self._spec(row, standing.get(row.name))) is not None]
         statuses = await asyncio.to_thread(self._reconcile, specs)
         served = {spec.name for spec in specs}
-        busy = [await self._judge(row, statuses) for row in rows if row.name in served]
-        return any(busy)
+        looks = [await self._look_at(row, standing.get(row.name), statuses) for row in rows if row.name in served]
+        return min(looks, default=IDLE_EVERY_S)
+
+    async def _look_at(self, row: Deployment, here: Standing | None, statuses: Mapping[str, ModelStatus]) -> float:
+        """The seconds until something may have changed."""
+        if here is not None and not here.ray_nodes:
+            await self._say_without_a_place(row, here.reason)
+        elif await self._judge(row, statuses):
+            return BUSY_EVERY_S
+        is_whole = here is None or len(here.ray_nodes) == row.replicas_max
+        return IDLE_EVERY_S if is_whole else PLACES_EVERY_S
+
+    async def _say_without_a_place(self, row: Deployment, reason: str) -> None:
+        """What it was to become once more when it has a place; one that answered fails."""
+        self._rollouts[row.name] = Rollout.of(row, time.monotonic())
+        if row.state is DeploymentState.READY or (row.state is DeploymentState.REQUESTED and reason):
+            why = f"None of its replicas has a place. {reason}".strip()
+            await self._report("deployment_failed", row.name, row.version, why)
 
     async def _judge(self, row: Deployment, statuses: Mapping[str, ModelStatus]) -> bool:
         """Whether the deployment is still on its way."""
@@ -216,7 +237,7 @@ class Deployer:
             rows: list[Deployment] = picture.rows("deployments", DEPLOYMENTS.c.state != DeploymentState.STOPPED)
         return rows
 
-    async def _spec(self, row: Deployment) -> ServeSpec | None:
+    async def _spec(self, row: Deployment, here: Standing | None) -> ServeSpec | None:
         """What Serve is told; None, reported, where the model's files are not there."""
         from .apps import ServeSpec
 
@@ -232,6 +253,8 @@ class Deployer:
             folder=str(folder),
             min_replicas=row.replicas_min,
             max_replicas=row.replicas_max,
+            seats=str(self._keepers.root / row.name) if here is not None else "",
+            seated=len(here.ray_nodes) if here is not None else 0,
         )
 
     def _reconcile(self, specs: list[ServeSpec]) -> dict[str, ModelStatus]:

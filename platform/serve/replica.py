@@ -2,34 +2,50 @@
 
 Small requests are computed on the loop itself, which costs less than handing them to a thread; larger ones go to
 threads, so that a long prediction holds up no short one. The token arrives as configuration and changes without
-a restart.
+a restart. One that leases devices first takes a seat on its node, and ends when it is told to leave it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..errors import InvalidInput, NotFound
+from ..errors import InvalidInput, NotFound, Unavailable
 from ..models.runtimes import load
 from ..wire import v2
 from .asgi import Answer, App, Request, check_token
+from .seat import TakenSeat, show, take
 
 INLINE_BYTES_MAX = 16 << 10
 THREADS_MAX = 2
+LOOK_EVERY_S = 0.1
+LEAVE_WITHIN_S = 4.0
 PLATFORMS = {"onnx": "onnx_onnxv1"}
 
 
-class ModelReplica:
-    """Answers below `/v2/models/NAME` for one version."""
+log = logging.getLogger(__name__)
 
-    def __init__(self, name: str, version: str, folder: str, threads: int) -> None:
+
+class ModelReplica:
+    """Answers below `/v2/models/NAME` for one version. With `seats`, the folder of its deployment's, it waits there for
+    one that is free, sees the devices of that lease alone, and leaves with it."""
+
+    async def __init__(self, name: str, version: str, folder: str, threads: int, seats: str = "") -> None:  # type: ignore[misc]  # Serve awaits it
+        self._seat = await _seated(Path(seats)) if seats else None
         self._name, self._version = name, version
-        self._runtime, document = load(Path(folder), threads=threads)
+        self._runtime, document = load(Path(folder), threads=threads, devices=bool(self._seat and self._seat.devices))
         self._platform = PLATFORMS.get(document.runtime, document.runtime)
         self._token_sha256 = ""
         self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="predict")
+        self._leaving = asyncio.get_running_loop().create_task(_leave(self._seat)) if self._seat is not None else None
+
+    def check_health(self) -> None:
+        """Serve ends a replica that raises, and no longer sends it requests."""
+        if self._seat is not None and self._seat.is_told_to_leave():
+            raise Unavailable(f"The lease of this replica of {self._name!r} makes way for another")
 
     def reconfigure(self, config: dict[str, str]) -> None:
         """Takes the hash of the token that requests must bear."""
@@ -78,6 +94,28 @@ class ModelReplica:
             what = f"Model '{self._name}' does not serve {asked}"
             raise NotFound(what, remedy=f"It serves version '{self._version}'.")
         return "/".join(parts[2:])
+
+
+async def _seated(folder: Path) -> TakenSeat:
+    """A seat on this node, when there is one; from then on this process sees its devices alone."""
+    import ray
+
+    node = ray.get_runtime_context().get_node_id()
+    while (taken := take(folder, node)) is None:
+        await asyncio.sleep(LOOK_EVERY_S)
+    show(taken.seat.view)
+    return taken
+
+
+async def _leave(seat: TakenSeat) -> None:
+    """Ends this process: at once where its lease is lost, and a moment after it was told to leave, since Serve may
+    have others to ask by then."""
+    while not (seat.is_told_to_leave() or seat.is_lost()):
+        await asyncio.sleep(LOOK_EVERY_S)
+    if not seat.is_lost():
+        await asyncio.sleep(LEAVE_WITHIN_S)
+    log.warning("This replica leaves its devices: its lease is over")
+    os._exit(0)
 
 
 _PATHS = "Known: GET /, GET /ready, POST /infer, and the same below /versions/VERSION."

@@ -1,7 +1,8 @@
-"""Python runs this at the start of every Ray process: its gRPC servers then listen on loopback only.
+"""Python runs this at the start of every Ray process: its gRPC servers then listen on loopback only, and Ray Serve
+places replicas where their leases are (`lease_placement`).
 
 Ray Serve's replicas bind `[::]`, and no setting changes that. The address is narrowed where grpc's
-server is asked to listen, when (and only if) a process imports it.
+server is asked to listen. Both modules are changed when, and only if, a process imports them.
 """
 
 import importlib.abc
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 SERVER = "grpc.aio._server"
+SCHEDULER = "ray.serve._private.deployment_scheduler"
 WILDCARDS = ("[::]:", "0.0.0.0:")
 LOOPBACK = "127.0.0.1:"
 
@@ -34,25 +36,40 @@ def narrow(server: type) -> None:
         setattr(server, name, on_loopback)
 
 
-class NarrowingFinder(importlib.abc.MetaPathFinder):
-    """Steps aside once it has found the server's module, and patches what that module defines."""
+def place(scheduler: type) -> None:
+    from lease_placement import place_by_lease  # type: ignore[import-not-found]
+
+    place_by_lease(scheduler)
+
+
+PATCHES = {
+    SERVER: lambda module: narrow(module.Server),
+    SCHEDULER: lambda module: place(module.DeploymentScheduler),
+}
+
+
+class PatchingFinder(importlib.abc.MetaPathFinder):
+    """Patches what a module of PATCHES defines, once it has run."""
+
+    def __init__(self) -> None:
+        self._sought = set(PATCHES)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != SERVER:
+        if fullname not in self._sought:
             return None
-        sys.meta_path.remove(self)
+        self._sought.discard(fullname)
         spec = importlib.util.find_spec(fullname)
         if spec is not None and spec.loader is not None:
             run = spec.loader.exec_module
 
-            def run_and_narrow(module: ModuleType) -> None:
+            def run_and_patch(module: ModuleType) -> None:
                 run(module)
-                narrow(module.Server)
+                PATCHES[fullname](module)
 
-            spec.loader.exec_module = run_and_narrow  # type: ignore[method-assign]
+            spec.loader.exec_module = run_and_patch  # type: ignore[method-assign]
         return spec
 
 
-sys.meta_path.insert(0, NarrowingFinder())
+sys.meta_path.insert(0, PatchingFinder())

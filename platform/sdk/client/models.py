@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ...wire.v2 import Signature
+    from ..register import Serving
     from .async_link import AsyncLink
     from .link import Link
 
@@ -39,6 +40,14 @@ class ModelHandle:
         """From now on `alias` stands for that version, and what listens to it starts."""
         self._link.do(move_alias(self.name, alias, version))
 
+    def serve(self, serving: Serving | None = None, *, version: int | None = None) -> None:
+        """Serves that version, the newest if none is given; without `serving` with as many replicas as before."""
+        self._link.do(serve(self.name, serving, version))
+
+    def unserve(self) -> None:
+        """Ends its replicas; what they leased is free."""
+        self._link.do(order("deployment.remove", {"name": self.name}))
+
 
 class AsyncModelHandle:
     def __init__(self, link: AsyncLink, name: str) -> None:
@@ -49,6 +58,12 @@ class AsyncModelHandle:
 
     async def alias(self, alias: str, version: int) -> None:
         await self._link.do(move_alias(self.name, alias, version))
+
+    async def serve(self, serving: Serving | None = None, *, version: int | None = None) -> None:
+        await self._link.do(serve(self.name, serving, version))
+
+    async def unserve(self) -> None:
+        await self._link.do(order("deployment.remove", {"name": self.name}))
 
 
 class Metadata(msgspec.Struct, frozen=True):
@@ -61,6 +76,13 @@ class Metadata(msgspec.Struct, frozen=True):
 
 def move_alias(name: str, alias: str, version: int) -> Program[CommandView]:
     return order("model.alias", {"name": name, "alias": alias, "version": version})
+
+
+def serve(name: str, serving: Serving | None, version: int | None) -> Program[CommandView]:
+    asked: dict[str, Any] = {"name": name} | ({} if version is None else {"version": version})
+    if serving is not None:
+        asked |= {"gpus_milli": 0, "gpu_model": "", "tier": 0} | serving.asked()
+    return order("deployment.apply", asked)
 
 
 def predict(name: str, features: Features) -> Program[dict[str, Array]]:
