@@ -14,10 +14,12 @@ from scenes.cluster import NEW, OLD, Cluster, cluster_of, node_of, until
 from scenes.evidence import evidence_of
 from scenes.gate import Gate
 from scenes.oracle import judged
+from scenes.seats import replicas_of
 
 from headwater.actors.devices.node_agent import processes_of
 from headwater.artifacts.files import Files
 from headwater.core.attempt_mark import mark_of
+from headwater.errors import HeadwaterError
 from headwater.sdk import Client
 from headwater.sdk.client.runs import Run
 from headwater.store.engine import sqlite_url
@@ -235,6 +237,27 @@ def test_a_device_on_which_a_process_was_left_is_lent_again_when_it_is_empty(
     gate.guest().let_go()
     wide.result(100)
     assert states_of(hw, "n2")[had] == "READY"
+
+
+def test_replicas_stand_on_the_nodes_of_their_leases_and_outlive_one_of_them(whole: Cluster, hw: Client) -> None:
+    name, asked = "adder_on_nodes", {"left": [1.0], "right": [2.0]}
+    hw.run("eta/serve_on", {"model": NEW, "name": name, "replicas": 2}).result(100)
+    until(lambda: len(replicas_of(whole.place, name)) == 2)
+    pids = [replica.pid for replica in replicas_of(whole.place, name)]
+    assert sorted(node for node in ("n2", "n3", "n4") for pid in pids if whole.lives_on(node, pid)) == ["n3", "n4"]
+    until(lambda: [row.state for row in hw.deployments() if row.name == name] == ["READY"])
+    whole.die("n3")
+    until(lambda: [held.devices for held in hw.quota().held if held.project == "eta"] == [("n4/0", "n4/1")])
+    until(lambda: answered(hw, name, asked) == [3.0])
+    hw.models[name].unserve()
+    until(lambda: not hw.quota().held)
+
+
+def answered(hw: Client, name: str, asked: dict[str, list[float]]) -> list[float]:
+    """Nothing while the front door still sends to the replica that has died."""
+    with contextlib.suppress(HeadwaterError):
+        return list(hw.models[name].predict(asked)["sum"])
+    return []
 
 
 def digests(files: Files) -> set[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 from scenes.gate import Gate
 from scenes.hearing import Ear
+from scenes.seats import holder_of
 
 from headwater.cli.demo import Place
 from headwater.sdk import Client, Serving
@@ -76,11 +76,3 @@ def test_a_replica_that_can_have_no_device_says_why(hw: Client, model: str) -> N
     hw.models[model].serve(Serving(gpus=64))
     _, failed = ear.next(DeploymentFailed, lambda body: body.name == model)
     assert failed.reason.startswith("None of its replicas has a place. Step keep asks for 64 GPUs")
-
-
-def holder_of(lock: Path) -> psutil.Process:
-    """The process that holds the lock."""
-    inode = str(lock.stat().st_ino)
-    locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    [pid] = [words[4] for words in locks if words[5].endswith(f":{inode}")]
-    return psutil.Process(int(pid))

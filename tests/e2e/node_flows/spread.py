@@ -10,8 +10,9 @@ import sys
 import time
 
 import numpy as np
+from onnx import TensorProto, helper
 
-from headwater.sdk import current, flow, step
+from headwater.sdk import Model, Serving, current, flow, register, step
 
 
 @flow(project="eta")
@@ -160,3 +161,17 @@ def met(address: tuple[str, int]) -> socket.socket:
             return socket.create_connection(address)
         except ConnectionRefusedError:
             time.sleep(0.01)
+
+
+@flow(project="eta")
+def serve_on(model: str, name: str, replicas: int) -> None:
+    """A served model of so many replicas, each on two GPUs of the kind."""
+    register(name, make_adder(), serve=Serving(replicas, replicas, gpus=2, gpu_model=model))
+
+
+@step
+def make_adder() -> Model:
+    inputs = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["rows"]) for name in ("left", "right")]
+    output = helper.make_tensor_value_info("sum", TensorProto.DOUBLE, ["rows"])
+    graph = helper.make_graph([helper.make_node("Add", ["left", "right"], ["sum"])], "adder", inputs, [output])
+    return Model.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8))
