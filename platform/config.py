@@ -30,6 +30,7 @@ NOT_SETTINGS = {
     "HEADWATER_RAY_TREE",
     NODE_HOST,
     "HEADWATER_ATTEMPT",
+    "HEADWATER_SEATS",
 }
 FREE_FORM = "quota"  # its keys are names that users give; the quota engine checks them
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scenes.gate import Gate
+from scenes.hearing import Ear
 from scenes.outside import Service
 from scenes.zombie import words_of
 
@@ -16,12 +17,17 @@ from headwater.core.records.attempts import Attempt
 from headwater.core.records.steps import Step
 from headwater.local.home import Home
 from headwater.sdk import Client
+from headwater.sdk.client.runs import Run
 from headwater.store.engine import open_engine, sqlite_url
 from headwater.store.reader import Reader
 from headwater.store.schema import ATTEMPTS, LOG, STEPS
 from headwater.wire.api.status import ActorView
-from headwater.wire.entries.steps import StepLeased
+from headwater.wire.entries.steps import StepLeased, StepStarted
 from headwater.wire.types import Entry
+
+
+def newest_fence(run: Run) -> int:
+    return run.steps["stand_at"][0].attempts[-1].fence
 
 
 def actor(hw: Client, name: str) -> ActorView:
@@ -46,9 +52,11 @@ def test_what_a_worker_says_that_was_given_up_changes_nothing(
     hw: Client, platform: Place, gate: Gate, tmp_path: Path
 ) -> None:
     """It knows the secrets of the platform and of its attempt, and has a line of its own."""
+    ear = Ear(hw)
     run = hw.run("eta/wait_at", {"gate": gate.port, "notes": str(tmp_path / "notes")})
     os.kill(gate.guest().pid, signal.SIGKILL)
     second = gate.guest()
+    ear.next(StepStarted, lambda body: body.step_id.startswith(run.id) and body.fence == newest_fence(run))
     known = known_of(platform, run.id)
     old, new = (attempt for attempt in known.attempts if attempt.step_id == run.steps["stand_at"][0].view.id)
     conductor, home = actor(hw, "conductor").pid, Home(platform.home)
