@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -18,6 +18,8 @@ from .running.replay import Wish, current_execution
 
 if TYPE_CHECKING:
     from .model import Model
+
+WHOLE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,13 @@ class Serving:
     tier: int | None = None
 
     def __post_init__(self) -> None:
-        amount("gpu", self.gpus, where="Serving: gpus")
+        milli = amount("gpu", self.gpus, where="Serving: gpus")
+        if milli > WHOLE and milli % WHOLE:
+            what = f"Serving: gpus is {self.gpus!r}"
+            raise InvalidInput(what, remedy="A replica leases whole devices, or a part of one: write 2, or 0.5")
+        if not milli and (self.gpu_model or tier_of(self.tier, "Serving")):
+            what = f"Serving has gpu_model {self.gpu_model!r} and tier {self.tier!r}, but no gpus"
+            raise InvalidInput(what, remedy="They are of leased devices: give gpus too")
         tier_of(self.tier, "Serving")
         if not 0 <= self.min_replicas <= self.max_replicas or self.max_replicas < 1:
             what = f"Serving({self.min_replicas}, {self.max_replicas}) is no range of replicas"

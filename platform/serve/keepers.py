@@ -13,17 +13,20 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from ray.exceptions import RayError
 
-from ..actors.names import find
+from ..actors.names import find, forget
 from ..artifacts.files import Files
 from ..core.inventory import Deployment
 from ..core.records.attempts import Attempt, AttemptState
 from ..core.records.runs import Run, RunState
 from ..core.records.steps import Step, StepState
+from ..errors import Unavailable
 from ..sdk.deploying.bundle import bundle_of, code_version
 from ..sdk.deploying.manifest import manifest_of
 from ..store.reader import Picture, Reader
@@ -50,7 +53,8 @@ class Standing(NamedTuple):
 class Keepers:
     def __init__(self, reader: Reader, home: Path) -> None:
         self._reader, self._home = reader, home
-        self._deployed: dict[str, str] = {}  # code versions by project
+        self._deployed: set[str] = set()  # projects that have the flow
+        self._refused: dict[str, str] = {}  # why a place of that model could not even be asked for
 
     @property
     def root(self) -> Path:
@@ -65,9 +69,8 @@ class Keepers:
         changes = change(wanted, seen.runs, time.time_ns() // 1_000)
         for run in changes.end:
             await self._order("run.cancel", run.project, {"run_id": run.id, "reason": "its replica is not wanted"})
-        for wish in changes.start:
-            await self._start(wish)
-        standing = _standing(wanted, seen)
+        self._refused = {wish.model: refused for wish in changes.start if (refused := await self._start(wish))}
+        standing = _standing(wanted, seen, self._refused)
         await asyncio.to_thread(tell_controller, standing)
         await asyncio.to_thread(self._forget_seats, seen.fences)
         return standing
@@ -76,33 +79,45 @@ class Keepers:
         """Files of attempts that have died: no replica takes them, and nobody else clears them away."""
         before_s = time.time() - FORGET_AFTER_S
         for path in self.root.glob("*/*.*"):
-            if path.stem.isdigit() and int(path.stem) not in fences and path.stat().st_mtime < before_s:
-                path.unlink(missing_ok=True)
+            if path.stem.isdigit() and int(path.stem) not in fences:
+                with suppress(FileNotFoundError):  # its keeper clears it away itself
+                    if path.stat().st_mtime < before_s:
+                        path.unlink()
 
-    async def _start(self, wish: Wish) -> None:
-        await self._deploy(wish.project)
+    async def _start(self, wish: Wish) -> str:
+        """Why it is not started; empty where it is."""
+        if refused := await self._deploy(wish.project):
+            return refused
         data = {"flow": f"{wish.project}/{FLOW}", "parameters": msgspec.to_builtins(wish.place)}
-        await self._order("run.start", wish.project, data | {"labels": {"model": wish.model}})
+        return await self._order("run.start", wish.project, data | {"labels": {"model": wish.model}})
 
-    async def _order(self, kind: str, project: str, data: dict[str, Any], *, to: str = "conductor") -> bool:
+    async def _order(self, kind: str, project: str, data: dict[str, Any], *, to: str = "conductor") -> str:
+        """Why the owner refuses; empty where it does as it is told."""
         order = Order(source=SOURCE, id=uuid.uuid4().hex, kind=kind, principal=PRINCIPAL, project=project, data=data)
-        answer: dict[str, Any] = await find(to).order.remote(order)
-        if refused := answer.get("refused"):
-            log.warning("%s was refused: %s", kind, refused.get("reason"))
-        return "refused" not in answer
+        try:
+            answer: dict[str, Any] = await find(to).order.remote(order)
+        except RayError as error:
+            forget(to)
+            raise Unavailable(f"The {to} does not answer: {error}", remedy="It is asked again.") from error
+        refused = str(answer["refused"]["reason"]) if "refused" in answer else ""
+        if refused:
+            log.warning("%s was refused: %s", kind, refused)
+        return refused
 
     # The flow itself.
 
-    async def _deploy(self, project: str) -> None:
-        """The flow in that project, in the version that this release brings."""
+    async def _deploy(self, project: str) -> str:
+        """The flow in that project, in the version that this release brings; why it cannot be there, or nothing."""
         if project in self._deployed:
-            return
+            return ""
         code = await asyncio.to_thread(self._packed, project)
         if code is not None:
-            if not await self._order("code.deploy", project, msgspec.to_builtins(code), to="registry"):
-                return
+            refused = await self._order("code.deploy", project, msgspec.to_builtins(code), to="registry")
+            if refused:
+                return refused
             await find("conductor").catch_up.remote()
-        self._deployed[project] = FLOW
+        self._deployed.add(project)
+        return ""
 
     def _packed(self, project: str) -> _Code | None:
         """None where it is deployed already."""
@@ -123,7 +138,7 @@ class Keepers:
     # What there is.
 
     def _look(self, wanted: Sequence[Wish]) -> _Seen:
-        since_us = min((wish.since_us for wish in wanted), default=0)
+        since_us = min((wish.since_us for wish in wanted), default=time.time_ns() // 1_000)
         with self._reader.picture() as picture:
             recent = (RUNS.c.state == RunState.FAILED) & (RUNS.c.created_us >= since_us)
             living = RUNS.c.ended_us.is_(None)
@@ -162,7 +177,7 @@ def _held(picture: Picture, run_ids: list[str]) -> dict[str, str]:
     return {step.run_id: step.held_reason for step in steps}
 
 
-def _standing(wanted: Sequence[Wish], seen: _Seen) -> dict[str, Standing]:
+def _standing(wanted: Sequence[Wish], seen: _Seen, refused: Mapping[str, str]) -> dict[str, Standing]:
     run_of = {(run.project, place_of(run.parameters)): run.id for run in seen.runs if not run.state.ended}
     found: dict[str, Standing] = {}
     for wish in wanted:
@@ -172,7 +187,7 @@ def _standing(wanted: Sequence[Wish], seen: _Seen) -> dict[str, Standing]:
         if node is not None:
             found[wish.model] = before._replace(ray_nodes=(*before.ray_nodes, node))
         else:
-            reason = seen.held.get(run_id) or last_failure(wish, seen.runs) or before.reason
+            reason = seen.held.get(run_id) or last_failure(wish, seen.runs) or refused.get(wish.model, before.reason)
             found[wish.model] = before._replace(reason=reason)
     return found
 

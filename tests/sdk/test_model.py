@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ from onnx import TensorProto, helper
 
 from headwater.errors import InvalidInput, NotFound
 from headwater.models.store import FolderArtifacts, current_artifacts
+from headwater.sdk import Serving
 from headwater.sdk.model import Model
 from headwater.wire.v2 import Signature, Tensor
 
@@ -71,3 +73,29 @@ def test_a_model_lives_in_the_artifacts_of_its_context(tmp_path: Path) -> None:
 def test_a_file_that_is_no_model_is_refused() -> None:
     with pytest.raises(InvalidInput, match="is no ONNX model"):
         Model.save(b"nothing")
+
+
+def test_serving_says_what_each_replica_leases() -> None:
+    assert Serving(max_replicas=2).asked() == {"replicas_min": 1, "replicas_max": 2}
+    leased = Serving(gpus="0.25", gpu_model="H100", tier=1).asked()
+    assert {name: leased[name] for name in ("gpus_milli", "gpu_model", "tier")} == {
+        "gpus_milli": 250,
+        "gpu_model": "H100",
+        "tier": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"min_replicas": 3, "max_replicas": 2}, "no range of replicas"),
+        ({"gpus": 1.5}, "whole devices, or a part of one"),
+        ({"gpus": -1}, "gpus"),
+        ({"gpus": 1, "tier": 5}, "Write 1"),
+        ({"tier": 1}, "give gpus too"),
+        ({"gpu_model": "H100"}, "give gpus too"),
+    ],
+)
+def test_serving_that_cannot_be_says_what_is_wrong(asked: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidInput, match=named):
+        Serving(**asked)
