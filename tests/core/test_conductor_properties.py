@@ -94,6 +94,9 @@ class AnySequence(RuleBasedStateMachine):
         assert self.machine.book.changes() == {}
         turn = self.machine.decide(event, self.now_us)
         self.commit(turn)
+        for effect in turn.effects:
+            if isinstance(effect, m.LookUp):
+                self.tell(m.LookedUp(effect.step_id, self.rows["step_cache"].get(effect.key)))
         return turn
 
     def has_all_that_it_takes(self, event: m.Event) -> bool:
