@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..errors import InvalidInput, NotFound
 from ..quota.policy import tier_of
-from ..quota.units import amount
+from ..quota.units import MILLI, amount
 from ..wire.calls import RegisterCall
 from .context import model_pins
 from .future import Future
@@ -18,8 +18,6 @@ from .running.replay import Wish, current_execution
 
 if TYPE_CHECKING:
     from .model import Model
-
-WHOLE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +36,13 @@ class Serving:
     tier: int | None = None
 
     def __post_init__(self) -> None:
-        milli = amount("gpu", self.gpus, where="Serving: gpus")
-        if milli > WHOLE and milli % WHOLE:
+        milli, tier = amount("gpu", self.gpus, where="Serving: gpus"), tier_of(self.tier, "Serving")
+        if milli > MILLI and milli % MILLI:
             what = f"Serving: gpus is {self.gpus!r}"
             raise InvalidInput(what, remedy="A replica leases whole devices, or a part of one: write 2, or 0.5")
-        if not milli and (self.gpu_model or tier_of(self.tier, "Serving")):
+        if not milli and (self.gpu_model or tier):
             what = f"Serving has gpu_model {self.gpu_model!r} and tier {self.tier!r}, but no gpus"
             raise InvalidInput(what, remedy="They are of leased devices: give gpus too")
-        tier_of(self.tier, "Serving")
         if not 0 <= self.min_replicas <= self.max_replicas or self.max_replicas < 1:
             what = f"Serving({self.min_replicas}, {self.max_replicas}) is no range of replicas"
             raise InvalidInput(what, remedy="Write 0 <= min_replicas <= max_replicas, and at least one at most")

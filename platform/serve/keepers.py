@@ -26,6 +26,7 @@ from ..core.inventory import Deployment
 from ..core.records.attempts import Attempt, AttemptState
 from ..core.records.runs import Run, RunState
 from ..core.records.steps import Step, StepState
+from ..core.registry.deploys import Code
 from ..errors import Unavailable
 from ..sdk.deploying.bundle import bundle_of, code_version
 from ..sdk.deploying.manifest import manifest_of
@@ -54,7 +55,6 @@ class Keepers:
     def __init__(self, reader: Reader, home: Path) -> None:
         self._reader, self._home = reader, home
         self._deployed: set[str] = set()  # projects that have the flow
-        self._refused: dict[str, str] = {}  # why a place of that model could not even be asked for
 
     @property
     def root(self) -> Path:
@@ -69,8 +69,8 @@ class Keepers:
         changes = change(wanted, seen.runs, time.time_ns() // 1_000)
         for run in changes.end:
             await self._order("run.cancel", run.project, {"run_id": run.id, "reason": "its replica is not wanted"})
-        self._refused = {wish.model: refused for wish in changes.start if (refused := await self._start(wish))}
-        standing = _standing(wanted, seen, self._refused)
+        refused = {wish.model: why for wish in changes.start if (why := await self._start(wish))}
+        standing = _standing(wanted, seen, refused)
         await asyncio.to_thread(tell_controller, standing)
         await asyncio.to_thread(self._forget_seats, seen.fences)
         return standing
@@ -119,7 +119,7 @@ class Keepers:
         self._deployed.add(project)
         return ""
 
-    def _packed(self, project: str) -> _Code | None:
+    def _packed(self, project: str) -> Code | None:
         """None where it is deployed already."""
         with tempfile.TemporaryDirectory(prefix="headwater-serving-") as name:
             folder = Path(name) / "code"
@@ -133,7 +133,7 @@ class Keepers:
                 return None
             files = Files(self._home / "artifacts")
             digest = files.put_tree(bundle.folder, bundle.names)
-            return _Code(version, digest, msgspec.to_builtins(manifest_of(folder)))
+            return Code(version, digest, manifest_of(folder))
 
     # What there is.
 
@@ -149,12 +149,6 @@ class Keepers:
             )
             fences = frozenset(attempt.fence for attempt in attempts)
             return _Seen(runs, _kept(picture, attempts), _held(picture, of), fences)
-
-
-class _Code(msgspec.Struct, frozen=True):
-    version: str
-    bundle: str
-    manifest: Any
 
 
 class _Seen(NamedTuple):
@@ -194,9 +188,9 @@ def _standing(wanted: Sequence[Wish], seen: _Seen, refused: Mapping[str, str]) -
 
 def tell_controller(standing: Mapping[str, Standing]) -> None:
     """Where Serve may place replicas that lease devices: a file for each deployment, read by its controller."""
-    folder = Path(os.environ.get(SEATS, ""))
     if SEATS not in os.environ:
         return
+    folder = Path(os.environ[SEATS])
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in folder.iterdir():
         if path.name not in standing:

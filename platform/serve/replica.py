@@ -13,11 +13,12 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ..actors.work.device_view import show
 from ..errors import InvalidInput, NotFound, Unavailable
 from ..models.runtimes import load
 from ..wire import v2
 from .asgi import Answer, App, Request, check_token
-from .seat import TakenSeat, show, take
+from .seat import TakenSeat, take
 
 INLINE_BYTES_MAX = 16 << 10
 THREADS_MAX = 2

@@ -13,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +38,6 @@ class Lock:
     """A file that this process holds, until it lets go of it or ends."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def taken(self) -> bool:
@@ -71,13 +70,6 @@ def is_held(path: Path) -> bool:
 def seen_here() -> dict[str, str]:
     """What this process has been given to see of the devices."""
     return {name: os.environ[name] for name in VIEW if name in os.environ}
-
-
-def show(view: Mapping[str, str]) -> None:
-    """This process sees these devices and no others from now on; before it imports what looks for devices."""
-    for name in VIEW:
-        os.environ.pop(name, None)
-    os.environ.update(view)
 
 
 class KeptSeat:

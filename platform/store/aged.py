@@ -58,12 +58,12 @@ def aged_runs(reader: Reader, before_us: int, limit: int) -> list[Run]:
 
 def any_run_of(reader: Reader, run_ids: Sequence[str]) -> bool:
     """Whether the database has one of these runs."""
-    return any(reader.select(sa.select(RUNS.c.id).where(RUNS.c.id.in_(some)).limit(1)) for some in _parts(run_ids))
+    return any(reader.select(sa.select(RUNS.c.id).where(RUNS.c.id.in_(some)).limit(1)) for some in in_parts(run_ids))
 
 
 def words_of(reader: Reader, run_ids: Sequence[str]) -> Iterator[sa.Row[Any]]:
     """The rows of the log that speak of these runs, run by run, in order."""
-    for some in _parts(run_ids):
+    for some in in_parts(run_ids):
         yield from reader.select(sa.select(LOG).where(LOG.c.run_id.in_(some)).order_by(LOG.c.run_id, LOG.c.position))
 
 
@@ -79,14 +79,15 @@ def words_of_no_run(reader: Reader, before_us: int, limit: int) -> list[sa.Row[A
 def any_word_at(reader: Reader, positions: Sequence[int]) -> bool:
     """Whether the database has an entry of the log at one of these positions."""
     return any(
-        reader.select(sa.select(LOG.c.position).where(LOG.c.position.in_(some)).limit(1)) for some in _parts(positions)
+        reader.select(sa.select(LOG.c.position).where(LOG.c.position.in_(some)).limit(1))
+        for some in in_parts(positions)
     )
 
 
 def forget_words(connection: sa.Connection, positions: Sequence[int]) -> int:
     """How many entries of the log have left; one of a run stays."""
     of_no_run = LOG.c.run_id.is_(None)
-    gone = [sa.delete(LOG).where(of_no_run, LOG.c.position.in_(some)) for some in _parts(positions)]
+    gone = [sa.delete(LOG).where(of_no_run, LOG.c.position.in_(some)) for some in in_parts(positions)]
     return sum(connection.execute(statement).rowcount for statement in gone)
 
 
@@ -135,7 +136,7 @@ def forget_inbox(connection: sa.Connection, owner: str, before_us: int) -> int:
 def _forget_runs(connection: sa.Connection, run_ids: Sequence[str]) -> int:
     """How many of them left; one that has not come to its end stays."""
     count = 0
-    for some in _parts(run_ids):
+    for some in in_parts(run_ids):
         left = sa.select(RUNS.c.id).where(RUNS.c.id.in_(some), RUNS.c.state.in_(LEAVING))
         going = list(connection.scalars(left))
         for table in OF_A_RUN:
@@ -145,6 +146,7 @@ def _forget_runs(connection: sa.Connection, run_ids: Sequence[str]) -> int:
     return count
 
 
-def _parts(keys: Sequence[T]) -> Iterator[Sequence[T]]:
+def in_parts(keys: Sequence[T]) -> Iterator[Sequence[T]]:
+    """As many as one statement may name."""
     for start in range(0, len(keys), IN_ONE_MAX):
         yield keys[start : start + IN_ONE_MAX]

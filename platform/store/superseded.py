@@ -19,11 +19,11 @@ import msgspec
 import sqlalchemy as sa
 
 from ..core.records.leases import LeaseState
+from .aged import in_parts
 from .reader import Reader
 from .schema import CODE_VERSIONS, FLOWS, LEASES, MODEL_VERSIONS, QUOTA_TREES, RUNS
 
 AT_ONCE: Final = 5_000
-IN_ONE_MAX: Final = 400
 Forget = Callable[[sa.Connection], int]  # how many have left
 
 
@@ -80,5 +80,5 @@ def _replaced(deployed: Iterable[sa.Row[Any]]) -> dict[str, int]:
 
 
 def _delete(connection: sa.Connection, key: sa.Column[Any], values: list[Any], *where: sa.ColumnElement[bool]) -> int:
-    parts = [values[start : start + IN_ONE_MAX] for start in range(0, len(values), IN_ONE_MAX)]
-    return sum(connection.execute(sa.delete(key.table).where(key.in_(part), *where)).rowcount for part in parts)
+    some = (sa.delete(key.table).where(key.in_(part), *where) for part in in_parts(values))
+    return sum(connection.execute(each).rowcount for each in some)

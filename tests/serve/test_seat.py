@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from headwater.serve.seat import KeptSeat, Lock, TakenSeat, is_held, seen_here, show, take
+from headwater.actors.work.device_view import show
+from headwater.serve.seat import KeptSeat, Lock, TakenSeat, is_held, seen_here, take
 
 KEEP = """
 import sys

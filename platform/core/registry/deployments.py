@@ -18,12 +18,12 @@ from ...wire.calls import Order
 from ...wire.entries.events import CommandDone, CommandRefused
 from ...wire.entries.models import DeploymentFailed, DeploymentReady, DeploymentRequested
 from ...wire.terms import JSON
+from ..gpu_messages import WHOLE
 from ..inventory import Deployment, DeploymentState, ModelVersion
 from ..turn import Turn
 from . import messages as m
 from .state import Replicas, Speaker, State, refuse, say
 
-WHOLE: Final = 1000
 TIERS: Final = (0, 1, 2, 3, 4)
 
 replace = msgspec.structs.replace

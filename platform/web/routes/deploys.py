@@ -11,28 +11,19 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ...artifacts.files import Files
+from ...core.registry.deploys import Code
 from ...sdk.deploying.bundle import code_version, unpack, unpacked
 from ...sdk.deploying.manifest import manifest_of
-from ...sdk.deploying.provenance import Provenance, taken_from
+from ...sdk.deploying.provenance import taken_from
 from ...sdk.problem import Problem
 from ...wire.api.answer import Problem as Shown
 from ...wire.api.models import Deployed
-from ...wire.manifest import Manifest
 from ..answers import JsonAnswer, failure, refusal
 from ..openapi import answers, takes_bytes
 from ..requests import body_of, pending, place, platform_of
 from ..seams import Refused
 
 router = APIRouter(prefix="/v1/deploys", tags=["deploys"])
-
-
-class Packed(msgspec.Struct, frozen=True):
-    """A deployed folder: its version, the digest of its tree artifact, and what importing it declared."""
-
-    version: str
-    bundle: str
-    manifest: Manifest
-    provenance: Provenance
 
 
 @router.post("", responses=answers(Deployed), openapi_extra=takes_bytes("application/gzip"))
@@ -54,7 +45,7 @@ async def deploy(request: Request) -> Response:
     return JsonAnswer(Deployed(code_version=packed.version, flows=flows, command=command))
 
 
-def keep(body: bytes, files: Files, spool: Path) -> Packed:
+def keep(body: bytes, files: Files, spool: Path) -> Code:
     """Unpacks, imports and stores. Blocking. Raises Problem where the code cannot be imported."""
     spool.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=spool, prefix="deploy-") as name:
@@ -63,7 +54,7 @@ def keep(body: bytes, files: Files, spool: Path) -> Packed:
         bundle = unpacked(folder)
         manifest = manifest_of(bundle.folder)
         digest = files.put_tree(bundle.folder, bundle.names)
-        return Packed(code_version(bundle), digest, manifest, provenance)
+        return Code(code_version(bundle), digest, manifest, msgspec.to_builtins(provenance))
 
 
 def _shown(problem: Problem) -> Shown:
